@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Arrows between folders point downward only (docs/architecture.md, Layers).
+
+The same arrows stand in CMakeLists.txt as link dependencies; this check sees what linking does not:
+an include of a header-only thing, and a cycle before it links.
+"""
+
+import re
+import sys
+
+import check_sources
+
+_BASE = ["common", "common/log"]
+_RUNTIME = [*_BASE, "common/runtime"]
+_NODE = [*_RUNTIME, "common/metrics", "common/config"]
+
+MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest match wins
+    "common": [],
+    "common/log": ["common"],
+    "common/config": ["common"],
+    "common/metrics": ["common"],
+    "common/runtime": _BASE,
+    "common/sys": _RUNTIME,
+    "common/runtime/uring": [*_RUNTIME, "common/sys"],
+    "common/runtime/epoll": [*_RUNTIME, "common/sys"],
+    "common/runtime/sim": _RUNTIME,
+    "proto": ["common"],
+    "storage": _NODE,
+    "replication": [*_NODE, "storage"],
+    "controller/image": ["common", "proto"],
+    "controller": [*_NODE, "proto", "storage", "replication", "controller/image"],
+    "broker": [*_NODE, "proto", "storage", "replication", "controller/image"],
+    "cli": None,  # The root of the tree: it builds the world and may name everything.
+    "test": None,
+}
+
+# The interfaces of the world speak in tasks: they stand in common/ for their readers and belong to the runtime.
+WORLD_INTERFACES = {"common/disk.h", "common/network.h", "common/env.h"}
+
+# The broker reaches the controller of its own process through these and nothing else: they are what a
+# connection to a remote controller will stand behind.
+CONTROLLER_SEAM = {"controller/controller_client.h"}
+
+# A unit test may build a world: the simulated one, or the machine's.
+WORLDS = ["common/runtime/sim", "common/runtime/uring", "common/runtime/epoll", "common/sys"]
+
+
+def home(path):
+    if path in WORLD_INTERFACES:
+        return "common/runtime"
+    matches = [folder for folder in MAY_INCLUDE if path.startswith(folder + "/")]
+    return max(matches, key=len, default=None)
+
+
+def check(root):
+    findings = []
+    files = check_sources.cpp_files(root)
+    for source in files:
+        layer = home(source)
+        if layer is None:
+            findings.append(f"{source}: no layer of its own. Move it into a folder of MAY_INCLUDE, or add its "
+                            "folder there and in CMakeLists.txt: a new folder is an architectural decision")
+            continue
+        allowed = MAY_INCLUDE[layer]
+        if allowed is None:
+            continue
+        if source.endswith("_test.cc"):
+            allowed = [*allowed, *WORLDS]
+        text = (root / source).read_text()
+        for match in re.finditer(r'^\s*#\s*include\s+"([^"]+)"', text, re.M):
+            include = match.group(1)
+            if layer == "broker" and include in CONTROLLER_SEAM:
+                continue
+            where = f"{source}:{check_sources.line_of(text, match.start(1))}"
+            if home(include) is None:
+                findings.append(f'{where}: "{include}" is not a path from the root of the repository. Write the '
+                                "whole path; library headers go in <>")
+            elif home(include) not in (layer, *allowed):
+                findings.append(f"{where}: {layer} may not include {include}. Move what you need down into a "
+                                "folder both may include, or hand it in through an interface")
+    return check_sources.report("layers", len(files), findings)
+
+
+if __name__ == "__main__":
+    sys.exit(check(check_sources.ROOT))
