@@ -1,0 +1,108 @@
+// Slice: an immutable view of bytes that keeps its block alive. Chain: several in a row.
+//
+// Shard:    any; copying is one atomic increment, cutting copies nothing.
+// Lifetime: the bytes live as long as any slice of their block. A small slice pins its whole block:
+// where
+//           few bytes must outlive many, Copy() them.
+// Note:     Patch() exists for the one case in which received bytes are changed in place: base
+// offset and
+//           leader epoch of a record batch, which lie outside its CRC (docs/architecture.md, Copy
+//           rule).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/bytes/block.h"
+
+namespace millrace {
+
+class Slice {
+ public:
+  Slice() = default;
+  // Takes over one reference to `block`.
+  Slice(Block* block, const uint8_t* data, size_t size) : block_(block), data_(data), size_(size) {}
+  Slice(const Slice& other) : block_(other.block_), data_(other.data_), size_(other.size_) {
+    if (block_ != nullptr) block_->Ref();
+  }
+  Slice(Slice&& other) noexcept
+      : block_(std::exchange(other.block_, nullptr)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
+  Slice& operator=(Slice other) noexcept {
+    std::swap(block_, other.block_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Slice() {
+    if (block_ != nullptr) block_->Unref();
+  }
+
+  // A slice of memory that lives for the whole program (literals); refers to no block.
+  static Slice OfStatic(std::string_view text) {
+    return Slice(nullptr, reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  }
+  // A slice of new memory holding a copy.
+  static Slice Copy(std::span<const uint8_t> bytes);
+  static Slice Copy(std::string_view text);
+
+  const uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  const uint8_t* begin() const { return data_; }
+  const uint8_t* end() const { return data_ + size_; }
+  uint8_t operator[](size_t i) const { return data_[i]; }
+  std::span<const uint8_t> span() const { return {data_, size_}; }
+  std::string_view view() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+  // Bytes [begin, begin + length). REQUIRES: the range lies inside.
+  Slice Sub(size_t begin, size_t length) const;
+  Slice From(size_t begin) const { return Sub(begin, size_ - begin); }
+
+  // How many bytes the backing block holds in memory (what a cache must charge for keeping this).
+  size_t backing_size() const { return block_ == nullptr ? 0 : block_->capacity(); }
+
+  // The bytes, for the one owner who may still patch them. REQUIRES: nobody else reads that range
+  // yet.
+  uint8_t* Patch() { return const_cast<uint8_t*>(data_); }
+
+ private:
+  Block* block_ = nullptr;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Bytes in several pieces, in order: what is sent or written without being copied together.
+class Chain {
+ public:
+  Chain() = default;
+  explicit Chain(Slice slice) { Append(std::move(slice)); }
+  void Append(Slice slice) {
+    if (slice.empty()) return;
+    size_ += slice.size();
+    slices_.push_back(std::move(slice));
+  }
+  void Append(Chain other) {
+    for (Slice& slice : other.slices_) Append(std::move(slice));
+  }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  const std::vector<Slice>& slices() const { return slices_; }
+  // One slice with all bytes; copies only when there is more than one piece.
+  Slice Flatten() const;
+  void Clear() {
+    slices_.clear();
+    size_ = 0;
+  }
+
+ private:
+  std::vector<Slice> slices_;
+  size_t size_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,117 @@
+// Disk and File: everything this program does with files, so that the simulator can lie about it.
+//
+// Shard:      a Disk and its Files belong to one shard. Tasks suspend while the kernel works.
+// Lifetime:   Close() a file before destroying it (CHECKed); the Disk outlives its files.
+// Units:      bytes. Paths are absolute or relative to the process's directory, '/'-separated.
+// Errors:     kNotFound, kAlreadyExists, kResourceExhausted (no space, no descriptors),
+// kPermissionDenied,
+//             kFailedPrecondition (not a directory, not empty, locked), kDataLoss (EIO),
+//             kUnavailable (other). A failed Sync() is final for that file: the kernel may have
+//             dropped the dirty pages, so the directory goes offline and the call is never
+//             repeated.
+// Durability: a write is durable after Sync() of the file, or at its completion when
+// WriteFlags::durable.
+//             A created, renamed or removed name is durable after SyncDirectory() of its folder.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/bytes/slice.h"
+#include "common/runtime/task.h"
+
+namespace millrace {
+
+struct OpenOptions {
+  bool create = false;     // Create if absent.
+  bool exclusive = false;  // With create: kAlreadyExists if present.
+  bool truncate = false;
+  bool read_only = false;
+  // Bypass the page cache where the file system allows it: positions, lengths and memory addresses
+  // must then be multiples of File::alignment(). Where it does not, the file is opened without,
+  // silently.
+  bool direct = false;
+};
+
+struct WriteFlags {
+  bool durable = false;  // RWF_DSYNC: the data is on the medium at completion.
+};
+
+enum class ReadHint { kNormal, kSequentialOnce };  // The second drops the pages behind it.
+
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Up to `length` bytes at `position`; fewer only at the end of the file. The memory is page
+  // aligned.
+  virtual Task<absl::StatusOr<Slice>> ReadAt(uint64_t position, size_t length, ReadHint hint) = 0;
+
+  // All of `data` at `position`, in order. On error any part of it may have been written.
+  virtual Task<absl::Status> WriteAt(uint64_t position, Chain data, WriteFlags flags) = 0;
+
+  // fdatasync. Never retried after a failure.
+  virtual Task<absl::Status> Sync() = 0;
+
+  virtual Task<absl::Status> Truncate(uint64_t size) = 0;
+
+  // Reserves blocks for [position, position + length); grows the file to that end when `grow`.
+  virtual Task<absl::Status> Allocate(uint64_t position, uint64_t length, bool grow) = 0;
+
+  virtual Task<absl::StatusOr<uint64_t>> Size() = 0;
+
+  virtual Task<absl::Status> Close() = 0;
+
+  // What direct I/O must align to; 1 when the file is buffered.
+  virtual size_t alignment() const = 0;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_directory;
+  uint64_t size;  // 0 for directories.
+};
+
+// Held while the process uses a directory; released by its destructor or the process's end.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
+class Disk {
+ public:
+  virtual ~Disk() = default;
+
+  virtual Task<absl::StatusOr<std::unique_ptr<File>>> Open(std::string path,
+                                                           OpenOptions options) = 0;
+  // Creates the folder and its parents; ok if present.
+  virtual Task<absl::Status> CreateDirectories(std::string path) = 0;
+  // Sorted by name, so that the order is the same in every process.
+  virtual Task<absl::StatusOr<std::vector<DirectoryEntry>>> List(std::string path) = 0;
+  virtual Task<absl::Status> Rename(std::string from, std::string to) = 0;
+  // A file or an empty folder. kNotFound when absent.
+  virtual Task<absl::Status> Remove(std::string path) = 0;
+  virtual Task<absl::Status> SyncDirectory(std::string path) = 0;
+  // Exclusive lock on a file that is created when absent; kFailedPrecondition when another process
+  // has it.
+  virtual Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) = 0;
+  // Bytes that an unprivileged writer may still use on the file system of `path`.
+  virtual Task<absl::StatusOr<uint64_t>> FreeBytes(std::string path) = 0;
+};
+
+// Reads a whole file of at most `bytes_max`; kOutOfRange beyond it.
+Task<absl::StatusOr<Slice>> ReadWholeFile(Disk& disk, std::string path,
+                                          size_t bytes_max);  // Borrowed: awaited in place.
+
+// Replaces `path` by `content` so that a crash leaves the old or the new: temporary file, sync,
+// rename, sync of the folder.
+Task<absl::Status> ReplaceFile(Disk& disk, std::string path,
+                               std::string content);  // Borrowed: awaited in place.
+
+}  // namespace millrace

@@ -1,0 +1,74 @@
+#include "common/error_kind.h"
+
+#include <absl/strings/cord.h>
+
+#include <cstdlib>
+
+namespace millrace {
+namespace {
+
+constexpr char kPayloadUrl[] = "millrace/error-kind";
+
+absl::StatusCode DefaultCode(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kOffsetOutOfRange:
+      return absl::StatusCode::kOutOfRange;
+    case ErrorKind::kCorruptMessage:
+    case ErrorKind::kInvalidRecord:
+    case ErrorKind::kInvalidTimestamp:
+    case ErrorKind::kMessageTooLarge:
+    case ErrorKind::kRecordListTooLarge:
+    case ErrorKind::kInvalidTopic:
+    case ErrorKind::kInvalidPartitions:
+    case ErrorKind::kInvalidReplicationFactor:
+    case ErrorKind::kInvalidReplicaAssignment:
+    case ErrorKind::kInvalidConfig:
+    case ErrorKind::kInvalidRequest:
+      return absl::StatusCode::kInvalidArgument;
+    case ErrorKind::kUnsupportedCompression:
+    case ErrorKind::kUnsupportedVersion:
+      return absl::StatusCode::kUnimplemented;
+    case ErrorKind::kUnknownTopicOrPartition:
+    case ErrorKind::kUnknownTopicId:
+      return absl::StatusCode::kNotFound;
+    case ErrorKind::kTopicAlreadyExists:
+      return absl::StatusCode::kAlreadyExists;
+    case ErrorKind::kRequestTimedOut:
+      return absl::StatusCode::kDeadlineExceeded;
+    case ErrorKind::kNotLeaderOrFollower:
+    case ErrorKind::kNotEnoughReplicas:
+    case ErrorKind::kNotController:
+    case ErrorKind::kStorageError:
+      return absl::StatusCode::kUnavailable;
+    case ErrorKind::kOutOfOrderSequence:
+    case ErrorKind::kInvalidProducerEpoch:
+    case ErrorKind::kInvalidTxnState:
+    case ErrorKind::kInconsistentTopicId:
+    case ErrorKind::kFencedLeaderEpoch:
+    case ErrorKind::kUnknownLeaderEpoch:
+    case ErrorKind::kPolicyViolation:
+    case ErrorKind::kTopicDeletionDisabled:
+      return absl::StatusCode::kFailedPrecondition;
+  }
+  std::abort();
+}
+
+}  // namespace
+
+absl::Status MakeError(ErrorKind kind, absl::StatusCode code, std::string message) {
+  absl::Status status(code, message);
+  status.SetPayload(kPayloadUrl, absl::Cord(std::string(1, static_cast<char>(kind))));
+  return status;
+}
+
+absl::Status MakeError(ErrorKind kind, std::string message) {
+  return MakeError(kind, DefaultCode(kind), std::move(message));
+}
+
+std::optional<ErrorKind> KindOf(const absl::Status& status) {
+  auto payload = status.GetPayload(kPayloadUrl);
+  if (!payload.has_value() || payload->size() != 1) return std::nullopt;
+  return static_cast<ErrorKind>((*payload)[0]);
+}
+
+}  // namespace millrace

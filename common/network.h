@@ -1,0 +1,88 @@
+// Network: stream sockets as the broker sees them; the transport below the framing (TLS will be
+// another implementation of Connection, wrapped around one of these).
+//
+// Shard:    a connection belongs to one shard. At most one receive and one send may be in flight at
+// a time. Lifetime: Shutdown() makes pending and later calls end (kCancelled or kUnavailable);
+// every pending call must
+//           have ended, then Close(), before destruction (CHECKed).
+// Errors:   kUnavailable (reset, refused, unreachable), kCancelled (Shutdown), kResourceExhausted
+// (descriptors),
+//           kFailedPrecondition (address in use, not ours), kDeadlineExceeded.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/bytes/slice.h"
+#include "common/runtime/cancellation.h"
+#include "common/runtime/task.h"
+#include "common/time.h"
+
+namespace millrace {
+
+struct SocketAddress {
+  std::string host;  // A name, an IPv4 or IPv6 address; empty: all interfaces.
+  uint16_t port = 0;
+  friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
+  std::string ToString() const;  // host:port, with [] around IPv6.
+};
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  // Whatever has arrived, at least one byte and at most `bytes_max`, in memory that is taken only
+  // once there is something to receive: an idle connection holds none. Empty at the peer's end of
+  // stream.
+  virtual Task<absl::StatusOr<Slice>> ReceiveSome(size_t bytes_max) = 0;
+
+  // Exactly [begin, end) of `into` is filled, without a copy; gives the buffer back. kUnavailable
+  // when the stream ends before.
+  virtual Task<absl::StatusOr<MutableBuffer>> ReceiveExactly(MutableBuffer into, size_t begin,
+                                                             size_t end) = 0;
+
+  // All of `data`, in order. The slices are kept until the kernel has them.
+  virtual Task<absl::Status> Send(Chain data) = 0;
+
+  // Ends pending and later calls soon; the peer sees the end of the stream. Idempotent.
+  virtual void Shutdown() = 0;
+  virtual Task<void> Close() = 0;
+
+  virtual const SocketAddress& peer() const = 0;
+  virtual const SocketAddress& local() const = 0;
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // kResourceExhausted when out of descriptors: the caller pauses and tries again.
+  virtual Task<absl::StatusOr<std::unique_ptr<Connection>>> Accept() = 0;
+  virtual void Shutdown() = 0;
+  virtual Task<void> Close() = 0;
+  // With the port that was chosen when 0 was asked for.
+  virtual const SocketAddress& local() const = 0;
+};
+
+struct ListenOptions {
+  int backlog = 50;
+  bool reuse_port = false;  // Several shards listen on one port; the kernel spreads connections.
+  std::optional<int> send_buffer_bytes;     // SO_SNDBUF; the kernel's choice when absent.
+  std::optional<int> receive_buffer_bytes;  // SO_RCVBUF.
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual Task<absl::StatusOr<std::unique_ptr<Listener>>> Listen(SocketAddress address,
+                                                                 ListenOptions options) = 0;
+  virtual Task<absl::StatusOr<std::unique_ptr<Connection>>> Connect(SocketAddress address,
+                                                                    Instant deadline) = 0;
+};
+
+}  // namespace millrace

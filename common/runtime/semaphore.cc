@@ -1,0 +1,49 @@
+#include "common/runtime/semaphore.h"
+
+#include <algorithm>
+
+namespace millrace {
+
+bool ByteBudget::Take(size_t bytes) {
+  size_t used = used_.load(std::memory_order_seq_cst);
+  while (used == 0 || (bytes <= bytes_max_ && used <= bytes_max_ - bytes)) {
+    if (used_.compare_exchange_weak(used, used + bytes, std::memory_order_seq_cst)) return true;
+  }
+  return false;
+}
+
+bool ByteBudget::TryAcquire(size_t bytes) { return line_.empty() && Take(bytes); }
+
+Task<absl::Status> ByteBudget::Acquire(size_t bytes, CancellationToken token) {
+  if (TryAcquire(bytes)) co_return absl::OkStatus();
+  const uint64_t ticket = next_ticket_++;
+  line_.push_back(ticket);
+  bool taken = false;
+  while (!token.cancelled()) {
+    // Contended is raised before the last look, so that a release between look and sleep still
+    // wakes us.
+    contended_.store(true, std::memory_order_seq_cst);
+    if (line_.front() == ticket && Take(bytes)) {
+      taken = true;
+      break;
+    }
+    if (co_await freed_.Wait(std::nullopt, token) == WaitResult::kCancelled) break;
+  }
+  std::erase(line_, ticket);
+  if (line_.empty()) {
+    contended_.store(false, std::memory_order_seq_cst);
+  } else {
+    freed_.Pulse();  // The next in line may fit into what is left.
+  }
+  co_return taken ? absl::OkStatus() : absl::CancelledError("cancelled while waiting for memory");
+}
+
+void ByteBudget::Release(size_t bytes) noexcept {
+  used_.fetch_sub(bytes, std::memory_order_seq_cst);
+  if (!contended_.load(std::memory_order_seq_cst)) return;
+  // When the inbox is full its owner is awake and releases of its own will pulse; a lost wake is
+  // bounded by them.
+  reactor_.Post([this] { freed_.Pulse(); });
+}
+
+}  // namespace millrace
