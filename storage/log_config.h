@@ -1,0 +1,41 @@
+// LogConfig: what a partition's log takes from its topic's configuration.
+//
+// Durations are milliseconds and sizes bytes, as in Kafka's topic properties of the same names.
+// Validation of ranges is the property parser's business; Log only needs what is stated here as
+// REQUIRES.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace millrace {
+
+// What an acknowledgement means on this replica (topic property millrace.durability).
+enum class Durability : uint8_t {
+  kDisk,       // On the medium: the journal made it durable. Our default.
+  kPageCache,  // In memory, written behind: Kafka's promise. Survives kill -9 only once written.
+};
+
+struct LogConfig {
+  Durability durability = Durability::kDisk;
+
+  int64_t segment_bytes = int64_t{1} << 30;            // REQUIRES: 1 .. 2^31 - 1.
+  int64_t segment_ms = 7 * 24 * 3600 * int64_t{1000};  // From the segment's first timestamp.
+  int64_t segment_jitter_ms = 0;
+  int64_t segment_index_bytes = 10 << 20;  // A full index rolls the segment.
+  int64_t index_interval_bytes = 4096;     // At most one index entry per so many bytes.
+
+  int64_t retention_ms = 7 * 24 * 3600 * int64_t{1000};  // Negative: no bound.
+  int64_t retention_bytes = -1;                          // Negative: no bound.
+  int64_t file_delete_delay_ms = 60 * int64_t{1000};
+
+  // Only under kPageCache: sync after so many records, or so long after the first unsynced one.
+  int64_t flush_messages = std::numeric_limits<int64_t>::max();
+  int64_t flush_ms = std::numeric_limits<int64_t>::max();
+
+  int64_t producer_id_expiration_ms = 24 * 3600 * int64_t{1000};
+
+  friend bool operator==(const LogConfig&, const LogConfig&) = default;
+};
+
+}  // namespace millrace

@@ -1,0 +1,174 @@
+// LogStore: all logs of one shard, with what they share: log directories, journal, tail cache, open
+// files, the writer behind, recovery.
+//
+// A directory holds Kafka's layout and, while the store runs, a journal per shard
+// (`journal-<shard>`):
+//   meta.properties  .lock  .kafka_cleanshutdown
+//   <topic>-<partition>/{*.log,*.index,*.timeindex,*.snapshot,
+//   leader-epoch-checkpoint,partition.metadata}  <topic>-<partition>.<id>-delete
+// After Stop() it is plain Kafka: everything in segments and synced, the journal empty, Kafka's
+// checkpoint files written. What Kafka rewrites on a timer is kept in the KvStore as one record per
+// changed log.
+//
+// Shard:      one store per shard; every method runs there. A partition belongs to one shard.
+// Lifetime:   `env` and `kv` must outlive it. Stop() must have finished before destruction
+// (CHECKed), also
+//             after a failed Start().
+// Units:      bytes, milliseconds where the name says so.
+// Errors:     kFailedPrecondition: a directory is locked by another process, unformatted, or
+// belongs to
+//             another cluster or node. kDataLoss: rot in the journal or in a directory's own files.
+//             kResourceExhausted: disk full. kUnavailable: other failures of the disk.
+// Durability: as Log says. The order that keeps it: segment synced -> recovery point synced ->
+// journal
+//             recycled.
+// Bounds:     bytes appended and not yet in segment files <= pending_bytes_max (Admit() waits);
+// bytes kept
+//             for readers beyond that <= tail_cache_bytes_max; open files <= open_files_max.
+// Source:     docs/storage.md.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/env.h"
+#include "common/ids.h"
+#include "common/runtime/cancellation.h"
+#include "common/runtime/semaphore.h"
+#include "common/runtime/task.h"
+#include "storage/log.h"
+#include "storage/log_config.h"
+
+namespace millrace {
+
+class KvStore;
+
+struct LogStoreOptions {
+  // Each must have been formatted (FormatLogDirectory, log_directory.h). REQUIRES: not empty.
+  std::vector<std::string> log_dirs;
+  // Compared with meta.properties. An id that is absent is not compared.
+  std::optional<std::string> cluster_id;
+  std::optional<BrokerId> node_id;
+
+  // This store's place among the shards of the process. Shard 0 locks the directories and keeps the
+  // clean mark, so it starts first and stops last.
+  ShardId shard{0};
+  uint32_t shards = 1;
+
+  // Raise: longer bursts are absorbed before producers wait. Costs that much memory, and as long a
+  // replay.
+  size_t pending_bytes_max = 48 << 20;
+  // Raise: consumers further behind are served from memory. Small by default: the page cache has it
+  // too.
+  size_t tail_cache_bytes_max = 32 << 20;
+  // A log's bytes are written to its segment once there are so many ...
+  size_t segment_write_bytes = 1 << 20;
+  // ... or once the oldest is this old.
+  milliseconds segment_write_age{1000};
+  // A log's segments are synced and its recovery point moves at least this long after a write, and
+  // sooner when the journal fills. Raise: fewer syncs; costs a longer scan and replay after a
+  // crash.
+  milliseconds checkpoint_age{10'000};
+  // Journal bytes in use above which logs are checkpointed, oldest first, to recycle it.
+  uint64_t journal_bytes_soft_max = uint64_t{64} << 20;
+  // One read from disk for a consumer that is behind.
+  size_t cold_read_bytes = 512 << 10;
+  // Batches smaller than this, or much smaller than the buffer they came in, are copied on append,
+  // so that they do not pin it.
+  size_t copy_bytes_below = 32 << 10;
+  size_t open_files_max = 512;
+
+  absl::Status Validate() const;
+};
+
+// Memory granted for an append. Gives back what was not taken when it is destroyed.
+class Admission {
+ public:
+  Admission() = default;
+  Admission(ByteBudget& budget, size_t bytes) : budget_(&budget), bytes_(bytes) {}
+  Admission(Admission&& other) noexcept
+      : budget_(std::exchange(other.budget_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Admission& operator=(Admission&& other) noexcept {
+    std::swap(budget_, other.budget_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Admission() {
+    if (bytes_ > 0) budget_->Release(bytes_);
+  }
+  size_t bytes() const { return bytes_; }
+  // Moves `bytes` to the log, which releases them once they are in the segment. REQUIRES: so many
+  // left.
+  void Take(size_t bytes);
+
+ private:
+  ByteBudget* budget_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+struct LogDirectoryStatus {
+  std::string path;
+  std::optional<DirectoryId> id;
+  absl::Status failure;  // OK while online.
+};
+
+class LogStore {
+ public:
+  LogStore(Env& env, KvStore& kv, LogStoreOptions options);
+  ~LogStore();
+  LogStore(const LogStore&) = delete;
+  LogStore& operator=(const LogStore&) = delete;
+
+  // Locks the directories and brings every log of this shard back: after a clean stop nothing is
+  // scanned; otherwise each is scanned past its recovery point, the torn tail cut, and the journals
+  // are replayed in order. Returns when all logs may be appended to.
+  Task<absl::Status> Start();
+
+  // Refuses new work, writes and syncs everything, empties the journal and leaves the clean mark.
+  // The caller has stopped appending and reading. An error means that the next start recovers.
+  Task<absl::Status> Stop();
+
+  // The log of `id`. With `create` it is made when absent, in the directory with the fewest logs,
+  // and exists durably when this returns. Otherwise kNotFound. Errors: kAlreadyExists: another
+  // topic id has the folder <topic>-<partition> (a stray: Delete() it).
+  Task<absl::StatusOr<Log*>> Open(TopicPartitionId id, std::string topic, LogConfig config,
+                                  bool create);
+
+  // Null when this shard has no such log.
+  Log* Find(const TopicPartitionId& id);
+
+  // Every log, in order of its id: after Start(), what was found on disk, strays included.
+  std::vector<Log*> Logs();
+
+  // The log is gone when this returns (its folder renamed, durably); its files are removed after
+  // file_delete_delay_ms. kNotFound when there is none.
+  Task<absl::Status> Delete(TopicPartitionId id);
+
+  // Waits until `bytes` more may be pending; take it before Append(), once per request.
+  // Errors: kCancelled.
+  Task<absl::StatusOr<Admission>> Admit(size_t bytes, CancellationToken token);
+  // The same without waiting; nothing when it would have to.
+  std::optional<Admission> TryAdmit(size_t bytes);
+
+  std::vector<LogDirectoryStatus> directories() const;
+
+  // Whether the last stop was clean, for one log line.
+  bool was_clean() const;
+
+  struct Impl;  // log_store_impl.h, for the storage folder only.
+  Impl& impl() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace
