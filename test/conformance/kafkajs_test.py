@@ -1,0 +1,65 @@
+"""kafkajs: producing and admin. It cannot consume without a group, so the records are read on the wire.
+
+Its protocol versions are those of 2019 to 2022: the oldest we meet in the field.
+"""
+
+import functools
+import json
+import shutil
+
+from harness import ROOT, build_folder, expect, expect_equal, fresh_topic, need, run, test
+import wire
+
+HERE = ROOT / "test/conformance/kafkajs"
+
+
+@functools.cache
+def program():
+    """client.js beside the locked packages, in the build folder."""
+    npm = need("npm")
+    folder = build_folder("kafkajs")
+    lock = (HERE / "package-lock.json").read_text()
+    installed = folder / "installed"
+    if not installed.exists() or installed.read_text() != lock:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, seconds=180)
+        installed.write_text(lock)
+    shutil.copy(HERE / "client.js", folder)
+    return folder / "client.js"
+
+
+def client(node, action, topic):
+    return json.loads(run([need("node"), program(), node.bootstrap, action, topic]))
+
+
+def produce_test(action, sentence, codec):
+    @test(f"kafkajs: {sentence}")
+    def one(node):
+        topic = fresh_topic("kafkajs")
+        with wire.Connection(node.port) as connection:
+            expect_equal(connection.create_topic(topic), 0, "error of CreateTopics")
+            expect_equal(client(node, action, topic), [[0, base] for base in range(0, 100, 10)], "error and base offset")
+            expect_equal(connection.list_offset(topic, -1)["offset"], 100, "log end")
+            stored = connection.fetch(topic, 0)["records"]
+            expect_equal(wire.codec_of(stored), codec, "codec")
+            if codec == 0:
+                expect_equal(connection.read_all(topic), [(n, f"k{n}".encode(), f"v{n}".encode()) for n in range(100)],
+                             "records")
+        expect_equal(client(node, "times", topic), [[0, 50]], "offset by time")
+    return one
+
+
+plain = produce_test("plain", "records are stored in order at the offsets it is told", 0)
+gzip = produce_test("gzip", "gzip batches are stored as they are", 1)
+idempotent = produce_test("idempotent", "an idempotent producer's records are stored once", 0)
+
+
+@test("kafkajs: admin creates, grows, describes and deletes a topic")
+def admin(node):
+    seen = client(node, "admin", fresh_topic("kafkajs-admin"))
+    expect(node.bootstrap in seen.pop("brokers"), "the broker's address")
+    expect_equal(seen, {"create": True, "again": False, "bad": "INVALID_TOPIC_EXCEPTION",
+                        "partitions": [[0, 1, 1], [1, 1, 1], [2, 1, 1]], "listed": True, "retention": "3600000",
+                        "offsets": [[0, "0", "0"], [1, "0", "0"], [2, "0", "0"]], "controller": True, "gone": True},
+                 "outcome")
