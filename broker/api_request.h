@@ -1,0 +1,71 @@
+// ApiRequest and ApiReply: one Kafka request as a handler sees it, and what it answers.
+//
+// Shard:    the connection's. Values; the body keeps its receive buffer (and that buffer's budget)
+// alive.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/bytes/slice.h"
+#include "common/network.h"
+#include "common/runtime/event.h"
+#include "common/time.h"
+
+namespace millrace {
+
+// Where requests of one connection wait for their turn. Their ordered effects (appends above all)
+// happen in the order of arrival; what follows may overlap.
+class RequestOrder {
+ public:
+  explicit RequestOrder(Reactor& reactor) : released_(reactor) {}
+  // The handler's ordered effects are done: the next request of the connection may start.
+  // Idempotent; happens by itself when the handler ends.
+  void Release() { released_.Set(); }
+  Task<void> Released() { co_await released_.Wait(); }
+
+ private:
+  Event released_;
+};
+
+// What is known of the connection a request came over. Constant but for the client's software,
+// which the client tells in ApiVersions.
+struct ConnectionContext {
+  std::string listener;  // The listener's name, e.g. "PLAINTEXT".
+  SocketAddress local;   // Of our end.
+  SocketAddress peer;
+  std::string principal = "User:ANONYMOUS";
+  std::string software_name;  // For logs and metrics only.
+  std::string software_version;
+};
+
+struct ApiRequest {
+  int16_t api_key = 0;
+  int16_t version = 0;
+  int32_t correlation_id = 0;
+  std::optional<std::string> client_id;
+  Slice body;  // After the header.
+  Instant received{0};
+  std::shared_ptr<ConnectionContext> connection;
+  std::shared_ptr<RequestOrder> order;
+  CancellationToken cancel;  // The connection or the server is going away: end waits.
+};
+
+struct ApiReply {
+  enum class Action {
+    kSend,    // `body` after a response header.
+    kSilent,  // Nothing is sent (acks=0).
+    kClose,   // The connection is closed after the replies before this one; `reason` is logged.
+  };
+  Action action = Action::kSend;
+  Chain body;
+  std::string reason;
+
+  static ApiReply Close(std::string why) { return {Action::kClose, {}, std::move(why)}; }
+  static ApiReply Silent() { return {Action::kSilent, {}, {}}; }
+};
+
+}  // namespace millrace

@@ -1,0 +1,153 @@
+#include "broker/client_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+
+ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connection,
+                                   std::string listener, RequestHandler& handler,
+                                   ByteBudget& request_budget, ClientConnectionOptions options)
+    : options_(options),
+      env_(env),
+      handler_(handler),
+      connection_(std::move(connection)),
+      context_(std::make_shared<ConnectionContext>()),
+      frames_(*connection_, request_budget, options.frame_bytes_max),
+      requests_(env.reactor),
+      changed_(env.reactor),
+      last_progress_(env.reactor.Now()) {
+  context_->listener = std::move(listener);
+  context_->local = connection_->local();
+  context_->peer = connection_->peer();
+}
+
+ClientConnection::~ClientConnection() {
+  if (armed()) env_.reactor.Disarm(*this);
+}
+
+Task<void> ClientConnection::Serve() {
+  ArmIdleTimer();
+  requests_.Spawn(ReadRequests());
+  co_await WriteReplies();
+  // Whoever still waits (for the network, for budget, for a commit) is told to end; the writer has
+  // nothing to send.
+  Shutdown("");
+  co_await requests_.Stop();
+  if (armed()) env_.reactor.Disarm(*this);
+  co_await connection_->Close();
+  env_.logger.Debug("connection {} closed: {}", context_->peer.ToString(), close_reason_);
+}
+
+Task<void> ClientConnection::ReadRequests() {
+  while (!draining_ && !cancel_.cancelled()) {
+    while (!cancel_.cancelled() &&
+           (static_cast<int64_t>(pending_.size()) >= options_.requests_in_flight_max ||
+            reply_bytes_ >= options_.reply_bytes_max)) {
+      co_await changed_.Wait(std::nullopt, cancel_.token());
+    }
+    absl::StatusOr<Slice> frame = co_await frames_.Next(cancel_.token());
+    if (!frame.ok()) {
+      if (close_reason_.empty()) close_reason_ = std::string(frame.status().message());
+      break;
+    }
+    if (draining_) break;  // Came in too late: the client will send it again elsewhere.
+    last_progress_ = env_.reactor.Now();
+    auto order = std::make_shared<RequestOrder>(env_.reactor);
+    auto pending = std::make_shared<Pending>();
+    pending_.push_back(pending);
+    requests_.Spawn(RunRequest(*std::move(frame), order, pending));
+    co_await order->Released();
+  }
+  reading_ended_ = true;
+  changed_.Pulse();
+}
+
+Task<void> ClientConnection::RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
+                                        std::shared_ptr<Pending> pending) {
+  ApiReply reply = co_await handler_.Handle(std::move(frame), context_, order, cancel_.token());
+  reply_bytes_ += reply.body.size();
+  pending->reply = std::move(reply);
+  order->Release();
+  changed_.Pulse();
+}
+
+Task<void> ClientConnection::WriteReplies() {
+  for (;;) {
+    while ((pending_.empty() || !pending_.front()->reply.has_value()) && !cancel_.cancelled() &&
+           !(reading_ended_ && pending_.empty())) {
+      co_await changed_.Wait(std::nullopt, cancel_.token());
+    }
+    if (cancel_.cancelled() || pending_.empty()) co_return;
+
+    // All replies that are ready leave in one send.
+    Chain out;
+    bool close = false;
+    size_t sent_replies = 0;
+    while (!pending_.empty() && pending_.front()->reply.has_value() && !close) {
+      ApiReply reply = *std::move(pending_.front()->reply);
+      pending_.pop_front();
+      ++sent_replies;
+      reply_bytes_ -= reply.body.size();
+      if (reply.action == ApiReply::Action::kSend) out.Append(std::move(reply.body));
+      if (reply.action == ApiReply::Action::kClose) {
+        close = true;
+        close_reason_ = reply.reason;
+      }
+    }
+    if (!out.empty()) {
+      absl::Status sent = co_await connection_->Send(std::move(out));
+      if (!sent.ok()) {
+        if (close_reason_.empty()) close_reason_ = std::string(sent.message());
+        co_return;
+      }
+    }
+    if (sent_replies > 0) last_progress_ = env_.reactor.Now();
+    if (close) {
+      env_.logger.Info("closing connection {}: {}", context_->peer.ToString(), close_reason_);
+      co_return;
+    }
+    changed_.Pulse();
+  }
+}
+
+void ClientConnection::ArmIdleTimer() {
+  Duration step = std::min(options_.idle_max, options_.frame_max);
+  env_.reactor.Arm(*this, env_.reactor.Now() + step);
+}
+
+void ClientConnection::Fire() {
+  if (frames_.received() != received_before_) {
+    received_before_ = frames_.received();
+    last_progress_ = env_.reactor.Now();
+  }
+  Duration quiet = env_.reactor.Now() - last_progress_;
+  if (frames_.mid_frame() && quiet >= options_.frame_max) {
+    Shutdown("a frame was begun and not finished in time");
+  } else if (pending_.empty() && quiet >= options_.idle_max) {
+    Shutdown("idle for longer than connections.max.idle.ms");
+  } else {
+    ArmIdleTimer();
+  }
+}
+
+void ClientConnection::Drain() {
+  draining_ = true;
+  if (pending_.empty()) {
+    Shutdown("the broker is stopping");
+  } else {
+    // The reader is in ReceiveSome or waiting for room; once the last reply is out, WriteReplies
+    // sees no more.
+    reading_ended_ = true;
+    changed_.Pulse();
+  }
+}
+
+void ClientConnection::Shutdown(std::string why) {
+  if (close_reason_.empty()) close_reason_ = std::move(why);
+  connection_->Shutdown();
+  cancel_.Cancel();
+  changed_.Pulse();
+}
+
+}  // namespace millrace

@@ -1,0 +1,102 @@
+// ClientConnection: serves one client from accept to close: frames in, replies out, in order.
+//
+// Requests are started in the order they came; the next one starts once the one before has done its
+// ordered effects (RequestOrder), so waits overlap and appends do not. Replies leave in request
+// order. Reading stops while `requests_in_flight_max` requests or `reply_bytes_max` bytes of
+// replies wait, and TCP slows the client.
+//
+// Shard:    the one that accepted it.
+// Lifetime: owned by its Server; Serve() runs until the connection ends, Shutdown() makes that
+// soon. Errors:   none reach the caller; why a connection was closed is logged.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "broker/api_request.h"
+#include "broker/frame_reader.h"
+#include "common/env.h"
+#include "common/network.h"
+#include "common/runtime/cancellation.h"
+#include "common/runtime/semaphore.h"
+#include "common/runtime/task_scope.h"
+
+namespace millrace {
+
+// Answers requests; the seam between the network side and the APIs.
+class RequestHandler {
+ public:
+  virtual ~RequestHandler() = default;
+  // Decodes the header and runs the API. Unknown keys, unsupported versions and undecodable bodies
+  // give kClose.
+  virtual Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
+                                std::shared_ptr<RequestOrder> order, CancellationToken cancel) = 0;
+};
+
+struct ClientConnectionOptions {
+  size_t frame_bytes_max = 104857600;  // socket.request.max.bytes.
+  Duration idle_max = milliseconds(
+      600000);  // connections.max.idle.ms: no request and nothing in flight for so long.
+  // A frame that has begun must make progress; a slow sender must not hold budget for the idle
+  // time.
+  Duration frame_max = milliseconds(60000);
+  int64_t requests_in_flight_max = 128;  // Higher: deeper pipelining, more memory for one client.
+  size_t reply_bytes_max = size_t{4} << 20;  // Replies waiting for a client that does not read.
+};
+
+class ClientConnection final : private Timer {
+ public:
+  ClientConnection(Env& env, std::unique_ptr<Connection> connection, std::string listener,
+                   RequestHandler& handler, ByteBudget& request_budget,
+                   ClientConnectionOptions options);
+  ~ClientConnection();
+
+  // Until the client leaves, breaks a rule, is idle for too long, or Shutdown().
+  Task<void> Serve();
+
+  // Graceful: no further request is read; those in flight are answered, then Serve() ends.
+  void Drain();
+  // At once.
+  void Shutdown(std::string why);
+
+  const std::string& peer_host() const { return context_->peer.host; }
+
+ private:
+  struct Pending {
+    std::optional<ApiReply>
+        reply;  // Set when the handler has ended; a reply without body bytes is kSilent.
+  };
+
+  Task<void> ReadRequests();
+  Task<void> RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
+                        std::shared_ptr<Pending> pending);
+  Task<void> WriteReplies();
+  void Fire() override;  // Idle and slow-frame check.
+  void ArmIdleTimer();
+
+  // Constant after construction.
+  const ClientConnectionOptions options_;
+  // Borrowed.
+  Env& env_;
+  RequestHandler& handler_;
+  // Owned.
+  std::unique_ptr<Connection> connection_;
+  std::shared_ptr<ConnectionContext> context_;
+  FrameReader frames_;
+  CancellationSource cancel_;
+  TaskScope requests_;
+  // State.
+  std::deque<std::shared_ptr<Pending>> pending_;  // In request order.
+  size_t reply_bytes_ = 0;                        // Of replies that wait in pending_.
+  Event changed_;                                 // pending_, reply_bytes_ or closing_ changed.
+  bool reading_ended_ = false;
+  bool draining_ = false;
+  Instant last_progress_;
+  uint64_t received_before_ = 0;  // FrameReader::received() at the last check.
+  std::string close_reason_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,56 @@
+// ConnectionQuota: how many connections there may be, in all and from one address.
+//
+// Shard:    one per shard; limits are divided by the caller when there are several.
+// Bound:    `total_max` entries; an address without connections takes no memory.
+// Source:   max.connections, max.connections.per.ip, max.connections.per.ip.overrides. Kafka closes
+// what is over a
+//           per-address limit at once; over the total limit it stops accepting, we close too,
+//           because a client that is closed tries another broker and one that hangs does not.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace millrace {
+
+struct ConnectionQuotaOptions {
+  int64_t total_max = 2147483647;        // Higher: more clients, 16 KiB of memory each at most.
+  int64_t per_address_max = 2147483647;  // Lower: one host can take less of the total.
+  std::map<std::string, int64_t> per_address_overrides;
+};
+
+class ConnectionQuota {
+ public:
+  enum class Verdict { kAdmitted, kTooManyInTotal, kTooManyFromAddress };
+
+  explicit ConnectionQuota(ConnectionQuotaOptions options) : options_(std::move(options)) {}
+
+  Verdict TryAdmit(const std::string& address) {
+    if (total_ >= options_.total_max) return Verdict::kTooManyInTotal;
+    auto override = options_.per_address_overrides.find(address);
+    int64_t limit = override == options_.per_address_overrides.end() ? options_.per_address_max
+                                                                     : override->second;
+    auto found = by_address_.find(address);
+    int64_t open = found == by_address_.end() ? 0 : found->second;
+    if (open >= limit) return Verdict::kTooManyFromAddress;
+    by_address_[address] = open + 1;
+    ++total_;
+    return Verdict::kAdmitted;
+  }
+
+  void Leave(const std::string& address) {
+    --total_;
+    auto found = by_address_.find(address);
+    if (--found->second == 0) by_address_.erase(found);
+  }
+
+  int64_t total() const { return total_; }
+
+ private:
+  ConnectionQuotaOptions options_;
+  int64_t total_ = 0;
+  std::map<std::string, int64_t> by_address_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,62 @@
+// FrameReader: turns the byte stream of one connection into Kafka frames.
+//
+// A frame is a 4-byte size and that many bytes. An idle connection holds no receive memory; one
+// that has announced a big frame but sent little of it holds what it sent (16 KiB at most) and no
+// budget. Only then are the frame's bytes taken from the shard's request budget, all at once and
+// before any more is read: without budget we stop reading and TCP slows the sender.
+//
+// Shard:    the connection's.
+// Lifetime: connection and budget outlive it.
+// Errors:   kInvalidArgument: a size that is negative, zero or above the limit. kUnavailable: the
+// stream ended or broke.
+//           kOutOfRange: clean end of stream between frames. kCancelled.
+// Source:   docs/architecture.md, Network; RELIABILITY D 1-3, 52.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+
+#include "common/bytes/slice.h"
+#include "common/network.h"
+#include "common/runtime/semaphore.h"
+#include "common/runtime/task.h"
+
+namespace millrace {
+
+// Reads at most this much before the size of a frame is known and charged.
+inline constexpr size_t kReadAheadBytes = 16 * 1024;
+// Bodies from this size on get a page-aligned buffer of their own, received into without a copy.
+inline constexpr size_t kLargeFrameBytes = 8 * 1024;
+// A large body is received in pieces of this size, so that progress shows.
+inline constexpr size_t kReceivePieceBytes = size_t{1} << 20;
+
+class FrameReader {
+ public:
+  FrameReader(Connection& connection, ByteBudget& budget, size_t frame_bytes_max)
+      : connection_(connection), budget_(budget), frame_bytes_max_(frame_bytes_max) {}
+
+  // The next frame without its size prefix. The slice (or what keeps it alive) stays charged to the
+  // budget.
+  Task<absl::StatusOr<Slice>> Next(CancellationToken cancel);
+
+  // A frame has been announced but is not complete: the peer owes us bytes.
+  bool mid_frame() const { return mid_frame_; }
+
+  // Bytes received so far: a sender that is slow but moves is told from one that stalls.
+  uint64_t received() const { return received_; }
+
+ private:
+  // Makes `ahead_` hold at least `wanted` bytes (<= kReadAheadBytes), copying pieces together where
+  // needed.
+  Task<absl::Status> Fill(size_t wanted);
+
+  Connection& connection_;
+  ByteBudget& budget_;
+  const size_t frame_bytes_max_;
+  Slice ahead_;  // Received, not yet handed out.
+  bool mid_frame_ = false;
+  uint64_t received_ = 0;
+};
+
+}  // namespace millrace

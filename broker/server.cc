@@ -1,0 +1,105 @@
+#include "broker/server.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "common/check.h"
+
+namespace millrace {
+
+// How long accepting pauses when descriptors ran out: closing connections is what helps, not trying
+// at once.
+constexpr Duration kAcceptPause = milliseconds(100);
+
+Server::Server(Env& env, ServerOptions options, RequestHandler& handler, ByteBudget& request_budget)
+    : options_(std::move(options)),
+      env_(env),
+      handler_(handler),
+      request_budget_(request_budget),
+      quota_(options_.quota),
+      accepting_(env.reactor),
+      serving_(env.reactor) {}
+
+Server::~Server() { MR_CHECK(connections_.empty()); }
+
+Task<absl::Status> Server::Listen() {
+  for (const ListenerOptions& listener : options_.listeners) {
+    absl::StatusOr<std::unique_ptr<Listener>> bound =
+        co_await env_.network.Listen(listener.bind, listener.socket);
+    if (!bound.ok()) {
+      co_return absl::Status(
+          bound.status().code(),
+          fmt::format("listener {}://{}: {}", listener.name, listener.bind.ToString(),
+                      std::string(bound.status().message())));
+    }
+    bound_.push_back(std::make_unique<Bound>(Bound{listener.name, *std::move(bound)}));
+  }
+  co_return absl::OkStatus();
+}
+
+void Server::Accept() {
+  for (const std::unique_ptr<Bound>& bound : bound_) accepting_.Spawn(AcceptLoop(bound.get()));
+}
+
+Task<void> Server::AcceptLoop(Bound* bound) {
+  bool paused_before = false;
+  while (!accepting_.stopping()) {
+    absl::StatusOr<std::unique_ptr<Connection>> accepted = co_await bound->listener->Accept();
+    if (!accepted.ok()) {
+      if (accepting_.stopping()) co_return;
+      if (!paused_before) {
+        env_.logger.Warning("listener {}: cannot accept: {}; trying again every {} ms", bound->name,
+                            std::string(accepted.status().message()),
+                            kAcceptPause / milliseconds(1));
+      }
+      paused_before = true;
+      co_await Sleep(env_.reactor, kAcceptPause, accepting_.token());
+      continue;
+    }
+    paused_before = false;
+    std::unique_ptr<Connection> connection = *std::move(accepted);
+    std::string host = connection->peer().host;
+    ConnectionQuota::Verdict verdict = quota_.TryAdmit(host);
+    if (verdict != ConnectionQuota::Verdict::kAdmitted) {
+      env_.logger.Debug("listener {}: refused {}: {}", bound->name, host,
+                        verdict == ConnectionQuota::Verdict::kTooManyInTotal
+                            ? "max.connections is reached"
+                            : "max.connections.per.ip is reached");
+      connection->Shutdown();
+      co_await connection->Close();
+      continue;
+    }
+    connections_.emplace_front(env_, std::move(connection), bound->name, handler_, request_budget_,
+                               options_.connection);
+    serving_.Spawn(ServeOne(connections_.begin()), SchedClass::kProduce);
+  }
+}
+
+Task<void> Server::ServeOne(std::list<ClientConnection>::iterator connection) {
+  co_await connection->Serve();
+  quota_.Leave(connection->peer_host());
+  connections_.erase(connection);
+}
+
+Task<void> Server::Stop() {
+  for (const std::unique_ptr<Bound>& bound : bound_) bound->listener->Shutdown();
+  co_await accepting_.Stop();
+  for (const std::unique_ptr<Bound>& bound : bound_) co_await bound->listener->Close();
+  for (ClientConnection& connection : connections_) connection.Drain();
+  const Instant deadline = env_.reactor.Now() + options_.drain_max;
+  while (!connections_.empty() && env_.reactor.Now() < deadline) {
+    co_await Sleep(env_.reactor, milliseconds(5));
+  }
+  for (ClientConnection& connection : connections_) connection.Shutdown("the broker is stopping");
+  co_await serving_.Stop();
+}
+
+SocketAddress Server::BoundAddress(const std::string& name) const {
+  for (const std::unique_ptr<Bound>& bound : bound_) {
+    if (bound->name == name) return bound->listener->local();
+  }
+  return {};
+}
+
+}  // namespace millrace

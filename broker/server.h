@@ -1,0 +1,73 @@
+// Server: the listeners of one shard and the connections accepted on them.
+//
+// Shard:    one Server per shard, all listening on the same addresses (SO_REUSEPORT).
+// Lifetime: Stop() must have finished before destruction (CHECKed). Env, handler and budget outlive
+// it. Errors:   Start(): kFailedPrecondition and others of Network::Listen, naming listener and
+// address.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/client_connection.h"
+#include "broker/connection_quota.h"
+#include "common/env.h"
+#include "common/network.h"
+#include "common/runtime/semaphore.h"
+#include "common/runtime/task_scope.h"
+
+namespace millrace {
+
+struct ListenerOptions {
+  std::string name;
+  SocketAddress bind;
+  ListenOptions socket;
+};
+
+struct ServerOptions {
+  std::vector<ListenerOptions> listeners;
+  ConnectionQuotaOptions quota;
+  ClientConnectionOptions connection;
+  Duration drain_max = seconds(10);  // How long Stop() waits for requests in flight.
+};
+
+class Server {
+ public:
+  Server(Env& env, ServerOptions options, RequestHandler& handler, ByteBudget& request_budget);
+  ~Server();
+
+  // Listens on every listener; nothing is accepted until Accept().
+  Task<absl::Status> Listen();
+  // Begins to accept.
+  void Accept();
+  // Stops accepting, answers what is in flight, closes.
+  Task<void> Stop();
+
+  // Where listener `name` really listens (its port may have been chosen by the kernel).
+  SocketAddress BoundAddress(const std::string& name) const;
+  int64_t connections() const { return quota_.total(); }
+
+ private:
+  struct Bound {
+    std::string name;
+    std::unique_ptr<Listener> listener;
+  };
+  Task<void> AcceptLoop(Bound* bound);
+  Task<void> ServeOne(std::list<ClientConnection>::iterator connection);
+
+  const ServerOptions options_;
+  Env& env_;
+  RequestHandler& handler_;
+  ByteBudget& request_budget_;
+  std::vector<std::unique_ptr<Bound>> bound_;
+  ConnectionQuota quota_;
+  std::list<ClientConnection> connections_;
+  TaskScope accepting_;
+  TaskScope serving_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,177 @@
+// The one place where metadata records meet protobuf.
+#include <fmt/format.h>
+
+#include "controller/image/metadata_record.h"
+#include "proto/control/metadata.pb.h"
+
+namespace millrace {
+namespace {
+
+void Put(const Uuid& id, control::UuidValue* to) {
+  to->set_high(id.high());
+  to->set_low(id.low());
+}
+Uuid Get(const control::UuidValue& from) { return Uuid(from.high(), from.low()); }
+
+struct ToProto {
+  control::MetadataRecord* to;
+
+  void operator()(const TopicRecord& record) const {
+    to->mutable_topic()->set_name(record.name);
+    Put(record.topic_id, to->mutable_topic()->mutable_topic_id());
+  }
+  void operator()(const RemoveTopicRecord& record) const {
+    Put(record.topic_id, to->mutable_remove_topic()->mutable_topic_id());
+  }
+  void operator()(const PartitionRecord& record) const {
+    control::PartitionRecord* partition = to->mutable_partition();
+    Put(record.topic_id, partition->mutable_topic_id());
+    partition->set_partition(record.partition.value());
+    for (BrokerId id : record.state.replicas) partition->add_replicas(id.value());
+    for (BrokerId id : record.state.isr) partition->add_isr(id.value());
+    partition->set_leader(record.state.leader.has_value() ? record.state.leader->value() : -1);
+    partition->set_leader_epoch(record.state.leader_epoch.value());
+    partition->set_partition_epoch(record.state.partition_epoch.value());
+    for (const DirectoryId& id : record.state.directories) Put(id, partition->add_directories());
+  }
+  void operator()(const ConfigRecord& record) const {
+    control::ConfigRecord* config = to->mutable_config();
+    config->set_resource_type(record.resource == ConfigResource::kTopic
+                                  ? control::ConfigRecord::TOPIC
+                                  : control::ConfigRecord::BROKER);
+    config->set_resource_name(record.name);
+    config->set_key(record.key);
+    if (record.value.has_value()) config->set_value(*record.value);
+  }
+  void operator()(const RegisterBrokerRecord& record) const {
+    control::RegisterBrokerRecord* broker = to->mutable_register_broker();
+    broker->set_broker_id(record.broker.id.value());
+    broker->set_broker_epoch(record.broker.epoch.value());
+    Put(record.broker.incarnation, broker->mutable_incarnation_id());
+    for (const Endpoint& endpoint : record.broker.endpoints) {
+      control::EndpointValue* value = broker->add_endpoints();
+      value->set_listener(endpoint.listener);
+      value->set_host(endpoint.host);
+      value->set_port(endpoint.port);
+      value->set_security_protocol(endpoint.security_protocol);
+    }
+    if (record.broker.rack.has_value()) broker->set_rack(*record.broker.rack);
+    for (const DirectoryId& id : record.broker.log_directories)
+      Put(id, broker->add_log_directories());
+    broker->set_fenced(record.broker.fenced);
+  }
+  void operator()(const ProducerIdsRecord& record) const {
+    to->mutable_producer_ids()->set_next_producer_id(record.next_producer_id);
+  }
+  void operator()(const FeatureLevelRecord& record) const {
+    to->mutable_feature_level()->set_name(record.name);
+    to->mutable_feature_level()->set_level(record.level);
+  }
+};
+
+PartitionRecord FromProto(const control::PartitionRecord& from) {
+  PartitionImage state;
+  for (int32_t id : from.replicas()) state.replicas.emplace_back(id);
+  for (int32_t id : from.isr()) state.isr.emplace_back(id);
+  if (from.leader() >= 0) state.leader = BrokerId(from.leader());
+  state.leader_epoch = LeaderEpoch(from.leader_epoch());
+  state.partition_epoch = PartitionEpoch(from.partition_epoch());
+  for (const control::UuidValue& id : from.directories()) state.directories.push_back(Get(id));
+  return {Get(from.topic_id()), PartitionId(from.partition()), std::move(state)};
+}
+
+RegisterBrokerRecord FromProto(const control::RegisterBrokerRecord& from) {
+  BrokerImage broker;
+  broker.id = BrokerId(from.broker_id());
+  broker.epoch = BrokerEpoch(from.broker_epoch());
+  broker.incarnation = Get(from.incarnation_id());
+  for (const control::EndpointValue& value : from.endpoints()) {
+    broker.endpoints.push_back({value.listener(), value.host(), static_cast<uint16_t>(value.port()),
+                                value.security_protocol()});
+  }
+  if (from.has_rack()) broker.rack = from.rack();
+  for (const control::UuidValue& id : from.log_directories())
+    broker.log_directories.push_back(Get(id));
+  broker.fenced = from.fenced();
+  return {std::move(broker)};
+}
+
+absl::StatusOr<MetadataRecord> FromProto(const control::MetadataRecord& from) {
+  switch (from.kind_case()) {
+    case control::MetadataRecord::kTopic:
+      return TopicRecord{from.topic().name(), Get(from.topic().topic_id())};
+    case control::MetadataRecord::kRemoveTopic:
+      return RemoveTopicRecord{Get(from.remove_topic().topic_id())};
+    case control::MetadataRecord::kPartition:
+      return FromProto(from.partition());
+    case control::MetadataRecord::kConfig: {
+      const control::ConfigRecord& config = from.config();
+      ConfigResource resource = config.resource_type() == control::ConfigRecord::BROKER
+                                    ? ConfigResource::kBroker
+                                    : ConfigResource::kTopic;
+      std::optional<std::string> value;
+      if (config.has_value()) value = config.value();
+      return ConfigRecord{resource, config.resource_name(), config.key(), std::move(value)};
+    }
+    case control::MetadataRecord::kRegisterBroker:
+      return FromProto(from.register_broker());
+    case control::MetadataRecord::kProducerIds:
+      return ProducerIdsRecord{from.producer_ids().next_producer_id()};
+    case control::MetadataRecord::kFeatureLevel:
+      return FeatureLevelRecord{from.feature_level().name(), from.feature_level().level()};
+    case control::MetadataRecord::KIND_NOT_SET:
+      break;
+  }
+  // A record of a kind added later: guessing would let this node's state differ from its peers'.
+  return absl::DataLossError("a metadata record of a kind this version does not know");
+}
+
+}  // namespace
+
+std::string EncodeEntry(const MetadataEntry& entry) {
+  control::MetadataEntry proto;
+  proto.set_term(entry.term.value());
+  proto.set_append_time_ms(entry.append_time.ms());
+  for (const MetadataRecord& record : entry.records)
+    std::visit(ToProto{proto.add_records()}, record);
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes) {
+  control::MetadataEntry proto;
+  if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError("a metadata entry that does not parse");
+  }
+  if (proto.format() != 0) {
+    return absl::DataLossError(
+        fmt::format("a metadata entry of format {}; this version reads 0", proto.format()));
+  }
+  MetadataEntry entry{RaftTerm(proto.term()), Timestamp(proto.append_time_ms()), {}};
+  entry.records.reserve(static_cast<size_t>(proto.records_size()));
+  for (const control::MetadataRecord& record : proto.records()) {
+    absl::StatusOr<MetadataRecord> decoded = FromProto(record);
+    if (!decoded.ok()) return decoded.status();
+    entry.records.push_back(*std::move(decoded));
+  }
+  return entry;
+}
+
+std::string EncodeHardState(const HardState& state) {
+  control::HardStateValue proto;
+  proto.set_term(state.term.value());
+  if (state.voted_for.has_value()) proto.set_voted_for(state.voted_for->value());
+  proto.set_commit(state.commit.value());
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<HardState> DecodeHardState(std::string_view bytes) {
+  control::HardStateValue proto;
+  if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError("a Raft hard state that does not parse");
+  }
+  HardState state{RaftTerm(proto.term()), std::nullopt, RaftIndex(proto.commit())};
+  if (proto.has_voted_for()) state.voted_for = BrokerId(proto.voted_for());
+  return state;
+}
+
+}  // namespace millrace

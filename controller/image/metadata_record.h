@@ -1,0 +1,81 @@
+// The records of the metadata log as C++ values: what proto/control/metadata.proto says, with
+// strong types. Protobuf's own headers stay in metadata_codec.cc.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/bytes/slice.h"
+#include "common/ids.h"
+#include "common/time.h"
+#include "controller/image/metadata_image.h"
+
+namespace millrace {
+
+struct TopicRecord {
+  std::string name;
+  TopicId topic_id;
+};
+
+struct RemoveTopicRecord {
+  TopicId topic_id;
+};
+
+struct PartitionRecord {
+  TopicId topic_id;
+  PartitionId partition;
+  PartitionImage state;
+};
+
+enum class ConfigResource { kTopic, kBroker };
+
+struct ConfigRecord {
+  ConfigResource resource;
+  std::string name;  // Topic name; broker id in decimal, or "" for all brokers.
+  std::string key;
+  std::optional<std::string> value;  // Nothing: the override goes.
+};
+
+struct RegisterBrokerRecord {
+  BrokerImage broker;
+};
+
+struct ProducerIdsRecord {
+  int64_t next_producer_id;
+};
+
+struct FeatureLevelRecord {
+  std::string name;
+  int32_t level;
+};
+
+using MetadataRecord = std::variant<TopicRecord, RemoveTopicRecord, PartitionRecord, ConfigRecord,
+                                    RegisterBrokerRecord, ProducerIdsRecord, FeatureLevelRecord>;
+
+// One entry of the metadata log: applied whole or not at all.
+struct MetadataEntry {
+  RaftTerm term;
+  Timestamp append_time;
+  std::vector<MetadataRecord> records;
+};
+
+// What a Raft node remembers across restarts.
+struct HardState {
+  RaftTerm term{0};
+  std::optional<BrokerId> voted_for;
+  RaftIndex commit{0};
+};
+
+std::string EncodeEntry(const MetadataEntry& entry);
+// kDataLoss: not an entry that this version can read (say which it was at the call).
+absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes);
+
+std::string EncodeHardState(const HardState& state);
+absl::StatusOr<HardState> DecodeHardState(std::string_view bytes);
+
+}  // namespace millrace

@@ -1,0 +1,47 @@
+// MetadataLog: the seam between the controller's decisions and whoever makes them permanent and
+// agreed. Today a quorum of one (single_node_quorum.h); the Raft driver takes the same place, the
+// same records and the same store.
+//
+// Shard:      shard 0.
+// Durability: Propose() returns after the entry is committed: durable on a majority of voters.
+// Errors:     kUnavailable with kNotController: this node is not (any longer) the active
+// controller: the entry may or may
+//             not be committed. kCancelled: stopping. kDataLoss: the store is broken, for good.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <vector>
+
+#include "common/ids.h"
+#include "common/runtime/task.h"
+#include "controller/image/metadata_record.h"
+
+namespace millrace {
+
+// Applies what was committed. Called in index order, each index once, at runtime and at recovery
+// alike.
+class CommittedEntries {
+ public:
+  virtual ~CommittedEntries() = default;
+  virtual absl::Status OnCommitted(RaftIndex index, const MetadataEntry& entry) = 0;
+};
+
+class MetadataLog {
+ public:
+  virtual ~MetadataLog() = default;
+
+  // Makes `records` one entry of the log. When this returns OK they are committed and have been
+  // applied.
+  virtual Task<absl::StatusOr<RaftIndex>> Propose(std::vector<MetadataRecord> records) = 0;
+
+  // The term in which this node is the active controller, or nothing.
+  virtual std::optional<RaftTerm> leading_term() const = 0;
+
+  // The index that the next proposal gets if nothing else comes between; a broker's epoch is the
+  // index of its registration.
+  virtual RaftIndex next_index() const = 0;
+};
+
+}  // namespace millrace
