@@ -64,6 +64,9 @@ class Slice {
   Slice Sub(size_t begin, size_t length) const;
   Slice From(size_t begin) const { return Sub(begin, size_ - begin); }
 
+  // Equal bytes, wherever they lie.
+  friend bool operator==(const Slice& a, const Slice& b) { return a.view() == b.view(); }
+
   // How many bytes the backing block holds in memory (what a cache must charge for keeping this).
   size_t backing_size() const { return block_ == nullptr ? 0 : block_->capacity(); }
 

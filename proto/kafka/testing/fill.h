@@ -1,0 +1,124 @@
+// Filling any message with values that a Filler chooses: what the round-trip and golden tests stand
+// on. The generated registry calls FillField() for every field of every message, in the order of
+// the schema.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "common/bytes/slice.h"
+#include "common/uuid.h"
+
+namespace millrace::kafka {
+
+// What a schema says about a field. Ranges are inclusive; first > last means "no version".
+struct FieldInfo {
+  const char* name;  // As in the schema: "ThrottleTimeMs".
+  int16_t first;
+  int16_t last;
+  int16_t null_first;
+  int16_t null_last;
+  bool tagged;
+};
+
+// Chooses the values. One per message; calls come depth first.
+class Filler {
+ public:
+  explicit Filler(int16_t version) : version_(version) {}
+  virtual ~Filler() = default;
+  Filler(const Filler&) = delete;
+  Filler& operator=(const Filler&) = delete;
+
+  bool Has(const FieldInfo& field) const {
+    return field.first <= version_ && version_ <= field.last;
+  }
+  bool MayBeNull(const FieldInfo& field) const {
+    return field.null_first <= version_ && version_ <= field.null_last;
+  }
+
+  // Around the value of `field`, and around each element of an array.
+  virtual void Enter(const FieldInfo& field) = 0;
+  virtual void Leave() = 0;
+  virtual void EnterElement(size_t index) = 0;
+  virtual void LeaveElement() = 0;
+
+  // About the value entered last.
+  virtual bool KeepDefault() = 0;
+  virtual bool Null() = 0;
+  virtual size_t Count() = 0;
+  virtual uint64_t Bits() = 0;
+  virtual uint64_t LowBits() = 0;  // The lower half of a uuid.
+  virtual double Number() = 0;
+  virtual std::string Text() = 0;
+  virtual Slice Data() = 0;
+
+ private:
+  int16_t version_;
+};
+
+template <typename T>
+  requires std::is_integral_v<T>
+void Fill(Filler& filler, T& value) {
+  value = static_cast<T>(filler.Bits());
+}
+inline void Fill(Filler& filler, bool& value) { value = (filler.Bits() & 1) != 0; }
+inline void Fill(Filler& filler, double& value) { value = filler.Number(); }
+inline void Fill(Filler& filler, Uuid& value) {
+  uint64_t high = filler.Bits();
+  value = Uuid(high, filler.LowBits());
+}
+inline void Fill(Filler& filler, std::string& value) { value = filler.Text(); }
+inline void Fill(Filler& filler, Slice& value) { value = filler.Data(); }
+
+template <typename T>
+T FreshValue() {
+  return T();
+}
+template <>
+inline Uuid FreshValue<Uuid>() {
+  return Uuid(0, 0);
+}
+
+template <typename T>
+void FillValue(Filler& filler, T& value) {
+  Fill(filler, value);
+}
+
+template <typename T>
+void FillValue(Filler& filler, std::vector<T>& values) {
+  size_t count = filler.Count();
+  values.clear();
+  for (size_t i = 0; i < count; ++i) {
+    filler.EnterElement(i);
+    Fill(filler, values.emplace_back(FreshValue<T>()));
+    filler.LeaveElement();
+  }
+}
+
+template <typename T>
+void FillField(Filler& filler, const FieldInfo& field, T& value) {
+  if (!filler.Has(field)) return;
+  filler.Enter(field);
+  if (!filler.KeepDefault()) FillValue(filler, value);
+  filler.Leave();
+}
+
+template <typename T>
+void FillField(Filler& filler, const FieldInfo& field, std::optional<T>& value) {
+  if (!filler.Has(field)) return;
+  filler.Enter(field);
+  if (filler.MayBeNull(field) && filler.Null()) {
+    value.reset();
+  } else if (!filler.KeepDefault() || !value.has_value()) {
+    // Null is also what it must not keep where the version does not allow it.
+    FillValue(filler, value.emplace());
+  }
+  filler.Leave();
+}
+
+}  // namespace millrace::kafka
