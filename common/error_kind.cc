@@ -57,7 +57,10 @@ absl::StatusCode DefaultCode(ErrorKind kind) {
 
 absl::Status MakeError(ErrorKind kind, absl::StatusCode code, std::string message) {
   absl::Status status(code, message);
-  status.SetPayload(kPayloadUrl, absl::Cord(std::string(1, static_cast<char>(kind))));
+  char byte = static_cast<char>(kind);
+  // Not from a std::string: clang and the GCC that built Debian's Abseil mangle that constructor
+  // differently.
+  status.SetPayload(kPayloadUrl, absl::Cord(absl::string_view(&byte, 1)));
   return status;
 }
 
