@@ -16,9 +16,9 @@
 //             may or may not be found by recovery. kUnavailable after Stop() has begun.
 //             kCancelled where a token was given; the entry is written all the same.
 // Durability: an entry survives power loss once durable_position() has reached it, not before.
-// Bounds:     Options. Memory: pending entries (Admit()), at most chunk_bytes beyond them, and a
-//             few chunks kept for reuse. Disk: bytes_max; when it is used up writing waits for
-//             Recycle(), and Admit() holds producers back.
+// Bounds:     Options. Memory: pending entries (Admit()) rounded up to chunks of 64 KiB per
+//             frame, and at most two frames of chunks kept for reuse. Disk: bytes_max; when it is
+//             used up writing waits for Recycle(), and Admit() holds producers back.
 // Invariant:  recycled_position <= durable_position <= last_position.
 // Source:     docs/storage.md, Journal. Recovery: storage/journal_recovery.h, which must have run
 //             (and discarded what it found) before a journal is opened.
@@ -37,6 +37,7 @@
 
 #include "common/env.h"
 #include "common/runtime/event.h"
+#include "common/runtime/gate.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
 #include "storage/journal_entry.h"
@@ -110,8 +111,7 @@ class Journal {
   // Calls for the pending entries of this listener will not be made.
   void Forget(const JournalListener* listener);
 
-  // Until `position` is durable. The order in which waiters of one position resume is the order in
-  // which they came.
+  // Until `position` is durable. REQUIRES: position <= last_position().
   Task<absl::Status> WaitDurable(JournalPosition position, CancellationToken token);
 
   // Everything at or below `position` is in synced segments (or means nothing any more, and that
@@ -128,8 +128,9 @@ class Journal {
 
   // Drains what was enqueued, ends the writing task, closes the files. When everything is recycled
   // by then the files are removed (clean shutdown: nothing to recover), else they stay for
-  // recovery. While the journal is full draining waits for Recycle(), so the segment writer stops
-  // after it or has recycled everything before. Returns status().
+  // recovery. A full journal is not waited for: entries without room fail with kUnavailable. So a
+  // clean shutdown goes: no more Enqueue(); WaitDurable(last_position()); write and sync segments;
+  // Recycle(last_position()); Stop(). Returns status(). Call it once.
   Task<absl::Status> Stop();
 
   // 0 while nothing was enqueued, or is durable, or recycled.
@@ -161,8 +162,10 @@ class Journal {
     JournalPosition position;
   };
   struct PendingFrame {
+    PendingFrame(JournalChunkPool& pool, JournalPosition first)
+        : builder(pool, first), last_position(first) {}
     JournalFrameBuilder builder;
-    std::vector<Notice> notices;
+    std::vector<Notice> notices;  // In order; neighbours have different listeners.
     JournalPosition last_position;
   };
 
@@ -170,15 +173,20 @@ class Journal {
           JournalGeneration generation);
 
   Task<void> WriteLoop();
-  // Writes one sealed frame, entering the next extent where it does not fit.
+  // Writes a frame whose last entry is `last`, entering the next extent where it does not fit.
   Task<absl::Status> WriteFrame(JournalFrameBuilder& builder,
                                 JournalPosition last);  // Borrowed: awaited in place.
   Task<absl::Status> EnterNextExtent();
-  Task<absl::Status> WriteSealed(JournalFrameBuilder& builder);  // Borrowed: awaited in place.
-  void Completed(PendingFrame frame);
+  // Writes a frame that fits. `needs_nothing`: states that not even itself is needed.
+  Task<absl::Status> WriteFitting(JournalFrameBuilder& builder, JournalPosition last,
+                                  bool needs_nothing);  // Borrowed: awaited in place.
+  void Completed(const PendingFrame& frame);
   void Fail(absl::Status status);
+  void MaybeGrow();
+  Task<void> Grow();
   void NotifyPressure();
-  Task<absl::Status> RemoveFiles();
+  // After the drain: what Stop() still has to do with the files.
+  Task<absl::Status> CloseFiles();
 
   // Constant after construction.
   const Options options_;
@@ -198,20 +206,25 @@ class Journal {
   absl::Status status_;
   bool stopping_ = false;
   bool stopped_ = false;
+  bool growing_ = false;
+  Instant grow_not_before_{0};  // After a failed growth.
   uint64_t next_position_ = 1;
   uint64_t next_sequence_ = 1;
+  uint64_t tail_sequence_ = 1;  // The highest stated so far.
   JournalPosition durable_{0};
   JournalPosition recycled_{0};
   size_t pending_bytes_ = 0;
   uint64_t bytes_written_ = 0;
   uint64_t frames_written_ = 0;
-  std::deque<PendingFrame> queue_;  // The back one is being filled.
-  std::vector<Notice> writing_;     // The notices of the frame in flight.
-  std::multimap<uint64_t, Event*> waiters_;
-  std::deque<uint64_t> line_;  // Tickets of those in Admit().
+  std::deque<PendingFrame> queue_;           // The back one is being filled.
+  std::vector<Notice> writing_;              // The notices of the frame in flight.
+  std::multimap<uint64_t, Event*> waiters_;  // By position: those in WaitDurable().
+  std::deque<uint64_t> line_;                // Tickets of those in Admit().
   uint64_t next_ticket_ = 0;
   Event work_;      // Something to write, or stopping.
-  Event admitted_;  // pending_bytes_ fell.
+  Event room_;      // An extent may have become free, or failure.
+  Event admitted_;  // pending_bytes_ fell, stopping, or failure.
+  Gate gate_;       // Those in Admit() and WaitDurable().
 };
 
 }  // namespace millrace

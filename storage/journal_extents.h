@@ -44,6 +44,9 @@ namespace millrace {
 // `log_dir`/millrace-journal.
 std::string JournalDirectory(const std::string& log_dir);
 
+// While a file of this name is in the directory, no extent in it counts (journal_recovery.h).
+inline constexpr const char* kJournalDiscardedName = "discarded";
+
 // A shard and a number out of a name like "3-17.journal"; nothing for any other name.
 struct JournalExtentName {
   ShardId shard;
@@ -107,9 +110,9 @@ class JournalExtents {
     uint64_t number;
     std::unique_ptr<File> file;
     uint64_t write_position = 0;
-    uint64_t first_sequence = 0;
-    JournalPosition last_position{0};
+    uint64_t first_sequence = 0;  // Of this lap; the same for the last ones.
     uint64_t last_sequence = 0;
+    JournalPosition last_position{0};
   };
 
   std::string PathOf(uint64_t number) const;
