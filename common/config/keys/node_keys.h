@@ -20,7 +20,8 @@ inline constexpr ConfigKey kNodeKeys[] = {
      NotNeeded("Values are taken as they stand; keep secrets in the file itself, readable by the "
                "server alone."),
      "Classes that look secrets up elsewhere."},
-    {"early.start.listeners", ConfigType::kList, kNull, Any(), UpdateScope::kReadOnly, Used(),
+    {"early.start.listeners", ConfigType::kList, kNull, Any(), UpdateScope::kReadOnly,
+     NotNeeded("There is no authorizer to load first: all listeners open together."),
      "Listeners that open before the authorizer has loaded."},
     {"server.max.startup.time.ms", ConfigType::kLong, "9223372036854775807", AtLeast(0),
      UpdateScope::kReadOnly,
