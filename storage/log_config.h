@@ -8,13 +8,9 @@
 #include <cstdint>
 #include <limits>
 
-namespace millrace {
+#include "common/record_types.h"
 
-// What an acknowledgement means on this replica (topic property millrace.durability).
-enum class Durability : uint8_t {
-  kDisk,       // On the medium: the journal made it durable. Our default.
-  kPageCache,  // In memory, written behind: Kafka's promise. Survives kill -9 only once written.
-};
+namespace millrace {
 
 struct LogConfig {
   Durability durability = Durability::kDisk;

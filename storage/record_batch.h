@@ -29,6 +29,7 @@
 
 #include "common/bytes/slice.h"
 #include "common/ids.h"
+#include "common/record_types.h"
 #include "common/time.h"
 
 namespace millrace {
@@ -47,8 +48,6 @@ enum class Compression : uint8_t { kNone = 0, kGzip = 1, kSnappy = 2, kLz4 = 3, 
 
 // The name that topic configs and tools use: none, gzip, snappy, lz4, zstd.
 const char* CompressionName(Compression compression);
-
-enum class TimestampType : uint8_t { kCreateTime = 0, kLogAppendTime = 1 };
 
 class BatchAttributes {
  public:

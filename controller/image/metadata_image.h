@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,7 +30,7 @@ struct PartitionImage {
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
 };
 
-using ConfigOverrides = std::map<std::string, std::string>;
+using ConfigOverrides = std::map<std::string, std::string, std::less<>>;  // ConfigMap of common/config.
 
 struct TopicImage {
   std::string name;
