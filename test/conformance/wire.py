@@ -303,7 +303,8 @@ class Connection:
         deadline = time.monotonic() + 10
         while error == 0 and time.monotonic() < deadline:
             found = self.metadata([name])["topics"][0]
-            if found["error"] == 0 and all(part["leader"] >= 0 and part["error"] == 0 for part in found["partitions"]):
+            led = found["error"] == 0 and all(part["leader"] >= 0 and part["error"] == 0 for part in found["partitions"])
+            if led and all(self.list_offset(name, -2, part["index"])["error"] == 0 for part in found["partitions"]):
                 break
             time.sleep(0.01)
         return error
@@ -311,6 +312,17 @@ class Connection:
     def metadata(self, names=None, auto_create=False):
         topics = None if names is None else [{"topic_id": bytes(16), "name": name} for name in names]
         return self.ask("metadata", topics=topics, auto_create=auto_create, topic_operations=False)
+
+    def init_producer(self):
+        """A producer id of epoch 0. A node that has just started may have none yet."""
+        deadline = time.monotonic() + 10
+        while True:
+            made = self.ask("init_producer_id", transactional_id=None, timeout_ms=1000, producer_id=-1, producer_epoch=-1)
+            if made["error"] == 0:
+                return made["producer_id"]
+            if made["error"] != 14 or time.monotonic() > deadline:  # 14: COORDINATOR_LOAD_IN_PROGRESS.
+                raise ValueError(f"InitProducerId: error {made['error']}")
+            time.sleep(0.02)
 
     def produce(self, topic, records, partition=0, acks=-1, api="produce", transactional_id=None):
         answer = self.ask(api, **produce_values(topic, records, partition, acks, transactional_id))

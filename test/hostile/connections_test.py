@@ -1,0 +1,72 @@
+"""Connections that hold on, crowd or never listen (52-54)."""
+
+import contextlib
+import struct
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+
+from harness import expect, expect_equal, test, until
+from hostile import topic_of, unharmed
+import wire
+
+IDLE_MS = 2000
+PER_ADDRESS_MAX = 60
+SETTINGS = [f"connections.max.idle.ms={IDLE_MS}", f"max.connections.per.ip={PER_ADDRESS_MAX}"]
+
+
+@test("hostile connection: one that sends a byte and then nothing is closed after connections.max.idle.ms")
+def slowloris(node):
+    starts = [b"", b"\0", b"\0\0\0\x40", struct.pack(">i", 1000) + b"\0\3\0\x0c", struct.pack(">i", 1 << 20) + b"x" * 70000]
+    with unharmed(node) as neighbour:
+        connections = []
+        for start in starts:
+            connections.append(wire.Connection(node.port))
+            connections[-1].send(start)
+        for start, connection in zip(starts, connections):
+            # The neighbour talks meanwhile: that is what keeps its connection.
+            until(lambda: neighbour.metadata([]) and connection.closed_within(0.2),
+                  f"the connection closes after {start[:10]!r} and a long silence", 3 * IDLE_MS / 1000 + 3)
+            connection.close()
+
+
+@test("hostile connection: more from one address than max.connections.per.ip are closed, the earlier ones stay")
+def flood(node):
+    with wire.Connection(node.port) as first:
+        expect(first.metadata([])["brokers"], "the first connection works")
+        others = [wire.Connection(node.port, timeout=5) for _ in range(PER_ADDRESS_MAX + 40)]
+
+        def works(connection):
+            with contextlib.suppress(wire.Disconnected, ConnectionError):
+                return bool(connection.metadata([])["brokers"])
+            return False
+
+        working = sum(map(works, others))
+        expect(PER_ADDRESS_MAX - 10 <= working <= PER_ADDRESS_MAX - 1, f"{working} of {len(others)} more were served")
+        expect(works(first), "the first connection was closed")
+        for connection in others:
+            connection.close()
+
+        def served_again():
+            with contextlib.suppress(wire.Disconnected, ConnectionError), wire.Connection(node.port) as connection:
+                return works(connection)
+            return False
+
+        until(served_again, "a new connection is served when the others are gone")
+
+
+@test("hostile connection: one that asks on and on and never reads is muted; its answers do not pile up")
+def never_reads(node):
+    topic = topic_of(node)
+    with unharmed(node, growth_kib_max=64 * 1024) as neighbour:
+        expect_equal(neighbour.produce(topic, wire.batch([b"v" * 900000]))["error"], 0, "error of Produce")
+        fetch = wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=0))
+        deaf = [wire.Connection(node.port, timeout=0.3, receive_buffer=4096) for _ in range(8)]
+        for connection in deaf:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                for _ in range(2000):  # 1.8 GB of answers each, were they all made.
+                    connection.send(fetch)
+        for _ in range(20):
+            expect(neighbour.metadata([])["brokers"], "the neighbour is served meanwhile")
+        for connection in deaf:
+            connection.close()
