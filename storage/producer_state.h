@@ -1,0 +1,122 @@
+// What a partition remembers of its idempotent and transactional producers, so that a batch sent
+// twice is stored once and none is skipped.
+//
+//   no entry ----------------- any batch --------------------> window of one batch (KIP-360: any
+//   sequence) epoch e, last sequence s - batch (e, s+1) ----------------> window + 1, the oldest of
+//   five dropped epoch e ----------------- batch equal to one of the window > duplicate: nothing
+//   changes epoch e ----------------- batch (e' > e, 0) --------------> epoch e', window of one
+//   batch epoch e ----------------- control batch (e' >= e) --------> open transaction ended; e' >
+//   e empties the window any ---------------------- expired, not in a transaction -> no entry
+//
+// Check() decides, Apply() changes: a leader calls both in one turn; followers and recovery only
+// Apply(). Cutting a log back means: load a snapshot (producer_snapshot.h) and Apply() the batches
+// behind it.
+//
+// Shard:    one; owned by its Log. Not thread-safe.
+// Units:    milliseconds.
+// Errors:   Check(): kOutOfOrderSequence, kInvalidProducerEpoch, kInvalidTxnState. No others.
+// Bounds:   kProducersMax entries; beyond them those longest inactive go, as if expired.
+// Source:   KIP-98, KIP-360; rules 1.30-1.43 of Kafka's broker behaviour.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+
+#include "common/ids.h"
+#include "common/time.h"
+#include "storage/record_batch.h"
+
+namespace millrace {
+
+// One entry takes about 250 bytes. Kafka has no bound but expiry.
+inline constexpr size_t kProducersMax = 100'000;
+
+// As many as a client may have in flight.
+inline constexpr size_t kProducerBatchesKept = 5;
+
+struct ProducerBatch {
+  Sequence last_sequence{0};
+  int32_t offset_delta = 0;  // From the first offset to the last; also from first sequence to last.
+  Offset last_offset{0};
+  Timestamp timestamp{0};  // The batch's largest.
+
+  Sequence first_sequence() const { return RewindSequence(last_sequence, offset_delta); }
+  Offset base_offset() const { return last_offset - OffsetDelta(offset_delta); }
+  friend bool operator==(const ProducerBatch&, const ProducerBatch&) = default;
+};
+
+class ProducerEntry {
+ public:
+  explicit ProducerEntry(ProducerEpoch epoch) : epoch_(epoch) {}
+
+  ProducerEpoch epoch() const { return epoch_; }
+  // Oldest first; empty if only control batches were seen in this epoch.
+  std::span<const ProducerBatch> batches() const { return {batches_.data(), count_}; }
+  std::optional<Sequence> last_sequence() const {
+    if (count_ == 0) return std::nullopt;
+    return batches_[count_ - 1].last_sequence;
+  }
+  const ProducerBatch* FindDuplicate(const BatchHeader& batch) const;
+
+  void AddBatch(const ProducerBatch& batch);
+  // Another epoch starts with an empty window.
+  void SetEpoch(ProducerEpoch epoch);
+
+  Timestamp last_timestamp{0};  // Of the last batch: what Kafka shows and stores.
+  Timestamp last_active{0};     // When we saw it, which expiry goes by: records may be years old.
+  std::optional<int32_t> coordinator_epoch = {};
+  std::optional<Offset> open_transaction = {};  // Its first offset.
+
+  // Without last_active, which is not stored.
+  friend bool operator==(const ProducerEntry& a, const ProducerEntry& b);
+
+ private:
+  ProducerEpoch epoch_;
+  uint8_t count_ = 0;
+  std::array<ProducerBatch, kProducerBatchesKept> batches_;
+};
+
+// The answer to a batch that is already in the log. It may be there and not yet durable: the answer
+// waits for its last offset as the first one did.
+struct DuplicateBatch {
+  Offset base_offset;
+  Offset last_offset;
+  Timestamp timestamp;
+};
+
+class ProducerState {
+ public:
+  // What to do with a batch that passed the validator: append it (nothing), or answer with the
+  // place it already has. A batch without a producer is always appended.
+  absl::StatusOr<std::optional<DuplicateBatch>> Check(const BatchHeader& batch) const;
+
+  // The batch is in the log, with its final offsets. Never fails: the log is the truth.
+  void Apply(const BatchHeader& batch, Timestamp now);
+
+  // Drops producers that sent nothing for `expiration`, never one with an open transaction. Returns
+  // how many.
+  size_t Expire(Timestamp now, milliseconds expiration);
+
+  void Clear() { entries_.clear(); }
+  size_t size() const { return entries_.size(); }
+  bool empty() const { return entries_.empty(); }
+  const ProducerEntry* Find(ProducerId id) const;
+  // In the order of ids.
+  const std::map<ProducerId, ProducerEntry>& entries() const { return entries_; }
+
+  // Sets an entry, as a snapshot has it.
+  void Restore(ProducerId id, ProducerEntry entry);
+
+ private:
+  void EvictIfFull();
+
+  std::map<ProducerId, ProducerEntry> entries_;
+};
+
+}  // namespace millrace
