@@ -1,0 +1,215 @@
+#include "storage/kv_store_rocksdb.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "common/runtime/gate.h"
+#include "common/status_macros.h"
+#include "storage/kv_store_keys.h"
+#include "storage/kv_store_queue.h"
+
+namespace millrace {
+namespace {
+
+absl::Status ToStatus(const rocksdb::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  std::string text = fmt::format("key-value store: {}", status.ToString());
+  if (status.IsCorruption()) return absl::DataLossError(std::move(text));
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(std::move(text));
+  if (status.IsNotFound() || status.IsPathNotFound()) return absl::NotFoundError(std::move(text));
+  if (status.IsNotSupported()) return absl::UnimplementedError(std::move(text));
+  return absl::UnavailableError(std::move(text));
+}
+
+// Opening alone tells "somebody else has it" only in its text.
+absl::Status ToOpenStatus(const rocksdb::Status& status) {
+  absl::Status converted = ToStatus(status);
+  if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
+    return absl::FailedPreconditionError(std::string(converted.message()));
+  }
+  return converted;
+}
+
+rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
+  rocksdb::Options to;
+  to.create_if_missing = true;
+  to.write_buffer_size = options.write_buffer_bytes;
+  to.max_write_buffer_number = 2;
+  to.arena_block_size = size_t{64} << 10;
+  to.max_total_wal_size = 4 * options.write_buffer_bytes;
+  to.target_file_size_base = uint64_t{4} << 20;
+  to.max_background_jobs = 2;
+  to.max_open_files = 64;
+  to.max_file_opening_threads = 1;
+  to.max_manifest_file_size = size_t{4} << 20;
+  to.compression = rocksdb::kNoCompression;  // Small, and read at start: time counts more.
+  // After power loss unsynced writes may have left a hole: replay ends there, a prefix. A synced
+  // log that is missing or short is found through the manifest.
+  to.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  to.track_and_verify_wals_in_manifest = true;
+  // Its own log file says little and is kept short.
+  to.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  to.max_log_file_size = size_t{1} << 20;
+  to.keep_log_file_num = 2;
+  // No thread wakes up for statistics: an idle node is idle.
+  to.stats_dump_period_sec = 0;
+  to.stats_persist_period_sec = 0;
+  to.skip_stats_update_on_db_open = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes, /*num_shard_bits=*/0);
+  table.cache_index_and_filter_blocks = true;
+  to.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return to;
+}
+
+rocksdb::Slice ToSlice(const std::string& text) { return {text.data(), text.size()}; }
+
+// The blocking parts. Called on a helper thread; a rocksdb::DB may be used from any.
+
+absl::Status WriteBlocking(rocksdb::DB* db, const std::vector<KvBatch>& batches, bool sync) {
+  rocksdb::WriteBatch all;
+  for (const KvBatch& batch : batches) {
+    for (const KvBatch::Change& change : batch.changes()) {
+      rocksdb::Status status;
+      switch (change.op) {
+        case KvBatch::Op::kPut:
+          status = all.Put(ToSlice(change.key), ToSlice(change.value));
+          break;
+        case KvBatch::Op::kDelete:
+          status = all.Delete(ToSlice(change.key));
+          break;
+        case KvBatch::Op::kDeleteRange:
+          // RocksDB refuses a range that is the wrong way round; for us it is empty.
+          if (change.key < change.value) {
+            status = all.DeleteRange(ToSlice(change.key), ToSlice(change.value));
+          }
+          break;
+      }
+      if (!status.ok()) return ToStatus(status);
+    }
+  }
+  if (all.Count() == 0) return sync ? ToStatus(db->SyncWAL()) : absl::OkStatus();
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  return ToStatus(db->Write(options, &all));
+}
+
+absl::StatusOr<std::optional<std::string>> GetBlocking(rocksdb::DB* db, const std::string& key) {
+  std::string value;
+  const rocksdb::Status status = db->Get(rocksdb::ReadOptions(), ToSlice(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return ToStatus(status);
+  return std::optional<std::string>(std::move(value));
+}
+
+absl::StatusOr<KvPage> ScanBlocking(rocksdb::DB* db, const KvStoredRange& range, size_t entries_max,
+                                    size_t bytes_max) {
+  KvPage page;
+  if (range.begin >= range.end) return page;
+  rocksdb::ReadOptions options;
+  const rocksdb::Slice end = ToSlice(range.end);
+  options.iterate_upper_bound = &end;
+  const std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(options));
+  size_t bytes = 0;
+  for (at->Seek(ToSlice(range.begin)); at->Valid(); at->Next()) {
+    std::string key(at->key().data() + 1, at->key().size() - 1);
+    bytes += key.size() + at->value().size();
+    if (!page.entries.empty() && (page.entries.size() >= entries_max || bytes > bytes_max)) {
+      page.next_key = std::move(key);
+      break;
+    }
+    page.entries.push_back({std::move(key), at->value().ToString()});
+  }
+  if (!at->status().ok()) return ToStatus(at->status());
+  return page;
+}
+
+class RocksDbKvStore final : public KvStore, private KvWriteSink {
+ public:
+  RocksDbKvStore(Env& env, std::unique_ptr<rocksdb::DB> db)
+      : env_(env), db_(std::move(db)), queue_(env.reactor, *this), reads_(env.reactor) {}
+  RocksDbKvStore(const RocksDbKvStore&) = delete;
+  RocksDbKvStore& operator=(const RocksDbKvStore&) = delete;
+  ~RocksDbKvStore() override { MR_CHECK(db_ == nullptr); }
+
+  // In these the gate keeps `db` open until the helper is done.
+  Task<absl::StatusOr<std::optional<std::string>>> Get(KvSpace space, std::string key) override {
+    Gate::Holder hold = reads_.TryEnter();
+    if (!hold) co_return absl::UnavailableError("the key-value store is closed");
+    co_return co_await env_.helpers.Call<absl::StatusOr<std::optional<std::string>>>(
+        [db = db_.get(), stored = KvStoredKey(space, key)] { return GetBlocking(db, stored); });
+  }
+
+  Task<absl::StatusOr<KvPage>> Scan(KvRange range, size_t entries_max, size_t bytes_max) override {
+    Gate::Holder hold = reads_.TryEnter();
+    if (!hold) co_return absl::UnavailableError("the key-value store is closed");
+    co_return co_await env_.helpers.Call<absl::StatusOr<KvPage>>(
+        [db = db_.get(), stored = StoredRange(range), entries_max, bytes_max] {
+          return ScanBlocking(db, stored, entries_max, bytes_max);
+        });
+  }
+
+  Task<absl::Status> Write(KvBatch batch, KvWriteOptions options) override {
+    return queue_.Submit(std::move(batch), options.sync);
+  }
+
+  Task<absl::Status> Flush() override { return queue_.Submit(KvBatch(), /*sync=*/true); }
+
+  Task<absl::Status> Close() override {
+    absl::Status status;
+    if (db_ != nullptr && queue_.status().ok()) status = co_await Flush();
+    co_await queue_.Close();
+    co_await reads_.Close();
+    if (db_ == nullptr) co_return status;
+    const absl::Status closed = co_await env_.helpers.Call<absl::Status>(
+        [db = std::move(db_)]() mutable { return ToStatus(db->Close()); });
+    status.Update(closed);
+    co_return status;
+  }
+
+ private:
+  Task<absl::Status> Commit(std::vector<KvBatch> batches, bool sync) override {
+    co_return co_await env_.helpers.Call<absl::Status>(
+        [db = db_.get(), batches = std::move(batches), sync] {
+          return WriteBlocking(db, batches, sync);
+        });
+  }
+
+  Env& env_;
+  std::unique_ptr<rocksdb::DB> db_;
+  KvWriteQueue queue_;
+  Gate reads_;
+};
+
+struct Opened {
+  absl::Status status;
+  std::unique_ptr<rocksdb::DB> db;
+};
+
+Opened OpenBlocking(const std::string& directory, const RocksDbOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(ToRocksOptions(options), directory, &db);
+  return {ToOpenStatus(status), std::unique_ptr<rocksdb::DB>(db)};
+}
+
+}  // namespace
+
+Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenRocksDb(
+    Env& env,  // NOLINT(cppcoreguidelines-avoid-reference-coroutine-parameters): outlives us.
+    std::string directory, RocksDbOptions options) {
+  Opened opened = co_await env.helpers.Call<Opened>(
+      [directory, options] { return OpenBlocking(directory, options); });
+  if (!opened.status.ok()) co_return opened.status;
+  std::unique_ptr<KvStore> store = std::make_unique<RocksDbKvStore>(env, std::move(opened.db));
+  co_return store;
+}
+
+}  // namespace millrace
