@@ -13,7 +13,7 @@ import check_sources
 # Where the machine itself is touched.
 MACHINE = ("common/sys/", "common/runtime/uring/", "common/runtime/epoll/")
 # Programs that are no part of a node: they drive one, or measure.
-PROGRAMS = ("test/bench/", "test/fuzz/", "test/chaos/")
+PROGRAMS = ("test/bench/", "test/fuzz/", "test/chaos/", "test/golden/")
 
 # (what, pattern, instead, paths that may)
 CALLS = [

@@ -48,7 +48,7 @@ class Filler {
   virtual void LeaveElement() = 0;
 
   // About the value entered last.
-  virtual bool KeepDefault() = 0;
+  virtual bool KeepDefault(bool composite) = 0;  // `composite`: it is or holds structs.
   virtual bool Null() = 0;
   virtual size_t Count() = 0;
   virtual uint64_t Bits() = 0;
@@ -100,11 +100,18 @@ void FillValue(Filler& filler, std::vector<T>& values) {
   }
 }
 
+// Whether T is or holds structs, whose fields are filled one by one.
+template <typename T>
+inline constexpr bool kIsComposite = std::is_class_v<T> && !std::is_same_v<T, std::string> &&
+                                     !std::is_same_v<T, Uuid> && !std::is_same_v<T, Slice>;
+template <typename T>
+inline constexpr bool kIsComposite<std::vector<T>> = kIsComposite<T>;
+
 template <typename T>
 void FillField(Filler& filler, const FieldInfo& field, T& value) {
   if (!filler.Has(field)) return;
   filler.Enter(field);
-  if (!filler.KeepDefault()) FillValue(filler, value);
+  if (!filler.KeepDefault(kIsComposite<T>)) FillValue(filler, value);
   filler.Leave();
 }
 
@@ -112,11 +119,14 @@ template <typename T>
 void FillField(Filler& filler, const FieldInfo& field, std::optional<T>& value) {
   if (!filler.Has(field)) return;
   filler.Enter(field);
-  if (filler.MayBeNull(field) && filler.Null()) {
-    value.reset();
-  } else if (!filler.KeepDefault() || !value.has_value()) {
-    // Null is also what it must not keep where the version does not allow it.
-    FillValue(filler, value.emplace());
+  // A default of null may not stay where the version does not allow null.
+  bool valid = value.has_value() || filler.MayBeNull(field);
+  if (!filler.KeepDefault(kIsComposite<T>) || !valid) {
+    if (filler.MayBeNull(field) && filler.Null()) {
+      value.reset();
+    } else {
+      FillValue(filler, value.emplace());
+    }
   }
   filler.Leave();
 }
