@@ -170,6 +170,11 @@ class Node:
         return self.folder / "server.log"
 
     def start(self):
+        self.spawn()
+        self.await_ready()
+
+    def spawn(self):
+        """Starts the process and does not wait for it."""
         binary = self.options.binary
         expect(binary.exists(), f"{binary} is not built")
         settings = [f"listeners=PLAINTEXT://{self.bootstrap}", f"advertised.listeners=PLAINTEXT://{self.bootstrap}",
@@ -178,6 +183,8 @@ class Node:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
         self.pid = self.process.pid
+
+    def await_ready(self):
         deadline = time.monotonic() + START_SECONDS_MAX
         while not answers(self.port):
             if self.process.poll() is not None:
