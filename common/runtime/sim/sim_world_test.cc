@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/runtime/event.h"
-#include "common/runtime/sim/sim_fabric.h"
+#include "common/runtime/sim/sim_contract_world.h"
 #include "common/runtime/sim/sim_node.h"
 
 namespace millrace {
@@ -155,6 +155,20 @@ TEST_CASE("SimWorld: a clock may jump while monotonic time does not") {
   node.clock().Jump(-std::chrono::hours(1));
   REQUIRE(env.clock.Now().ms() == before.ms() - 3'600'000);
   REQUIRE(env.reactor.Now() == world.Now());
+}
+
+TEST_CASE("SimContractWorld: offers an empty folder and virtual time") {
+  SimContractWorld world(1);
+  REQUIRE_FALSE(world.is_real());
+  struct Body {
+    static Task<void> List(ContractWorld* world, bool* empty) {
+      auto entries = co_await world->env().disk.List(world->folder());
+      *empty = entries.ok() && entries->empty();
+    }
+  };
+  bool empty = false;
+  world.RunUntilDone(Body::List(&world, &empty));
+  REQUIRE(empty);
 }
 
 TEST_CASE("SimHelperPool: work runs once, in virtual time, and its result comes back") {
