@@ -166,6 +166,16 @@ absl::Status ValidateTopicConfig(const ConfigMap& overrides, const ServerConfigV
   return absl::OkStatus();
 }
 
+std::optional<std::string> WhatTopicsAccept(std::string_view server_key, std::string_view text) {
+  for (const TopicConfigKey& key : TopicConfigKeys()) {
+    for (const ServerSynonym& synonym : key.synonyms) {
+      if (synonym.name != server_key || ValueOfSynonym(key, synonym, text).has_value()) continue;
+      return fmt::format("{} ({})", AcceptedValues(key.type, key.rule), key.name);
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<ConfigEntry> DescribeTopicConfig(const ConfigMap& overrides,
                                              const ServerConfigValues& server) {
   std::vector<ConfigEntry> entries;

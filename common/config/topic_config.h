@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -113,6 +114,10 @@ TopicConfig ResolveTopicConfig(const ConfigMap& overrides, const ServerConfigVal
 // Whether a topic may have these overrides. kInvalidArgument with ErrorKind::kInvalidConfig and
 // Kafka's message about the first that is wrong: an unknown key, a bad value, a bad combination.
 absl::Status ValidateTopicConfig(const ConfigMap& overrides, const ServerConfigValues& server);
+
+// Whether topics can fall back on broker key `server_key` being `text`: nothing if they can, or if
+// no topic key falls back on it; else what they accept, in the unit of the topic key.
+std::optional<std::string> WhatTopicsAccept(std::string_view server_key, std::string_view text);
 
 // What DescribeConfigs tells of a topic: every key that is not hidden, in the order of the table.
 std::vector<ConfigEntry> DescribeTopicConfig(const ConfigMap& overrides,

@@ -53,8 +53,8 @@ inline constexpr ConfigKey kNodeKeys[] = {
      "Bytes of requests read and not yet answered; -1 leaves it to millrace.request.budget.bytes."},
     {"request.timeout.ms", ConfigType::kInt, "30000", Any(), UpdateScope::kReadOnly,
      NotYet(kNoReplicationYet), "Timeout of requests this node sends to others."},
-    {"listeners", ConfigType::kList, "PLAINTEXT://127.0.0.1:9092", Any().NotEmpty(),
-     UpdateScope::kPerBroker, Used(),
+    {"listeners", ConfigType::kList, "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
+     Any().NotEmpty(), UpdateScope::kPerBroker, Used(),
      "Where to listen: NAME://HOST:PORT, ... No host is every interface, port 0 any free port. "
      "Kafka would listen on every interface."},
     {"advertised.listeners", ConfigType::kList, kNull, Any().NotEmpty(), UpdateScope::kPerBroker,

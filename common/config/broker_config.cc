@@ -1,0 +1,330 @@
+#include "common/config/broker_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+#include "common/check.h"
+#include "common/config/broker_listeners.h"
+#include "common/config/config_keys.h"
+#include "common/config/properties_file.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::milliseconds;
+
+milliseconds Milliseconds(const SettingTable& settings, std::string_view key) {
+  return milliseconds(settings.Integer(key));
+}
+
+// SO_SNDBUF and SO_RCVBUF: -1 is the system's choice.
+std::optional<int32_t> ReadSocketBuffer(SettingTable& settings, std::string_view key) {
+  int32_t bytes = settings.Int32(key);
+  if (bytes == -1) return std::nullopt;
+  if (bytes < 1)
+    settings.Refuse(key, "expected -1 (the system's choice) or a number of at least 1");
+  return bytes;
+}
+
+// max.connections.per.ip.overrides: ADDRESS:COUNT, ...
+std::map<std::string, int32_t> ReadPerIpOverrides(SettingTable& settings) {
+  constexpr std::string_view kKey = "max.connections.per.ip.overrides";
+  std::map<std::string, int32_t> overrides;
+  std::string text = settings.Text(kKey);
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    size_t comma = rest.find(',');
+    std::string_view entry = TrimConfigText(rest.substr(0, comma));
+    rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    size_t colon = entry.rfind(':');
+    std::string_view count_text = colon == std::string_view::npos ? "" : entry.substr(colon + 1);
+    int32_t count = -1;
+    auto [end, error] =
+        std::from_chars(count_text.data(), count_text.data() + count_text.size(), count);
+    bool good = error == std::errc() && end == count_text.data() + count_text.size() &&
+                count >= 0 && colon > 0 && entry.find(' ') == std::string_view::npos;
+    if (!good) {
+      settings.Refuse(kKey, fmt::format("{} is not ADDRESS:COUNT", entry));
+      return {};
+    }
+    overrides[std::string(entry.substr(0, colon))] = count;
+  }
+  return overrides;
+}
+
+ConnectionConfig ReadConnections(SettingTable& settings) {
+  ConnectionConfig config{
+      .request_bytes_max = settings.Int32("socket.request.max.bytes"),
+      .send_buffer_bytes = ReadSocketBuffer(settings, "socket.send.buffer.bytes"),
+      .receive_buffer_bytes = ReadSocketBuffer(settings, "socket.receive.buffer.bytes"),
+      .listen_backlog = settings.Int32("socket.listen.backlog.size"),
+      .connections_max = settings.Int32("max.connections"),
+      .connections_per_ip_max = settings.Int32("max.connections.per.ip"),
+      .connections_per_ip_overrides = ReadPerIpOverrides(settings),
+      .connections_per_second_max = settings.Int32("max.connection.creation.rate"),
+      .idle_max = Milliseconds(settings, "connections.max.idle.ms"),
+  };
+  if (config.idle_max->count() < 0) config.idle_max = std::nullopt;
+  if (config.connections_per_ip_max == 0 && config.connections_per_ip_overrides.empty()) {
+    settings.Refuse("max.connections.per.ip",
+                    "nobody could connect: 0 is accepted only with "
+                    "max.connections.per.ip.overrides, else a whole number of at least 1");
+  }
+  return config;
+}
+
+TopicCreationConfig ReadTopicCreation(SettingTable& settings) {
+  constexpr std::string_view kReplicas = "default.replication.factor";
+  int64_t replicas = settings.Integer(kReplicas);
+  if (replicas < 1 || replicas > std::numeric_limits<int16_t>::max()) {
+    settings.Refuse(kReplicas, "expected a whole number from 1 to 32767");
+    replicas = 1;
+  }
+  return {.partitions_default = settings.Int32("num.partitions"),
+          .replication_factor_default = static_cast<int16_t>(replicas),
+          .auto_create = settings.Boolean("auto.create.topics.enable"),
+          .may_delete = settings.Boolean("delete.topic.enable")};
+}
+
+StorageConfig ReadStorage(SettingTable& settings) {
+  std::vector<std::string> dirs = settings.List("log.dirs");
+  if (dirs.empty()) dirs = settings.List("log.dir");
+  MR_CHECK(!dirs.empty());  // Neither may be empty, and log.dir has a default.
+  std::vector<std::string> cordoned = settings.List("cordoned.log.dirs");
+  for (const std::string& dir : cordoned) {
+    if (dir == "*" || std::ranges::find(dirs, dir) != dirs.end()) continue;
+    settings.Refuse(
+        "cordoned.log.dirs",
+        fmt::format("{} is not in log.dirs or log.dir: expected directories from there", dir));
+    break;
+  }
+  std::string metadata_dir = settings.OptionalText("metadata.log.dir").value_or(dirs.front());
+  return {.data_dirs = std::move(dirs),
+          .cordoned_dirs = std::move(cordoned),
+          .metadata_dir = std::move(metadata_dir),
+          .journal_bytes_max = settings.Integer("millrace.journal.bytes.max"),
+          .journal_pending_bytes_max = settings.Integer("millrace.journal.pending.bytes.max"),
+          .segment_write_bytes = settings.Int32("millrace.segment.write.bytes"),
+          .segment_write_delay = Milliseconds(settings, "millrace.segment.write.delay.ms"),
+          .retention_check_interval = Milliseconds(settings, "log.retention.check.interval.ms"),
+          .open_files_max = settings.Int32("millrace.open.files.max")};
+}
+
+// A request of the largest size must fit into the budget, or it would wait for ever.
+void CheckRequestBudget(SettingTable& settings, std::string_view key, int64_t budget_bytes) {
+  int64_t request_bytes_max = settings.Integer("socket.request.max.bytes");
+  if (budget_bytes >= request_bytes_max) return;
+  settings.Refuse(key,
+                  fmt::format("a request may have {} bytes (socket.request.max.bytes): expected "
+                              "at least as many",
+                              request_bytes_max));
+}
+
+MemoryConfig ReadMemory(SettingTable& settings) {
+  constexpr std::string_view kBudget = "millrace.request.budget.bytes";
+  constexpr std::string_view kKafkaBudget = "queued.max.request.bytes";
+  MemoryConfig config{
+      .memory_bytes = settings.Integer("millrace.memory.bytes"),
+      .request_budget_bytes = settings.Integer(kBudget),
+      .fetch_output_budget_bytes = settings.Integer("millrace.fetch.output.budget.bytes"),
+      .tail_cache_bytes = settings.Integer("millrace.tail.cache.bytes"),
+      .connection_output_bytes_max = settings.Int32("millrace.connection.output.bytes.max"),
+  };
+  if (config.request_budget_bytes > 0) {
+    CheckRequestBudget(settings, kBudget, config.request_budget_bytes);
+  }
+  int64_t queued = settings.Integer(kKafkaBudget);
+  if (queued >= 0) {
+    CheckRequestBudget(settings, kKafkaBudget, queued);
+    if (config.request_budget_bytes == 0) config.request_budget_bytes = queued;
+  }
+  return config;
+}
+
+IoChoice ReadIo(const SettingTable& settings) {
+  std::string text = settings.Text("millrace.io");
+  if (text == "io_uring") return IoChoice::kIoUring;
+  if (text == "epoll") return IoChoice::kEpoll;
+  return IoChoice::kAuto;
+}
+
+// Broker keys that topics fall back on must make sense there too.
+void CheckTopicDefaults(SettingTable& settings) {
+  for (std::string_view key :
+       {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
+    if (settings.IsSet(key) && !settings.IsBad(key) && settings.Integer(key) == 0) {
+      settings.Refuse(key,
+                      "everything would be dropped at once: expected -1 (no bound) or a whole "
+                      "number of at least 1");
+    }
+  }
+  for (const auto& [key, text] : settings.Values()) {
+    if (settings.IsBad(key)) continue;
+    if (std::optional<std::string> accepted = WhatTopicsAccept(key, text)) {
+      settings.Refuse(key, fmt::format("expected {}", *accepted));
+    }
+  }
+  ServerConfigValues server{
+      .static_values = settings.Values(), .dynamic_default = {}, .dynamic_broker = {}};
+  TopicConfig topic = ResolveTopicConfig({}, server);
+  if (topic.max_compaction_lag.has_value() &&
+      topic.min_compaction_lag > *topic.max_compaction_lag) {
+    settings.Refuse("log.cleaner.min.compaction.lag.ms",
+                    fmt::format("log.cleaner.max.compaction.lag.ms is less: expected at most {}",
+                                topic.max_compaction_lag->count()));
+  }
+}
+
+// Combinations that Kafka refuses, of keys that have no effect here yet: a file that starts with us
+// must also start later, when they have one.
+void CheckCombinations(SettingTable& settings) {
+  if (settings.Integer("replica.fetch.wait.max.ms") >
+      settings.Integer("replica.socket.timeout.ms")) {
+    settings.Refuse("replica.socket.timeout.ms",
+                    fmt::format("expected at least replica.fetch.wait.max.ms, {}",
+                                settings.Integer("replica.fetch.wait.max.ms")));
+  }
+  if (settings.Integer("replica.fetch.wait.max.ms") > settings.Integer("replica.lag.time.max.ms")) {
+    settings.Refuse("replica.fetch.wait.max.ms",
+                    fmt::format("expected at most replica.lag.time.max.ms, {}",
+                                settings.Integer("replica.lag.time.max.ms")));
+  }
+  int64_t idle = settings.Integer("connections.max.idle.ms");
+  if (idle >= 0 && settings.Integer("connection.failed.authentication.delay.ms") >= idle) {
+    settings.Refuse("connection.failed.authentication.delay.ms",
+                    fmt::format("expected less than connections.max.idle.ms, {}", idle));
+  }
+  constexpr int64_t kDedupeBytesPerThread = 1 << 20;
+  int64_t dedupe_min = settings.Integer("log.cleaner.threads") * kDedupeBytesPerThread;
+  if (settings.Integer("log.cleaner.dedupe.buffer.size") < dedupe_min) {
+    settings.Refuse(
+        "log.cleaner.dedupe.buffer.size",
+        fmt::format("expected at least 1 MiB per thread of log.cleaner.threads, {}", dedupe_min));
+  }
+}
+
+// Settings whose silent absence would open what the operator closed.
+void RefuseUnservedProtection(SettingTable& settings) {
+  if (settings.OptionalText("authorizer.class.name").has_value()) {
+    settings.Refuse("authorizer.class.name",
+                    "authorization is not served yet, and without it everyone may do everything: "
+                    "expected nothing");
+  }
+  if (settings.Boolean("remote.log.storage.system.enable")) {
+    settings.Refuse("remote.log.storage.system.enable",
+                    "tiered storage is not served: expected false");
+  }
+}
+
+ConfigEntry DescribeKey(const ConfigKey& key, const ServerConfigValues& server) {
+  bool is_sensitive = key.type == ConfigType::kPassword;
+  ConfigEntry entry{.name = key.name,
+                    .value = std::nullopt,
+                    .source = ConfigSource::kDefault,
+                    .is_read_only = key.scope == UpdateScope::kReadOnly,
+                    .is_sensitive = is_sensitive,
+                    .type = key.type,
+                    .synonyms = {},
+                    .documentation = key.about};
+  auto add = [&](std::string_view text, ConfigSource source) {
+    std::optional<std::string> shown;
+    if (!is_sensitive) shown = std::string(text);
+    entry.synonyms.push_back({std::string(key.name), std::move(shown), source});
+  };
+  auto add_from = [&](const ConfigMap& values, ConfigSource source) {
+    if (auto found = values.find(key.name); found != values.end()) add(found->second, source);
+  };
+  add_from(server.dynamic_broker, ConfigSource::kDynamicBroker);
+  add_from(server.dynamic_default, ConfigSource::kDynamicDefaultBroker);
+  add_from(server.static_values, ConfigSource::kStaticBroker);
+  if (key.default_text.has_value()) add(*key.default_text, ConfigSource::kDefault);
+  if (!entry.synonyms.empty()) {
+    entry.value = entry.synonyms.front().value;
+    entry.source = entry.synonyms.front().source;
+  }
+  return entry;
+}
+
+}  // namespace
+
+BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool strict) {
+  BrokerConfigResult result;
+  SettingTable settings(all, strict, result.report);
+  BrokerConfig config;
+  ReadIdentityAndListeners(settings, config);
+  config.connections = ReadConnections(settings);
+  config.topic_creation = ReadTopicCreation(settings);
+  config.storage = ReadStorage(settings);
+  config.memory = ReadMemory(settings);
+  config.fetch_bytes_max = settings.Int32("fetch.max.bytes");
+  config.fetch_sessions_max = settings.Int32("max.incremental.fetch.session.cache.slots");
+  config.describe_partitions_max = settings.Int32("max.request.partition.size.limit");
+  config.producer_id_expiration = Milliseconds(settings, "producer.id.expiration.ms");
+  config.producer_id_check_interval =
+      Milliseconds(settings, "producer.id.expiration.check.interval.ms");
+  config.transaction_timeout_max = Milliseconds(settings, "transaction.max.timeout.ms");
+  config.controlled_shutdown = settings.Boolean("controlled.shutdown.enable");
+  config.shards = settings.Int32("millrace.shards");
+  config.io = ReadIo(settings);
+  config.stall_warning = Milliseconds(settings, "millrace.stall.warning.ms");
+  config.log_level = settings.Text("millrace.log.level");
+  CheckTopicDefaults(settings);
+  CheckCombinations(settings);
+  RefuseUnservedProtection(settings);
+  if (!result.report.errors.empty()) return result;
+  config.server_values.static_values = settings.Values();
+  result.config = std::move(config);
+  return result;
+}
+
+BrokerConfigResult LoadBrokerConfig(const ConfigInput& input) {
+  ConfigReport report;
+  std::vector<ConfigSetting> settings;
+  PropertiesFile file = ParseProperties(input.file_text);
+  for (const PropertiesRemark& error : file.errors) {
+    report.errors.push_back(fmt::format("{}:{}: {}", input.file_name, error.line, error.text));
+  }
+  for (const PropertiesRemark& warning : file.warnings) {
+    report.warnings.push_back(
+        fmt::format("{}:{}: {}", input.file_name, warning.line, warning.text));
+  }
+  for (Property& property : file.properties) {
+    settings.push_back({std::move(property.key), std::move(property.value),
+                        fmt::format("{}:{}", input.file_name, property.line)});
+  }
+  for (std::string_view argument : input.set_arguments) {
+    size_t equals = argument.find('=');
+    std::string_view key = TrimConfigText(argument.substr(0, equals));
+    if (equals == std::string_view::npos || key.empty()) {
+      report.errors.push_back(fmt::format("--set {}: expected NAME=VALUE", argument));
+      continue;
+    }
+    settings.push_back({std::string(key), std::string(argument.substr(equals + 1)), "--set"});
+  }
+  BrokerConfigResult result = BuildBrokerConfig(settings, input.strict);
+  auto append = [](std::vector<std::string>& first, std::vector<std::string>& then) {
+    first.insert(first.end(), std::make_move_iterator(then.begin()),
+                 std::make_move_iterator(then.end()));
+  };
+  append(report.errors, result.report.errors);
+  append(report.warnings, result.report.warnings);
+  append(report.notes, result.report.notes);
+  result.report = std::move(report);
+  if (!result.report.errors.empty()) result.config = std::nullopt;
+  return result;
+}
+
+std::vector<ConfigEntry> DescribeBrokerConfig(const ServerConfigValues& server) {
+  std::vector<ConfigEntry> entries;
+  for (const ConfigKey& key : BrokerConfigKeys()) {
+    if (!key.hidden) entries.push_back(DescribeKey(key, server));
+  }
+  return entries;
+}
+
+}  // namespace millrace

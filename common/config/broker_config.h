@@ -1,0 +1,156 @@
+// BrokerConfig: what a node is told by server.properties and --set, typed and checked. Pure.
+//
+// With no settings at all: node 1, broker and controller in one, PLAINTEXT on 127.0.0.1:9092, the
+// controller on 127.0.0.1:9093, data under ./millrace-data. Kafka would demand process.roles,
+// node.id and controller.listener.names; we demand them only where a quorum is named
+// (controller.quorum.voters or controller.quorum.bootstrap.servers), because there a guess could
+// join the wrong cluster.
+//
+// Errors:  all of them at once, each naming the key, its value, where it was set and what is
+// accepted. Units:   in the names.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/config_source.h"
+#include "common/config/listener.h"
+#include "common/config/setting_table.h"
+#include "common/config/topic_config.h"
+#include "common/ids.h"
+
+namespace millrace {
+
+enum class IoChoice { kAuto, kIoUring, kEpoll };
+
+// One entry of listeners with what it speaks. (common/network.h has the open one.)
+struct NamedListener {
+  Endpoint endpoint;
+  SecurityProtocol protocol;
+
+  friend bool operator==(const NamedListener&, const NamedListener&) = default;
+};
+
+struct QuorumVoter {
+  BrokerId id;
+  HostPort address;
+
+  friend bool operator==(const QuorumVoter&, const QuorumVoter&) = default;
+};
+
+struct ListenerConfig {
+  // For clients and brokers: at least one if the node is a broker.
+  std::vector<NamedListener> client;
+  // May be empty: a single node without one has no need of it.
+  std::vector<NamedListener> controller;
+
+  // What clients are told, by name: all of `client`, or those of them that advertised.listeners
+  // names. An empty host stands for the machine's name, port 0 for the port the listener was given.
+  std::vector<Endpoint> advertised;
+  std::vector<Endpoint> advertised_controller;
+
+  std::vector<std::string> controller_names;  // Upper case. Brokers use the first.
+  std::string inter_broker_name;              // One of `client`.
+};
+
+struct ConnectionConfig {
+  int32_t request_bytes_max;
+  std::optional<int32_t> send_buffer_bytes;     // Nothing: the system's choice.
+  std::optional<int32_t> receive_buffer_bytes;  // The same.
+  int32_t listen_backlog;
+  int32_t connections_max;
+  int32_t connections_per_ip_max;
+  std::map<std::string, int32_t> connections_per_ip_overrides;  // By address, as written.
+  int32_t connections_per_second_max;
+  std::optional<std::chrono::milliseconds> idle_max;  // Nothing: idle connections stay.
+};
+
+struct TopicCreationConfig {
+  int32_t partitions_default;
+  int16_t replication_factor_default;
+  bool auto_create;
+  bool may_delete;
+};
+
+// 0 in any of the sums of bytes: the server decides from the memory it finds.
+struct MemoryConfig {
+  int64_t memory_bytes;
+  int64_t request_budget_bytes;
+  int64_t fetch_output_budget_bytes;
+  int64_t tail_cache_bytes;
+  int32_t connection_output_bytes_max;
+};
+
+struct StorageConfig {
+  std::vector<std::string> data_dirs;  // At least one, each once.
+  std::vector<std::string> cordoned_dirs;
+  std::string metadata_dir;
+  int64_t journal_bytes_max;          // Per shard and directory.
+  int64_t journal_pending_bytes_max;  // Per shard and directory.
+  int32_t segment_write_bytes;
+  std::chrono::milliseconds segment_write_delay;
+  std::chrono::milliseconds retention_check_interval;
+  int32_t open_files_max;  // 0: the server decides.
+};
+
+struct BrokerConfig {
+  BrokerId node_id{1};
+  bool is_broker = true;
+  bool is_controller = true;
+  std::optional<std::string> rack;
+
+  ListenerConfig listeners;
+  std::vector<QuorumVoter> voters;  // Empty: this node alone, or found by bootstrap.
+  std::vector<HostPort> quorum_bootstrap;
+
+  ConnectionConfig connections;
+  TopicCreationConfig topic_creation;
+  StorageConfig storage;
+  MemoryConfig memory;
+
+  int32_t fetch_bytes_max = 0;
+  int32_t fetch_sessions_max = 0;
+  int32_t describe_partitions_max = 0;  // In one answer of DescribeTopicPartitions.
+  std::chrono::milliseconds producer_id_expiration{0};
+  std::chrono::milliseconds producer_id_check_interval{0};
+  std::chrono::milliseconds transaction_timeout_max{0};
+  bool controlled_shutdown = true;
+
+  int32_t shards = 0;  // 0: one per usable core.
+  IoChoice io = IoChoice::kAuto;
+  std::chrono::milliseconds stall_warning{0};
+  std::string log_level;  // DEBUG, INFO, WARN or ERROR.
+
+  // What topics fall back on, and DescribeConfigs tells: every key that was set.
+  ServerConfigValues server_values;
+};
+
+struct BrokerConfigResult {
+  std::optional<BrokerConfig> config;  // Exactly if report.errors is empty.
+  ConfigReport report;
+};
+
+// Builds the configuration from settings in order of rising precedence (the file's, then --set's).
+// A key nobody knows is a warning, or an error if `strict`.
+BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& settings, bool strict);
+
+// What `millrace server [FILE] [--set name=value]... [--strict]` was given.
+struct ConfigInput {
+  std::string file_name;  // For messages; empty without a file.
+  std::string file_text;
+  std::vector<std::string> set_arguments;  // "name=value" each; they win over the file.
+  bool strict = false;
+};
+
+// Reads the file's text and the arguments, and builds the configuration. Keys that the file sets
+// twice are warnings; a malformed escape, or an argument without '=', is an error.
+BrokerConfigResult LoadBrokerConfig(const ConfigInput& input);
+
+// What DescribeConfigs tells of a broker: every key that is not hidden. Secrets have no value.
+std::vector<ConfigEntry> DescribeBrokerConfig(const ServerConfigValues& server);
+
+}  // namespace millrace
