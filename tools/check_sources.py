@@ -25,6 +25,11 @@ def cpp_files(root=ROOT, suffixes=(".h", ".cc")):
     return [name for name in names if (root / name).exists()]
 
 
+def is_test(name):
+    """A unit test, or what unit tests share."""
+    return bool(re.search(r"_test\.cc$|_test_\w+\.(?:h|cc)$|/contract_world\.(?:h|cc)$|_fixture\.(?:h|cc)$", name))
+
+
 def code_only(text):
     """`text` with comments gone and literals emptied; every line keeps its number."""
     text = _DIGIT_SEPARATOR.sub("", text)
