@@ -109,6 +109,7 @@ void JournalExtents::Enter(uint64_t first_sequence) {
   extent.last_sequence = first_sequence - 1;
   extent.last_position = JournalPosition(0);
   live_.push_back(std::move(extent));
+  Retire();  // The one before may have been recycled while it was the newest.
 }
 
 bool JournalExtents::Fits(uint64_t bytes) const {
@@ -133,6 +134,10 @@ void JournalExtents::Wrote(uint64_t bytes, JournalPosition last, uint64_t tail_s
 
 void JournalExtents::Recycle(JournalPosition position) {
   recycled_ = std::max(recycled_, position);
+  Retire();
+}
+
+void JournalExtents::Retire() {
   while (live_.size() > 1 && !Needed(live_.front())) {  // The newest one is still being written.
     retiring_.push_back(std::move(live_.front()));
     live_.pop_front();
@@ -140,8 +145,10 @@ void JournalExtents::Recycle(JournalPosition position) {
 }
 
 uint64_t JournalExtents::TailSequence(uint64_t next_sequence) const {
-  if (live_.empty() || !Needed(live_.front())) return next_sequence;
-  return live_.front().first_sequence;
+  for (const Extent& extent : live_) {
+    if (Needed(extent)) return extent.first_sequence;
+  }
+  return next_sequence;
 }
 
 uint64_t JournalExtents::live_bytes() const {

@@ -117,6 +117,8 @@ class JournalExtents {
 
   std::string PathOf(uint64_t number) const;
   Task<absl::Status> Fill(File& file);  // Borrowed: awaited in place.
+  // Moves what nobody needs from live to retiring.
+  void Retire();
   bool Needed(const Extent& extent) const { return extent.last_position > recycled_; }
 
   // Constant after construction.

@@ -18,7 +18,8 @@
 //             a journal may be torn, because one write was in flight; it is dropped, it was never
 //             reported durable.) kUnimplemented: written by a newer version. What the disk or the
 //             visitor returns, unchanged.
-// Durability: reading changes nothing, so it may be repeated after a crash at any point.
+// Durability: what is delivered is durable in the journal (its end is synced first), so another
+//             crash delivers it again. Nothing is changed: recovery may be repeated at any point.
 // Source:     docs/storage.md, Journal.
 #pragma once
 
