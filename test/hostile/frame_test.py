@@ -93,3 +93,11 @@ def fragments(node):
         connection.send(b"".join(ask))
         for number in range(20):
             connection.answer("metadata", number)
+
+
+@test("hostile frame: TLS and HTTP on a plain listener close the connection")
+def other_protocols(node):
+    hello = bytes.fromhex("16030100c8010000c40303") + b"r" * 200
+    with unharmed(node):
+        for greeting in (hello, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /x HTTP/1.1\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"):
+            disconnects(node, greeting)
