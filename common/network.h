@@ -72,8 +72,8 @@ class Listener {
 struct ListenOptions {
   int backlog = 50;
   bool reuse_port = false;  // Several shards listen on one port; the kernel spreads connections.
-  std::optional<int> send_buffer_bytes;     // SO_SNDBUF; the kernel's choice when absent.
-  std::optional<int> receive_buffer_bytes;  // SO_RCVBUF.
+  std::optional<int> send_buffer_bytes{};     // SO_SNDBUF; the kernel's choice when absent.
+  std::optional<int> receive_buffer_bytes{};  // SO_RCVBUF.
 };
 
 class Network {

@@ -63,7 +63,8 @@ size_t LoopReactor::RunReady() {
       // The frame's first word is its resume function (the Itanium C++ ABI of coroutines); read
       // before, because the frame may be gone after.
       const void* code = *static_cast<void* const*>(handle.address());
-      Resume(handle, sched_class);
+      current_class_ = sched_class;
+      handle.resume();
       since = Measure(SchedClassName(sched_class), since, code);
     }
   }

@@ -1,5 +1,5 @@
-// LoopReactor: what real and simulated reactors share: a ready queue per class, the timer wheel,
-// the inbox, and one turn of the loop. A derived class brings the time and the sleep.
+// LoopReactor: one turn of a loop: a ready queue per class, the timer wheel, the inbox. A derived
+// class brings the time and the sleep.
 //
 // Shard:    one; Post() and PostItem() from any thread.
 // Lifetime: outlives everything that runs on it; timers are disarmed before it goes (CHECKed).
@@ -8,7 +8,7 @@
 //
 // A turn, as the derived class writes it:
 //   BeginTurn(now);                  // time, inbox, timers
-//   RunReady();                      // or TakeReady() and Resume() in an order of its own
+//   RunReady();
 //   wait for I/O and completions, until NextDeadline() or WakeUp(), not at all if has_ready()
 #pragma once
 
@@ -67,13 +67,6 @@ class LoopReactor : public Reactor {
   size_t RunReady();
 
   bool has_ready() const;
-  // The queue of a class, for a derived class that picks for itself.
-  ReadyQueue& ready(SchedClass sched_class) { return ready_[static_cast<size_t>(sched_class)]; }
-  // Resumes one that was taken off its queue, in its class.
-  void Resume(std::coroutine_handle<> handle, SchedClass sched_class) {
-    current_class_ = sched_class;
-    handle.resume();
-  }
   std::optional<Instant> NextDeadline() { return timers_.NextDeadline(); }
   size_t timers_armed() const { return timers_.armed(); }
   Inbox& inbox() { return inbox_; }

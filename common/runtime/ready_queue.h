@@ -32,16 +32,6 @@ class ReadyQueue {
     return handle;
   }
 
-  // The one at `index`, counted from the one that waits longest, which takes its place: how the
-  // simulator runs them in a seeded order. REQUIRES: index < size().
-  std::coroutine_handle<> PopAt(size_t index) {
-    MR_CHECK(index < size_);
-    std::swap(ring_[head_], ring_[(head_ + index) & (ring_.size() - 1)]);
-    return Pop();
-  }
-
-  void Clear() { head_ = size_ = 0; }
-
  private:
   static constexpr size_t kSizeAtStart = 64;  // A power of two, as every later size.
 

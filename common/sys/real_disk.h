@@ -1,0 +1,35 @@
+// RealDisk: files of the operating system.
+//
+// Shard:    one. Lifetime: `port` and `helpers` outlive it and its files.
+// How:      reads, and writes to files opened `direct`, go through the port (the ring carries
+//           O_DIRECT out without a thread). Buffered writes, and everything that touches names or
+//           sizes, go to the helper threads: through the ring a kernel worker would do them, more
+//           slowly (docs/performance.md). Sync goes through the port.
+// Errors:   as common/disk.h.
+#pragma once
+
+#include "common/disk.h"
+#include "common/runtime/helper_pool.h"
+#include "common/sys/io_operation.h"
+
+namespace millrace {
+
+class RealDisk final : public Disk {
+ public:
+  RealDisk(IoPort& port, HelperPool& helpers) : port_(port), helpers_(helpers) {}
+
+  Task<absl::StatusOr<std::unique_ptr<File>>> Open(std::string path, OpenOptions options) override;
+  Task<absl::Status> CreateDirectories(std::string path) override;
+  Task<absl::StatusOr<std::vector<DirectoryEntry>>> List(std::string path) override;
+  Task<absl::Status> Rename(std::string from, std::string to) override;
+  Task<absl::Status> Remove(std::string path) override;
+  Task<absl::Status> SyncDirectory(std::string path) override;
+  Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) override;
+  Task<absl::StatusOr<uint64_t>> FreeBytes(std::string path) override;
+
+ private:
+  IoPort& port_;
+  HelperPool& helpers_;
+};
+
+}  // namespace millrace

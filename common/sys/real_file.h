@@ -1,0 +1,45 @@
+// RealFile: one open file; see common/disk.h for what each call promises.
+//
+// Shard:    one. Lifetime: `port` and `helpers` outlive it; Close() before destruction (CHECKed),
+// and
+//           no call may be pending then.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/disk.h"
+#include "common/runtime/helper_pool.h"
+#include "common/sys/file_descriptor.h"
+#include "common/sys/io_operation.h"
+
+namespace millrace {
+
+class RealFile final : public File {
+ public:
+  // `alignment`: what direct I/O needs; 1 for a buffered file. `path` is for messages.
+  RealFile(IoPort& port, HelperPool& helpers, FileDescriptor fd, size_t alignment,
+           std::string path);
+  ~RealFile() override;
+
+  Task<absl::StatusOr<Slice>> ReadAt(uint64_t position, size_t length, ReadHint hint) override;
+  Task<absl::Status> WriteAt(uint64_t position, Chain data, WriteFlags flags) override;
+  Task<absl::Status> Sync() override;
+  Task<absl::Status> Truncate(uint64_t size) override;
+  Task<absl::Status> Allocate(uint64_t position, uint64_t length, bool grow) override;
+  Task<absl::StatusOr<uint64_t>> Size() override;
+  Task<absl::Status> Close() override;
+  size_t alignment() const override { return alignment_; }
+
+ private:
+  bool direct() const { return alignment_ > 1; }
+  absl::Status Failed(int error, const char* call) const;
+
+  IoPort& port_;
+  HelperPool& helpers_;
+  FileDescriptor fd_;
+  const size_t alignment_;
+  const std::string path_;
+};
+
+}  // namespace millrace
