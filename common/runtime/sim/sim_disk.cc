@@ -85,7 +85,7 @@ Task<absl::StatusOr<Slice>> SimFile::ReadAt(uint64_t position, size_t length, Re
   const size_t count =
       position >= size ? 0 : static_cast<size_t>(std::min<uint64_t>(length, size - position));
   MutableBuffer buffer(std::max<size_t>(count, 1), kPageSize);
-  data().Read(position, {buffer.data(), count});
+  if (count > 0) data().Read(position, {buffer.data(), count});
   co_return std::move(buffer).Freeze(count);
 }
 
