@@ -144,6 +144,8 @@ Task<void> RealWorld::RunFirst(Task<void> task, Shards* shards) {
 }
 
 void RealWorld::Run(Task<void> task) {
+  MR_CHECK(!ran_ || seats_.size() == 1);
+  ran_ = true;
   std::vector<std::unique_ptr<Event>> stops;
   std::vector<std::thread> threads;
   for (size_t i = 1; i < seats_.size(); ++i) {

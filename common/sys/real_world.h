@@ -53,7 +53,8 @@ class RealWorld {
   ~RealWorld();
 
   // Runs `task` on this thread as shard 0, the other shards on threads of their own, until it has
-  // ended and nothing that it called on them is running. May be called again.
+  // ended and nothing that it called on them is running. May be called again when there is one
+  // shard (each other one would be on another thread than before).
   void Run(Task<void> task);
 
   // "io_uring" or "epoll".
@@ -75,6 +76,7 @@ class RealWorld {
   std::unique_ptr<HelperThreads> helper_threads_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::unique_ptr<Shards> shards_;
+  bool ran_ = false;
 };
 
 }  // namespace millrace

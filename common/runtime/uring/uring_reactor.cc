@@ -37,6 +37,14 @@ std::string KernelRelease() {
   return ::uname(&name) == 0 ? name.release : "unknown";
 }
 
+// What io_uring_enter may answer once the ring works. Above all not EEXIST: another thread than the
+// shard's entered.
+void CheckEntered(int result) {
+  const bool fine =
+      result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
+  MR_CHECK(fine);
+}
+
 absl::Status RefusedStatus(int error) {
   switch (error) {
     case EPERM:
@@ -94,7 +102,7 @@ class UringReactor::Ring {
     io_uring_sqe* entry = io_uring_get_sqe(&ring_);
     while (entry == nullptr) {  // Full: hand over what is there.
       int error = io_uring_submit(&ring_);
-      MR_CHECK(error >= 0 || error == -EINTR || error == -EAGAIN || error == -EBUSY);
+      CheckEntered(error);
       entry = io_uring_get_sqe(&ring_);
     }
     return entry;
