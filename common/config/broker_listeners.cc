@@ -279,7 +279,8 @@ void ReadAdvertised(SettingTable& settings, ListenerConfig& listeners) {
     (is_controller ? listeners.advertised_controller : listeners.advertised)
         .push_back(std::move(endpoint));
   }
-  if (listeners.advertised.empty() && settings.AllGood({kKey, "listeners"})) {
+  if (listeners.advertised.empty() && !listeners.client.empty() &&
+      settings.AllGood({kKey, "listeners"})) {
     settings.Refuse(kKey, "no listener for clients is among them: expected at least one");
   }
 }
