@@ -41,6 +41,8 @@ WORLD_INTERFACES = re.compile(r"common/(?:disk|network|env)(?:_test)?\.(?:h|cc)"
 # The broker reaches the controller of its own process through these and nothing else: they are what a
 # connection to a remote controller will stand behind.
 CONTROLLER_SEAM = {"controller/controller.h"}
+# This one puts the process together: the controller and its quorum beside the broker.
+COMPOSITION = ("broker/node.h", "broker/node.cc", "broker/node_test.cc")
 
 # A unit test may build a world, the simulated one or the machine's, and read golden files of test/.
 FOR_TESTS = ["common/runtime/sim", "common/runtime/uring", "common/runtime/epoll", "common/sys", "test"]
@@ -71,6 +73,8 @@ def check(root):
         for match in re.finditer(r'^\s*#\s*include\s+"([^"]+)"', text, re.M):
             include = match.group(1)
             if layer == "broker" and include in CONTROLLER_SEAM:
+                continue
+            if source in COMPOSITION and home(include) == "controller":
                 continue
             where = f"{source}:{check_sources.line_of(text, match.start(1))}"
             if home(include) is None:

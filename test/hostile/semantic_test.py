@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 from harness import expect, expect_equal, expect_in, fresh_topic, test
-from hostile import topic_of, unharmed
+from hostile import disconnects, topic_of, unharmed
 import wire
 
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION = 1, 3, 17, 37, 38
@@ -149,3 +149,14 @@ def epochs(node):
             offsets = [{"name": topic, "partitions": [{"index": 0, "leader_epoch": asked, "timestamp": -1}]}]
             answer = connection.ask("list_offsets", replica_id=-1, isolation=0, topics=offsets, timeout_ms=1000)
             expect_equal(answer["topics"][0]["partitions"][0]["error"], error, f"ListOffsets at epoch {asked}")
+
+
+@test("hostile request: a consumer that calls itself a replica is refused and moves no high watermark",
+      ours_only="Kafka without an authorizer believes it")
+def spoofed_replica(node):
+    topic = topic_of(node)
+    with unharmed(node), wire.Connection(node.port) as connection:
+        expect_equal(connection.produce(topic, wire.batch([b"x"]))["error"], 0, "error of Produce")
+        for replica in (0, 1, 2, 2**31 - 1):
+            disconnects(node, wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=0, replica_id=replica)))
+        expect_equal(connection.list_offset(topic, -1)["offset"], 1, "high watermark")
