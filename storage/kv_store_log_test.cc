@@ -221,6 +221,24 @@ TEST_CASE("LogKvStore: rot in what was synced is found, a torn end is cut") {
   }
 }
 
+TEST_CASE("LogKvStore: what was cut off does not come back behind new batches of the same length") {
+  Machine m(5);
+  REQUIRE(m.Open().ok());
+  REQUIRE(m.Put("a", "first", false).ok());
+  const uint64_t damaged = m.node.disk().Find(m.OnlyFile())->size();
+  REQUIRE(m.Put("b", "second", false).ok());
+  REQUIRE(m.Put("c", "third", false).ok());
+  m.node.Kill();
+  m.Reboot();
+  m.node.disk().Find(m.OnlyFile())->FlipBit(damaged + 40, 1);
+  REQUIRE(m.Open().ok());
+  CHECK(m.All() == std::map<std::string, std::string>{{"a", "first"}});
+  REQUIRE(m.Put("d", "newest", false).ok());  // As long as what it takes the place of.
+  m.Close();
+  REQUIRE(m.Open().ok());
+  CHECK(m.All() == std::map<std::string, std::string>{{"a", "first"}, {"d", "newest"}});
+}
+
 TEST_CASE("LogKvStore: the first failure is final for writing and not for reading") {
   Machine m(3);
   REQUIRE(m.Open().ok());

@@ -55,6 +55,9 @@ rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
   // log that is missing or short is found through the manifest.
   to.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   to.track_and_verify_wals_in_manifest = true;
+  // What the log holds is small: reading it again at the next start is cheaper than writing and
+  // syncing a table at this one.
+  to.avoid_flush_during_recovery = true;
   // Its own log file says little and is kept short.
   to.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   to.max_log_file_size = size_t{1} << 20;
