@@ -78,8 +78,9 @@ struct LogStoreOptions {
   // sooner when the journal fills. Raise: fewer syncs; costs a longer scan and replay after a
   // crash.
   milliseconds checkpoint_age{10'000};
-  // Journal bytes in use above which logs are checkpointed, oldest first, to recycle it.
-  uint64_t journal_bytes_soft_max = uint64_t{64} << 20;
+  // What a journal may grow to. Raise: fewer checkpoints under load; costs disk and a longer
+  // replay.
+  uint64_t journal_bytes_max = uint64_t{256} << 20;
   // One read from disk for a consumer that is behind.
   size_t cold_read_bytes = 512 << 10;
   // Batches smaller than this, or much smaller than the buffer they came in, are copied on append,
@@ -121,6 +122,9 @@ struct LogDirectoryStatus {
   absl::Status failure;  // OK while online.
 };
 
+// The shard that a partition's log belongs to.
+ShardId ShardOf(const TopicPartitionId& id, uint32_t shards);
+
 class LogStore {
  public:
   LogStore(Env& env, KvStore& kv, LogStoreOptions options);
@@ -131,7 +135,10 @@ class LogStore {
   // Locks the directories and brings every log of this shard back: after a clean stop nothing is
   // scanned; otherwise each is scanned past its recovery point, the torn tail cut, and the journals
   // are replayed in order. Returns when all logs may be appended to.
+  // With several shards, call Recover() on every store first, then Start() on shard 0's, then on
+  // the rest: a journal may hold entries of any shard, and is discarded when all have theirs.
   Task<absl::Status> Start();
+  Task<absl::Status> Recover();
 
   // Refuses new work, writes and syncs everything, empties the journal and leaves the clean mark.
   // The caller has stopped appending and reading. An error means that the next start recovers.
@@ -164,10 +171,8 @@ class LogStore {
   // Whether the last stop was clean, for one log line.
   bool was_clean() const;
 
-  struct Impl;  // log_store_impl.h, for the storage folder only.
-  Impl& impl() { return *impl_; }
-
  private:
+  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,257 @@
+#include "storage/log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/error_kind.h"
+#include "storage/log_directory.h"
+#include "storage/log_files.h"
+#include "storage/log_state.h"
+#include "storage/producer_snapshot.h"
+#include "storage/recovery.h"
+#include "storage/segment_writer.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+
+Log::State::State(StoreContext& store_context, LogDirectory& log_directory, TopicPartitionId tp_id,
+                  std::string topic_name, IncarnationId replica_incarnation, uint64_t log_number,
+                  LogConfig log_config, Offset log_start)
+    : context(store_context),
+      directory(log_directory),
+      id(tp_id),
+      topic(std::move(topic_name)),
+      incarnation(replica_incarnation),
+      number(log_number),
+      config(log_config),
+      durability(log_config.durability),
+      start(log_start),
+      end(log_start),
+      durable(log_start),
+      written_end(log_start),
+      synced_end(log_start),
+      recovery_point(log_start),
+      gate(store_context.env.reactor),
+      path_(JoinPath(log_directory.path(), PartitionDirectoryName(topic, tp_id.partition))) {}
+
+Log::State::~State() {
+  MR_CHECK(tail.empty());
+  MR_CHECK(!write_hook.linked);
+  MR_CHECK(!checkpoint_hook.linked);
+}
+
+std::string Log::State::SegmentPath(Offset base, std::string_view suffix) const {
+  return JoinPath(path_, SegmentFileName(base, suffix));
+}
+
+Segment* Log::State::FindSegment(Offset base) {
+  auto at = std::ranges::lower_bound(segments, base, {}, &Segment::base);
+  return at != segments.end() && at->base == base ? &*at : nullptr;
+}
+
+Segment* Log::State::SegmentFor(Offset offset) {
+  auto behind = std::ranges::upper_bound(segments, offset, {}, &Segment::base);
+  return behind == segments.begin() ? nullptr : &*std::prev(behind);
+}
+
+void Log::State::AdvanceDurable() {
+  const Offset before = durable;
+  while (marks_head < marks.size()) {
+    const DurableMark& mark = marks[marks_head];
+    const bool in_journal = mark.position && *mark.position <= journal_durable;
+    if (!in_journal && mark.end > synced_end) break;
+    durable = std::max(durable, mark.end);
+    ++marks_head;
+  }
+  if (marks_head == marks.size()) {
+    marks_head = 0;
+    // An idle log keeps little; a busy one keeps its capacity.
+    if (marks.capacity() > 64) {
+      std::vector<DurableMark>().swap(marks);
+    } else {
+      marks.clear();
+    }
+  } else if (marks_head > 256 && marks_head * 2 > marks.size()) {
+    marks.erase(marks.begin(), marks.begin() + static_cast<ptrdiff_t>(marks_head));
+    marks_head = 0;
+  }
+  if (durable > before && observer != nullptr) observer->OnDurable(*log, durable);
+}
+
+void Log::State::Fail(const absl::Status& cause) {
+  if (!failure.ok()) return;
+  failure = MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                      fmt::format("{}: {}", path_, std::string(cause.message())));
+  context.writer->Forget(*this);
+  if (directory.journal() != nullptr) directory.journal()->Forget(this);
+  if (observer != nullptr) observer->OnFailed(*log, failure);
+}
+
+void Log::State::OnJournalDurable(JournalPosition position) {
+  journal_durable = std::max(journal_durable, position);
+  AdvanceDurable();
+}
+
+void Log::State::OnJournalFailed(const absl::Status& status) {
+  context.fail_directory(directory, status);
+}
+
+Log::Log(std::unique_ptr<State> state) : state_(std::move(state)) { state_->log = this; }
+Log::~Log() = default;
+
+const TopicPartitionId& Log::id() const { return state_->id; }
+const std::string& Log::topic() const { return state_->topic; }
+const LogConfig& Log::config() const { return state_->config; }
+void Log::set_config(LogConfig config) { state_->config = config; }
+Offset Log::start_offset() const { return state_->start; }
+Offset Log::end_offset() const { return state_->end; }
+Offset Log::durable_end() const { return state_->durable; }
+absl::Status Log::failure() const { return state_->failure; }
+void Log::set_observer(LogObserver* observer) { state_->observer = observer; }
+const ProducerState& Log::producers() const { return state_->producers; }
+ProducerState& Log::producers() { return state_->producers; }
+const LeaderEpochCache& Log::epochs() const { return state_->epochs; }
+
+uint64_t Log::size_bytes() const {
+  uint64_t bytes = 0;
+  for (const Segment& segment : state_->segments) bytes += segment.size;
+  return bytes;
+}
+
+void Log::BeginEpoch(LeaderEpoch epoch) {
+  if (state_->epochs.Assign(epoch, state_->end)) state_->files_stale = true;
+}
+
+std::optional<LeaderEpoch> Log::latest_epoch() const { return state_->epochs.latest_epoch(); }
+
+std::optional<EpochEnd> Log::EndOffsetForEpoch(LeaderEpoch epoch) const {
+  std::optional<EpochEndOffset> found = state_->epochs.EndOffsetFor(epoch, state_->end);
+  if (!found) return std::nullopt;
+  return EpochEnd{found->epoch, found->end_offset};
+}
+
+namespace {
+
+// Closes the active segment and begins one at `base`, both in memory: files follow with the bytes.
+void Roll(Log::State& state, Offset base, Timestamp now) {
+  state.active().sealed = true;
+  Segment& next = state.segments.emplace_back(base, now);
+  if (!state.producers.empty()) next.producer_snapshot = EncodeProducerSnapshot(state.producers);
+  const int64_t jitter_max = std::min(state.config.segment_jitter_ms, state.config.segment_ms);
+  state.roll_jitter_ms = jitter_max <= 0 ? 0
+                                         : static_cast<int64_t>(state.context.env.random.Below(
+                                               static_cast<uint64_t>(jitter_max) + 1));
+  state.durability = state.config.durability;
+}
+
+absl::Status CheckWritable(const Log::State& state) {
+  if (!state.failure.ok()) return state.failure;
+  if (state.deleted) return absl::CancelledError("the log is being deleted");
+  if (state.directory.full) {
+    return MakeError(ErrorKind::kStorageError, absl::StatusCode::kResourceExhausted,
+                     fmt::format("log directory {} is full", state.directory.path()));
+  }
+  return absl::OkStatus();
+}
+
+// Hands the batch to the journal, or, where it does not take it, to the segment's sync.
+absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Slice& bytes) {
+  if (state.durability == Durability::kPageCache) {
+    // Acknowledged from memory, but not before what was appended while the log was durable.
+    if (!state.marks.empty()) state.marks.push_back({state.journal_last, header.next_offset()});
+    return absl::OkStatus();
+  }
+  Journal& journal = *state.directory.journal();
+  JournalEntry entry =
+      JournalAppend{state.id, state.incarnation, header.base_offset, *header.leader_epoch, bytes};
+  if (Journal::EntryBytes(entry) > journal.entry_bytes_max()) {
+    state.marks.push_back({std::nullopt, header.next_offset()});
+    state.sync_wanted = true;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, &state);
+  if (!position.ok()) return position.status();
+  state.marks.push_back({*position, header.next_offset()});
+  state.journal_last = *position;
+  if (!state.journal_first) {
+    state.journal_first = *position;
+    state.directory.Need(*position, state.number);
+  }
+  if (state.checkpointing && !state.journal_first_after) state.journal_first_after = *position;
+  return absl::OkStatus();
+}
+
+// Into the segment's books, the tail cache, producer state and epochs.
+void AddToMemory(Log::State& state, const BatchHeader& header, Slice bytes, Timestamp now) {
+  if (MustRoll(state.active(), header, state.config, state.roll_jitter_ms, now)) {
+    Roll(state, header.base_offset, now);
+  }
+  Segment& segment = state.active();
+  if (segment.empty()) segment.created = now;
+  const uint64_t position = segment.size;
+  segment.Add(header, state.config);
+  state.context.cache.Append(state.tail, std::move(bytes), header.base_offset, header.next_offset(),
+                             segment.base, position);
+  state.end = header.next_offset();
+  state.producers.Apply(header, now);
+  if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
+  state.files_stale = true;
+}
+
+// The common end of every append: `header` has the final offsets and epoch, as `bytes` have.
+absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchHeader& header, Slice bytes,
+                                       Admission& admission) {
+  MR_CHECK(admission.bytes() >= bytes.size());
+  const Timestamp now = state.context.env.clock.Now();
+  const Durability durability = state.durability;  // A roll may change it, for the next append.
+  // First what can fail, so that a refused append leaves nothing behind.
+  absl::Status journaled = MakeDurable(state, header, bytes);
+  if (!journaled.ok()) {
+    return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                     std::string(journaled.message()));
+  }
+  admission.Take(bytes.size());
+  AddToMemory(state, header, std::move(bytes), now);
+  if (durability == Durability::kPageCache && state.marks.empty()) state.durable = state.end;
+  state.context.writer->Appended(state);
+  return AppendInfo{header.base_offset, header.last_offset()};
+}
+
+}  // namespace
+
+void AppendReplayed(Log::State& state, const BatchHeader& header, Slice bytes) {
+  AddToMemory(state, header, std::move(bytes), state.context.env.clock.Now());
+  state.durable = state.end;
+}
+
+absl::StatusOr<AppendInfo> Log::Append(BatchView batch, LeaderEpoch epoch, Admission& admission) {
+  State& state = *state_;
+  if (absl::Status writable = CheckWritable(state); !writable.ok()) return writable;
+  batch.SetBaseOffset(state.end);
+  batch.SetLeaderEpoch(epoch);
+  return AppendFinal(state, batch.header(), batch.bytes(), admission);
+}
+
+absl::StatusOr<AppendInfo> Log::AppendAsFollower(BatchView batch, Admission& admission) {
+  State& state = *state_;
+  if (absl::Status writable = CheckWritable(state); !writable.ok()) return writable;
+  const BatchHeader& header = batch.header();
+  if (absl::Status fields = CheckBatchFields(header); !fields.ok()) return fields;
+  if (!header.leader_epoch) {
+    return MakeError(ErrorKind::kCorruptMessage, "a replicated batch has no leader epoch");
+  }
+  if (header.base_offset < state.end) {
+    return MakeError(ErrorKind::kOffsetOutOfRange,
+                     fmt::format("batch at {} where {} is next", header.base_offset, state.end));
+  }
+  return AppendFinal(state, header, batch.bytes(), admission);
+}
+
+Task<absl::Status> Log::Flush() {
+  co_return co_await state_->context.writer->Checkpoint(*state_, /*complete=*/false);
+}
+
+}  // namespace millrace

@@ -1,0 +1,306 @@
+#include "storage/log_cut.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "storage/log_directory.h"
+#include "storage/log_files.h"
+#include "storage/producer_snapshot.h"
+#include "storage/segment_index.h"
+#include "storage/segment_scanner.h"
+#include "storage/segment_writer.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kSnapshotBytesMax = 64 << 20;
+
+Task<absl::Status> RemoveFile(Log::State& state, std::string path) {  // Borrowed: awaited in place.
+  state.context.files.Forget(path);
+  absl::Status removed = co_await state.context.env.disk.Remove(path);
+  co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
+Task<absl::Status> RemoveSegmentFiles(Log::State& state,
+                                      Offset base) {  // Borrowed: awaited in place.
+  constexpr std::array kSuffixes = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
+                                    kSnapshotSuffix, kLogSuffix};
+  for (std::string_view suffix : kSuffixes) {
+    MR_CO_RETURN_IF_ERROR(co_await RemoveFile(state, state.SegmentPath(base, suffix)));
+  }
+  co_return absl::OkStatus();
+}
+
+// Snapshots that speak of offsets above `end` are of a log that is no more.
+Task<absl::Status> RemoveSnapshotsAbove(Log::State& state,
+                                        Offset end) {  // Borrowed: awaited in place.
+  auto entries = co_await state.context.env.disk.List(state.path());
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    std::optional<Offset> at = ParseSegmentFileName(entry.name, kSnapshotSuffix);
+    if (!at || *at <= end) continue;
+    MR_CO_RETURN_IF_ERROR(co_await RemoveFile(state, JoinPath(state.path(), entry.name)));
+  }
+  co_return absl::OkStatus();
+}
+
+struct Place {
+  Offset batch_base{0};
+  Offset segment_base{0};
+  uint64_t position = 0;
+};
+
+// The batch that holds `offset`. REQUIRES: it is in a segment file.
+Task<absl::StatusOr<Place>> Locate(Log::State& state,
+                                   Offset offset) {  // Borrowed: awaited in place.
+  Segment* segment = state.SegmentFor(offset);
+  MR_CHECK(segment != nullptr);
+  if (offset >= segment->next && segment != &state.segments.back()) ++segment;
+  const Offset base = segment->base;
+  MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, base));
+  absl::StatusOr<uint64_t> near = co_await LookupPosition(state, base, offset);
+  if (!near.ok()) co_return near.status();
+  auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
+  if (!file.ok()) co_return file.status();
+  SegmentScanner scanner(
+      **file, {.begin = *near, .end = state.FindSegment(base)->written, .offset_min = base});
+  for (;;) {
+    auto batch = co_await scanner.Next();
+    if (!batch.ok()) co_return batch.status();
+    if (!batch->has_value()) {
+      co_return absl::DataLossError(state.SegmentPath(base, kLogSuffix) + ": " + scanner.defect());
+    }
+    if ((*batch)->header().next_offset() > offset) {
+      co_return Place{(*batch)->header().base_offset, base, scanner.batch_position()};
+    }
+  }
+}
+
+void ForgetReaders(Log::State& state) {
+  ++state.cuts;
+  std::vector<ReadPlace>().swap(state.places);
+}
+
+void DropMarks(Log::State& state) {
+  std::vector<DurableMark>().swap(state.marks);
+  state.marks_head = 0;
+}
+
+}  // namespace
+
+Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
+  if (offset >= state.end) co_return absl::OkStatus();
+  if (offset <= state.start) co_return co_await CutAll(state, state.start);
+  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->WriteOut(state));
+  absl::StatusOr<Place> place = co_await Locate(state, offset);
+  if (!place.ok()) co_return place.status();
+  const Offset cut = place->batch_base;
+  if (cut < state.start) co_return co_await CutAll(state, state.start);
+
+  ForgetReaders(state);
+  DropMarks(state);
+  state.context.pending.Release(state.context.cache.DropFrom(state.tail, cut));
+  std::vector<Offset> gone;
+  while (state.segments.back().base > place->segment_base) {
+    gone.push_back(state.segments.back().base);
+    state.segments.pop_back();
+  }
+  Segment& segment = state.active();
+  segment.sealed = false;
+  segment.size = segment.written = place->position;
+  segment.synced = std::min(segment.synced, segment.size);
+  segment.next = segment.written_next = cut;
+  // Entries that point behind the cut go when the indexes are looked at; until then nothing is
+  // known.
+  segment.indexes = SegmentIndexes();
+  segment.index_state = IndexState::kUnchecked;
+  segment.max_time.reset();
+  segment.times_known = false;
+  if (segment.size == 0) segment.first_timestamp.reset();
+  state.end = state.written_end = cut;
+  state.durable = std::min(state.durable, cut);
+  state.synced_end = std::min(state.synced_end, cut);
+  state.recovery_point = std::min(state.recovery_point, cut);
+  state.epochs.TruncateFromEnd(cut);
+  state.files_stale = true;
+
+  // Newest first: a crash in between leaves a log that is cut less far, never one with a hole.
+  for (Offset base : gone) MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentFiles(state, base));
+  {
+    auto file = co_await state.context.files.Acquire(
+        state.SegmentPath(place->segment_base, kLogSuffix), true);
+    if (!file.ok()) co_return file.status();
+    MR_CO_RETURN_IF_ERROR(co_await (*file)->Truncate(place->position));
+    MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
+  }
+  MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, place->segment_base));
+  MR_CO_RETURN_IF_ERROR(co_await RemoveSnapshotsAbove(state, cut));
+  MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
+  state.active().synced = state.active().written;
+  if (!state.producers.empty()) MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, cut));
+  ForgetReaders(state);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> CutAll(Log::State& state, Offset offset) {
+  ForgetReaders(state);
+  DropMarks(state);
+  state.context.pending.Release(state.context.cache.Clear(state.tail));
+  std::vector<Offset> gone;
+  for (const Segment& segment : state.segments) gone.push_back(segment.base);
+  state.segments.clear();
+  state.segments.emplace_back(offset, state.context.env.clock.Now());
+  state.start = state.end = state.durable = state.written_end = state.synced_end =
+      state.recovery_point = offset;
+  state.epochs.Clear();
+  state.producers.Clear();
+  state.files_stale = true;
+  std::ranges::reverse(gone);
+  for (Offset base : gone) MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentFiles(state, base));
+  MR_CO_RETURN_IF_ERROR(co_await RemoveSnapshotsAbove(state, Offset(-1)));
+  MR_CO_RETURN_IF_ERROR(co_await RemoveFile(state, JoinPath(state.path(), kLeaderEpochFile)));
+  MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
+  ForgetReaders(state);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state) {
+  std::vector<Offset> gone;
+  while (state.segments.size() > 1 && state.segments[1].base <= state.start) {
+    // Bytes that are still in memory only must have gone to their file first.
+    if (state.segments.front().written < state.segments.front().size) break;
+    gone.push_back(state.segments.front().base);
+    state.segments.erase(state.segments.begin());
+  }
+  if (gone.empty()) co_return absl::OkStatus();
+  ForgetReaders(state);
+  for (Offset base : gone) MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentFiles(state, base));
+  co_return co_await state.context.env.disk.SyncDirectory(state.path());
+}
+
+Task<absl::Status> RebuildProducers(Log::State& state, Offset offset) {
+  const Timestamp now = state.context.env.clock.Now();
+  auto entries = co_await state.context.env.disk.List(state.path());
+  if (!entries.ok()) co_return entries.status();
+  std::vector<Offset> snapshots;
+  for (const DirectoryEntry& entry : *entries) {
+    std::optional<Offset> at = ParseSegmentFileName(entry.name, kSnapshotSuffix);
+    if (at && *at <= offset) snapshots.push_back(*at);
+  }
+  state.producers.Clear();
+  Offset from = state.segments.front().base;
+  // The newest that can be read: a damaged one costs a longer scan.
+  for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
+    absl::StatusOr<Slice> bytes = co_await ReadWholeFile(
+        state.context.env.disk, state.SegmentPath(*at, kSnapshotSuffix), kSnapshotBytesMax);
+    if (!bytes.ok()) continue;
+    absl::StatusOr<ProducerState> read = DecodeProducerSnapshot(bytes->span(), now);
+    if (!read.ok()) continue;
+    state.producers = *std::move(read);
+    from = std::max(from, *at);
+    break;
+  }
+  for (std::optional<Offset> base = state.segments.front().base; base;) {
+    auto next = std::ranges::upper_bound(state.segments, *base, {}, &Segment::base);
+    const bool last = next == state.segments.end();
+    const std::optional<Offset> next_base = last ? std::nullopt : std::optional<Offset>(next->base);
+    const Segment* segment = state.FindSegment(*base);
+    const bool wanted = segment->written > 0 && *base < offset && (last || *next_base > from);
+    if (wanted) {
+      const uint64_t written = segment->written;
+      auto file = co_await state.context.files.Acquire(state.SegmentPath(*base, kLogSuffix), false);
+      if (!file.ok()) co_return file.status();
+      SegmentScanner scanner(**file, {.end = written, .offset_min = *base, .check_crc = false});
+      for (;;) {
+        auto batch = co_await scanner.Next();
+        if (!batch.ok()) co_return batch.status();
+        if (!batch->has_value() || (*batch)->header().base_offset >= offset) break;
+        if ((*batch)->header().base_offset >= from) state.producers.Apply((*batch)->header(), now);
+      }
+    }
+    base = next_base;
+  }
+  co_return absl::OkStatus();
+}
+
+namespace {
+
+// Puts the entry into the journal and waits until it is there.
+Task<absl::Status> JournalCut(Log::State& state,
+                              JournalEntry entry) {  // Borrowed: awaited in place.
+  Journal& journal = *state.directory.journal();
+  absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, nullptr);
+  if (!position.ok()) co_return position.status();
+  if (!state.journal_first) {
+    state.journal_first = *position;
+    state.directory.Need(*position, state.number);
+  }
+  co_return co_await journal.WaitDurable(*position, CancellationToken());
+}
+
+Task<absl::Status> StoreCut(Log::State& state) {  // Borrowed: awaited in place.
+  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
+  if (!checkpoint.ok()) co_return checkpoint.status();
+  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->Store(state, *std::move(checkpoint)));
+  state.durable = state.end;
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+
+Task<absl::Status> Log::Truncate(Offset offset) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  IoLock lock = co_await LockIo(state);
+  MR_CO_RETURN_IF_ERROR(state.failure);
+  if (offset >= state.end) co_return absl::OkStatus();
+  state.context.env.logger.Info("[log {}] truncated from {} to {}", state.path(), state.end,
+                                offset);
+  MR_CO_RETURN_IF_ERROR(
+      co_await JournalCut(state, JournalTruncate{state.id, state.incarnation, offset}));
+  MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, offset));
+  co_return co_await StoreCut(state);
+}
+
+Task<absl::Status> Log::TruncateFullyAndStartAt(Offset offset) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  IoLock lock = co_await LockIo(state);
+  MR_CO_RETURN_IF_ERROR(state.failure);
+  state.context.env.logger.Info("[log {}] emptied, was [{}, {}), starts at {}", state.path(),
+                                state.start, state.end, offset);
+  MR_CO_RETURN_IF_ERROR(
+      co_await JournalCut(state, JournalReset{state.id, state.incarnation, offset}));
+  MR_CO_RETURN_IF_ERROR(co_await CutAll(state, offset));
+  co_return co_await StoreCut(state);
+}
+
+Task<absl::Status> Log::AdvanceStart(Offset offset) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  IoLock lock = co_await LockIo(state);
+  MR_CO_RETURN_IF_ERROR(state.failure);
+  const Offset start = std::min(offset, state.end);
+  if (start <= state.start) co_return absl::OkStatus();
+  state.start = start;
+  ForgetReaders(state);
+  state.epochs.TruncateFromStart(start);
+  state.files_stale = true;
+  // The start is durable before any file goes, so that recovery never finds a log without its
+  // front.
+  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
+  if (!checkpoint.ok()) co_return checkpoint.status();
+  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->Store(state, *std::move(checkpoint)));
+  co_return co_await RemoveSegmentsBelowStart(state);
+}
+
+}  // namespace millrace

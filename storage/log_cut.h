@@ -1,0 +1,33 @@
+// Cutting a log: what Truncate(), the moving start and recovery share. Memory first, then files, so
+// that readers never see what is going; making it survive a crash is the caller's business (journal
+// entry before, checkpoint after).
+//
+// Shard:   one; suspends for I/O.
+// Locking: under the log's IoLock. REQUIRES: no append runs.
+// Errors:  as Disk.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include "common/ids.h"
+#include "common/runtime/task.h"
+#include "storage/log_state.h"
+
+namespace millrace {
+
+// Removes every batch that ends above `offset`, in memory and in files (synced), and takes producer
+// state and epochs back. Pending bytes are written out first.
+Task<absl::Status> CutEnd(Log::State& state, Offset offset);  // Borrowed: awaited in place.
+
+// Empties the log; it starts and ends at `offset`.
+Task<absl::Status> CutAll(Log::State& state, Offset offset);  // Borrowed: awaited in place.
+
+// Removes segments that lie wholly below state.start, but the active one.
+Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state);  // Borrowed: awaited in place.
+
+// Sets state.producers as of `offset`: the newest snapshot file at or below it, and the batches in
+// segment files from there on. REQUIRES: everything below `offset` is written.
+Task<absl::Status> RebuildProducers(Log::State& state,
+                                    Offset offset);  // Borrowed: awaited in place.
+
+}  // namespace millrace

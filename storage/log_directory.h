@@ -1,0 +1,98 @@
+// LogDirectory: one of the process's log directories, as one shard uses it: its identity, its lock,
+// its clean mark, and the shard's journal in it.
+//
+// Shard:    one object per shard and directory; shard 0's holds the lock and the clean mark.
+// Lifetime: Close() must have finished before destruction.
+// Errors:   kFailedPrecondition: locked by another process, not formatted, or another cluster's or
+// node's.
+//           kDataLoss: meta.properties is damaged. Others as Disk.
+// Source:   docs/storage.md, Files.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "common/config/meta_properties.h"
+#include "common/disk.h"
+#include "common/ids.h"
+#include "common/runtime/task.h"
+#include "storage/journal.h"
+#include "storage/log.h"
+#include "storage/log_files.h"
+
+namespace millrace {
+
+// Reads `path`/meta.properties; nothing when the directory is not formatted (or absent).
+Task<absl::StatusOr<std::optional<MetaProperties>>> ReadMetaProperties(
+    Disk& disk, std::string path);  // Borrowed: awaited in place.
+
+// Makes the directory and writes meta.properties durably. kAlreadyExists when it is formatted.
+Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path,
+                                      MetaProperties meta);  // Borrowed: awaited in place.
+
+class LogDirectory {
+ public:
+  LogDirectory(Disk& disk, std::string path) : path_(std::move(path)), disk_(disk) {}
+
+  // Checks whose directory it is; with `lock`, takes the lock and the clean mark.
+  Task<absl::Status> OpenDirectory(std::optional<std::string> cluster_id,
+                                   std::optional<BrokerId> node_id, bool lock);
+
+  // Leaves the clean mark. REQUIRES: everything else in the directory is synced.
+  Task<absl::Status> MarkClean();
+
+  const std::string& path() const { return path_; }
+  const std::optional<DirectoryId>& id() const { return id_; }
+  bool was_clean() const { return was_clean_; }
+
+  // The first failure takes the directory offline for good.
+  const absl::Status& failure() const { return failure_; }
+  void set_failure(absl::Status failure) {
+    if (failure_.ok()) failure_ = std::move(failure);
+  }
+
+  Journal* journal() { return journal_.get(); }
+  void set_journal(std::unique_ptr<Journal> journal) { journal_ = std::move(journal); }
+  std::unique_ptr<Journal> TakeJournal() { return std::move(journal_); }
+
+  // Which journal entries are still needed: the first one of each log that no checkpoint covers.
+  void Need(JournalPosition position, uint64_t log_number) {
+    needed_.emplace(position.value(), log_number);
+  }
+  void Unneed(JournalPosition position, uint64_t log_number) {
+    needed_.erase({position.value(), log_number});
+  }
+  // Lets the journal write over what nobody needs.
+  void RecycleJournal();
+
+  size_t log_count = 0;
+  // Its file system had no room for the last write: appends are refused until one succeeds.
+  bool full = false;
+
+ private:
+  // Constant after construction.
+  const std::string path_;
+
+  // Borrowed.
+  Disk& disk_;
+
+  // Owned.
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Journal> journal_;
+
+  // State.
+  std::optional<DirectoryId> id_;
+  bool was_clean_ = false;
+  absl::Status failure_;
+  std::set<std::pair<uint64_t, uint64_t>> needed_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,364 @@
+// Reading a log: from memory without suspending, from segment files with large reads, and by time.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/bytes/endian.h"
+#include "common/check.h"
+#include "common/error_kind.h"
+#include "common/status_macros.h"
+#include "storage/compression.h"
+#include "storage/log.h"
+#include "storage/log_files.h"
+#include "storage/log_state.h"
+#include "storage/record_stream.h"
+#include "storage/segment_index.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kPlacesMax = 8;
+constexpr size_t kColdChunksMax = 8;
+// What a look-up by time reads at a time.
+constexpr size_t kTimeReadBytes = 256 << 10;
+
+absl::Status CheckRange(const Log::State& state, Offset from) {
+  if (from >= state.start && from <= state.end) return absl::OkStatus();
+  return MakeError(ErrorKind::kOffsetOutOfRange,
+                   fmt::format("offset {} is not in [{}, {}]", from, state.start, state.end));
+}
+
+// Where to begin reading segment `base` for `from`, if an earlier reader ended there.
+std::optional<uint64_t> KnownPlace(Log::State& state, Offset base, Offset from) {
+  for (const ReadPlace& place : state.places) {
+    if (place.offset == from && place.segment_base == base) return place.position;
+  }
+  return std::nullopt;
+}
+
+void RememberPlace(Log::State& state, ReadPlace place) {
+  std::erase_if(state.places, [&](const ReadPlace& old) { return old.offset == place.offset; });
+  if (state.places.size() >= kPlacesMax) state.places.erase(state.places.begin());
+  state.places.push_back(place);
+}
+
+// One piece of a segment from `position` on, perhaps left over from an earlier read. Empty: the log
+// was cut meanwhile, look again.
+Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t position,
+                                      size_t bytes_min, size_t bytes_wanted,
+                                      uint64_t bytes_left) {  // Borrowed: awaited in place.
+  StoreContext& context = state.context;
+  const uint64_t cuts = state.cuts;
+  for (const ColdChunk& chunk : context.cold_chunks) {
+    if (chunk.log_number != state.number || chunk.cuts != cuts || chunk.segment_base != base) {
+      continue;
+    }
+    if (position < chunk.position || position >= chunk.position + chunk.bytes.size()) continue;
+    Slice rest = chunk.bytes.From(static_cast<size_t>(position - chunk.position));
+    // A short rest is worth nothing: the next read would be small.
+    if (rest.size() >= std::min<uint64_t>(bytes_left, std::max(bytes_min, bytes_wanted))) {
+      co_return rest;
+    }
+  }
+  const size_t length = static_cast<size_t>(std::min<uint64_t>(
+      bytes_left, std::max({bytes_min, bytes_wanted, context.options.cold_read_bytes})));
+  auto file = co_await context.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
+  if (!file.ok() && state.cuts != cuts) co_return Slice();
+  if (!file.ok()) co_return file.status();
+  absl::StatusOr<Slice> bytes = co_await (*file)->ReadAt(position, length, ReadHint::kNormal);
+  if (state.cuts != cuts) co_return Slice();
+  if (!bytes.ok()) co_return bytes.status();
+  if (bytes->size() < length) {
+    co_return MakeError(
+        ErrorKind::kCorruptMessage, absl::StatusCode::kDataLoss,
+        fmt::format("{} ends at {}, {} bytes were written", state.SegmentPath(base, kLogSuffix),
+                    position + bytes->size(), position + bytes_left));
+  }
+  ColdChunk chunk{state.number, cuts, base, position, *bytes};
+  if (context.cold_chunks.size() < kColdChunksMax) {
+    context.cold_chunks.push_back(std::move(chunk));
+  } else {
+    context.cold_chunks[context.next_cold_chunk++ % kColdChunksMax] = std::move(chunk);
+  }
+  co_return *std::move(bytes);
+}
+
+absl::Status Corrupt(const Log::State& state, Offset base, uint64_t position,
+                     const absl::Status& why) {
+  return MakeError(ErrorKind::kCorruptMessage, absl::StatusCode::kDataLoss,
+                   fmt::format("{} at {}: {}", state.SegmentPath(base, kLogSuffix), position,
+                               std::string(why.message())));
+}
+
+struct PieceWalk {
+  size_t begin = 0;         // Of the batches to answer with, within the piece.
+  size_t end = 0;           // Behind them.
+  size_t bytes_needed = 0;  // When not 0: the batch at `end` needs so many bytes.
+  Offset next{0};           // Behind them.
+};
+
+// Finds the batches of `piece` that answer a read from `from`; checks every one of them.
+absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
+                                    const LogReadOptions& options) {
+  PieceWalk walk;
+  walk.next = from;
+  size_t at = 0;
+  bool begun = false;
+  while (at < piece.size()) {
+    const size_t left = piece.size() - at;
+    if (left < kBatchHeaderBytes) {
+      walk.bytes_needed = kBatchHeaderBytes;
+      break;
+    }
+    absl::StatusOr<BatchHeader> header = ParseBatchHeader(piece.span().subspan(at));
+    if (!header.ok()) return header.status();
+    if (absl::Status fields = CheckBatchFields(*header); !fields.ok()) return fields;
+    if (!begun && header->next_offset() <= from) {
+      if (left < header->size_bytes) {
+        walk.bytes_needed = header->size_bytes;
+        break;
+      }
+      at += header->size_bytes;
+      walk.begin = walk.end = at;
+      continue;
+    }
+    if (header->base_offset >= options.upper_bound) break;
+    const size_t total = at + header->size_bytes - walk.begin;
+    if (total > options.bytes_max && (begun || !options.at_least_one_batch)) break;
+    if (left < header->size_bytes) {
+      if (!begun) walk.bytes_needed = header->size_bytes;
+      break;
+    }
+    BatchView batch(piece.Sub(at, header->size_bytes), *header);
+    if (absl::Status crc = batch.CheckCrc(); !crc.ok()) return crc;
+    begun = true;
+    at += header->size_bytes;
+    walk.end = at;
+    walk.next = header->next_offset();
+  }
+  return walk;
+}
+
+// Adds cached runs from `offset` on to `read`.
+void AddCached(const Log::State& state, size_t run_index, Offset from,
+               const LogReadOptions& options, LogRead& read) {
+  bool first = read.batches.empty();
+  for (size_t i = run_index; i < state.tail.size(); ++i) {
+    const TailRun& run = state.tail.run(i);
+    if (run.base >= options.upper_bound) break;
+    const size_t skip = run.base < from ? SkipBatchesBelow(run.bytes, from) : 0;
+    const size_t room =
+        options.bytes_max > read.batches.size() ? options.bytes_max - read.batches.size() : 0;
+    const size_t whole = run.bytes.size() - skip;
+    size_t taken = whole;
+    if (run.next <= options.upper_bound && whole <= room) {
+      read.next_offset = run.next;
+    } else {
+      taken = TakeBatches(run.bytes.From(skip), options.upper_bound, room,
+                          first && options.at_least_one_batch, read.next_offset);
+    }
+    if (taken == 0) break;
+    read.batches.Append(run.bytes.Sub(skip, taken));
+    first = false;
+    if (taken < whole) break;
+  }
+}
+
+// From memory; nothing if it begins on disk.
+std::optional<LogRead> ReadCached(const Log::State& state, Offset from,
+                                  const LogReadOptions& options) {
+  LogRead read{Chain(), from};
+  if (from >= std::min(options.upper_bound, state.end)) return read;
+  std::optional<size_t> run = state.tail.Find(from);
+  if (!run) return std::nullopt;
+  AddCached(state, *run, from, options, read);
+  return read;
+}
+
+// From the segment file that holds `from`. Nothing: the log was cut meanwhile, look again.
+Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
+    Log::State& state, Offset from, LogReadOptions options) {  // Borrowed: awaited in place.
+  constexpr std::optional<LogRead> kLookAgain;
+  const uint64_t cuts = state.cuts;
+  Segment* segment = state.SegmentFor(from);
+  // A segment may end before the next one begins, where compaction removed the last records.
+  if (segment != nullptr && from >= segment->next && segment != &state.segments.back()) ++segment;
+  if (segment == nullptr || segment->written == 0) {
+    // Behind what is written, and yet not in memory: cannot be.
+    co_return absl::InternalError(fmt::format("{}: no segment holds {}", state.path(), from));
+  }
+  const Offset base = segment->base;
+  const uint64_t written = segment->written;
+  uint64_t position = 0;
+  if (std::optional<uint64_t> known = KnownPlace(state, base, from)) {
+    position = *known;
+  } else {
+    absl::StatusOr<uint64_t> found = co_await LookupPosition(state, base, from);
+    if (state.cuts != cuts) co_return kLookAgain;
+    if (!found.ok()) co_return found.status();
+    position = *found;
+  }
+  size_t bytes_min = kBatchHeaderBytes;
+  while (position < written) {
+    absl::StatusOr<Slice> piece =
+        co_await ReadPiece(state, base, position, bytes_min, options.bytes_max, written - position);
+    if (!piece.ok()) co_return piece.status();
+    if (state.cuts != cuts) co_return kLookAgain;
+    absl::StatusOr<PieceWalk> walk = WalkPiece(*piece, from, options);
+    if (!walk.ok()) co_return Corrupt(state, base, position, walk.status());
+    if (walk->end > walk->begin) {
+      LogRead read{Chain(piece->Sub(walk->begin, walk->end - walk->begin)), walk->next};
+      if (position + walk->end < written) {
+        RememberPlace(state, {walk->next, base, position + walk->end});
+      }
+      co_return std::optional<LogRead>(std::move(read));
+    }
+    if (walk->bytes_needed > 0) {
+      // The batch is cut off by the end of the piece: read on from where it begins, far enough.
+      if (position + walk->end + walk->bytes_needed > written) {
+        co_return Corrupt(state, base, position + walk->end,
+                          absl::DataLossError("the last batch is cut off"));
+      }
+      position += walk->end;
+      bytes_min = walk->bytes_needed;
+      continue;
+    }
+    if (walk->end < piece->size()) break;  // A batch at the bound, or too large: an empty answer.
+    position += walk->end;
+  }
+  co_return std::optional<LogRead>(LogRead{Chain(), from});
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<LogRead>> Log::TryReadCached(Offset from,
+                                                          const LogReadOptions& options) {
+  if (absl::Status range = CheckRange(*state_, from); !range.ok()) return range;
+  return ReadCached(*state_, from, options);
+}
+
+Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  for (;;) {
+    MR_CO_RETURN_IF_ERROR(CheckRange(state, from));
+    if (std::optional<LogRead> cached = ReadCached(state, from, options)) {
+      co_return *std::move(cached);
+    }
+    auto cold = co_await ReadCold(state, from, options);
+    if (!cold.ok()) co_return cold.status();
+    if (cold->has_value()) co_return **std::move(cold);
+  }
+}
+
+namespace {
+
+// The first record of `batch` with a timestamp of at least `timestamp`.
+absl::StatusOr<std::optional<OffsetAndTimestamp>> FindInBatch(const BatchView& batch,
+                                                              Timestamp timestamp) {
+  const BatchHeader& header = batch.header();
+  if (header.max_timestamp < timestamp) return std::nullopt;
+  if (header.attributes.timestamp_type() == TimestampType::kLogAppendTime) {
+    return OffsetAndTimestamp{header.base_offset, header.max_timestamp, header.leader_epoch};
+  }
+  Decompressor decompressor;
+  RecordStream records(decompressor);
+  records.Start(*header.attributes.compression(), batch.records(), header.record_count,
+                size_t{1} << 31);
+  RecordHead head;
+  while (records.Next(head)) {
+    // Deltas come from clients: wrap instead of overflow.
+    const Timestamp at(static_cast<int64_t>(static_cast<uint64_t>(header.base_timestamp.ms()) +
+                                            static_cast<uint64_t>(head.timestamp_delta)));
+    if (at >= timestamp) {
+      return OffsetAndTimestamp{header.base_offset + OffsetDelta(head.offset_delta), at,
+                                header.leader_epoch};
+    }
+    bool has_key = false;
+    if (!records.SkipRest(has_key)) break;
+  }
+  if (!records.status().ok()) return records.status();
+  return std::nullopt;
+}
+
+}  // namespace
+
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::OffsetForTimestamp(
+    Timestamp timestamp, Offset upper_bound) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  constexpr std::optional<OffsetAndTimestamp> kNone;
+  const Offset bound = std::min(upper_bound, state.end);
+  // The first segment that has such a record: its largest timestamp says so without reading it.
+  Offset from = state.start;
+  bool found = false;
+  for (Offset base = state.segments.front().base; !found;) {
+    MR_CO_RETURN_IF_ERROR(co_await EnsureTimes(state, base));
+    auto next = std::ranges::upper_bound(state.segments, base, {}, &Segment::base);
+    Segment* segment = state.FindSegment(base);
+    if (segment != nullptr && segment->max_time && segment->max_time->timestamp >= timestamp) {
+      auto at = co_await LookupTime(state, base, timestamp);
+      if (!at.ok()) co_return at.status();
+      from = std::max(*at, state.start);
+      found = true;
+    } else if (next == state.segments.end()) {
+      co_return kNone;
+    } else {
+      base = next->base;
+    }
+  }
+  while (from < bound) {
+    auto read = co_await Read(from, {kTimeReadBytes, bound, /*at_least_one_batch=*/true});
+    if (!read.ok()) co_return read.status();
+    if (read->batches.empty()) break;
+    for (const Slice& slice : read->batches.slices()) {
+      BatchReader batches(slice);
+      for (;;) {
+        auto batch = batches.Next();
+        if (!batch.ok()) co_return batch.status();
+        if (!batch->has_value()) break;
+        if ((*batch)->header().max_timestamp < timestamp) continue;
+        auto record = FindInBatch(**batch, timestamp);
+        if (!record.ok()) co_return record.status();
+        if (!record->has_value()) continue;
+        // Part of this batch may lie below the start, which DeleteRecords moves to any offset.
+        if ((*record)->offset < state.start) continue;
+        if ((*record)->offset >= bound) co_return kNone;
+        co_return *record;
+      }
+    }
+    from = read->next_offset;
+  }
+  co_return kNone;
+}
+
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::MaxTimestamp(Offset upper_bound) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  std::optional<TimeIndexEntry> max;
+  std::optional<Offset> base = state.segments.front().base;
+  while (base) {
+    MR_CO_RETURN_IF_ERROR(co_await EnsureTimes(state, *base));
+    if (Segment* segment = state.FindSegment(*base); segment != nullptr && segment->max_time) {
+      if (!max || segment->max_time->timestamp > max->timestamp) max = segment->max_time;
+    }
+    auto next = std::ranges::upper_bound(state.segments, *base, {}, &Segment::base);
+    base = next == state.segments.end() ? std::nullopt : std::optional<Offset>(next->base);
+  }
+  if (!max || state.end == state.start) co_return std::optional<OffsetAndTimestamp>();
+  // The entry names the batch; the record in it is found as any other. The search is not bounded by
+  // `upper_bound`, the answer is (rule 3.4).
+  auto record = co_await OffsetForTimestamp(max->timestamp, state.end);
+  if (!record.ok()) co_return record.status();
+  if (record->has_value() && (*record)->offset >= upper_bound) {
+    co_return std::optional<OffsetAndTimestamp>();
+  }
+  co_return *record;
+}
+
+}  // namespace millrace

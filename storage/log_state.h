@@ -1,0 +1,140 @@
+// The inside of a Log, shared by those who work on it: log.cc appends, log_reader.cc reads,
+// segment_writer.cc writes behind, log_cut.cc truncates, recovery.cc brings it back. For the
+// storage folder only.
+//
+// Shard:     one.
+// Lifetime:  whoever suspends while using it is inside `gate`; LogStore closes the gate, waits, and
+// then
+//            destroys it.
+// Locking:   `io_locked` (IoLock) is held by whoever changes files of the log or their names: the
+// writer,
+//            a checkpoint, a truncation, a removal. Appends and reads do not take it; a read checks
+//            `cuts` after each suspension instead.
+// Invariant: start <= recovery_point <= written_end <= end; durable <= end. Segments are contiguous
+// in
+//            offset order and there is always at least one; the last one takes appends.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/runtime/gate.h"
+#include "common/time.h"
+#include "storage/intrusive_list.h"
+#include "storage/journal.h"
+#include "storage/leader_epoch_cache.h"
+#include "storage/log.h"
+#include "storage/producer_state.h"
+#include "storage/segment.h"
+#include "storage/tail_cache.h"
+
+namespace millrace {
+
+class LogDirectory;
+struct StoreContext;
+
+// What must happen before the log is durable up to `end`.
+struct DurableMark {
+  std::optional<JournalPosition> position;  // Nothing: only the segment's sync makes it durable.
+  Offset end;
+};
+
+// Where a reader that went on from disk will find its next offset.
+struct ReadPlace {
+  Offset offset;
+  Offset segment_base;
+  uint64_t position;
+};
+
+struct Log::State final : JournalListener {
+  State(StoreContext& context, LogDirectory& directory, TopicPartitionId id, std::string topic,
+        IncarnationId incarnation, uint64_t number, LogConfig config, Offset start);
+  ~State();
+
+  // --- Constant after construction ---
+  StoreContext& context;
+  LogDirectory& directory;
+  const TopicPartitionId id;
+  const std::string topic;
+  const IncarnationId incarnation;
+  const uint64_t number;  // Orders logs where their address must not.
+
+  // --- State ---
+  Log* log = nullptr;
+  LogConfig config;
+  Durability durability;  // In force; config.durability takes over at a roll.
+  LogObserver* observer = nullptr;
+  absl::Status failure;
+
+  Offset start;
+  Offset end;
+  Offset durable;
+  Offset written_end;     // Everything below is in segment files.
+  Offset synced_end;      // Everything below survives power loss without the journal.
+  Offset recovery_point;  // What the stored checkpoint says; recovery scans from here.
+  std::vector<Segment> segments;
+  int64_t roll_jitter_ms = 0;
+  ProducerState producers;
+  LeaderEpochCache epochs;
+  LogTail tail;
+
+  // Appends that are not durable yet, in order: [marks_head, size).
+  std::vector<DurableMark> marks;
+  size_t marks_head = 0;
+  JournalPosition journal_durable{0};
+  // The first journal entry that no checkpoint covers; and the first one after the checkpoint that
+  // is being made.
+  std::optional<JournalPosition> journal_first;
+  std::optional<JournalPosition> journal_first_after;
+  JournalPosition journal_last{0};
+  bool checkpointing = false;
+  // While recovering: how far the journal of the last run was replayed into this log.
+  JournalGeneration replayed_generation{0, 0};
+  JournalPosition replayed_position{0};
+  bool sync_wanted = false;  // Something waits for the segment's sync instead of the journal's.
+  bool files_stale =
+      false;  // Kafka's snapshot and epoch files lag behind; a clean stop writes them.
+  bool names_unsynced = false;  // A file was made since the folder was synced.
+
+  uint64_t cuts = 0;  // Truncations and moves of the start, for readers to notice.
+  bool io_locked = false;
+  bool deleted = false;
+  Gate gate;
+  std::vector<ReadPlace> places;  // Newest last, few.
+
+  // --- Queues of the segment writer ---
+  ListHook<State> write_hook;       // In the urgent or the aging list.
+  ListHook<State> checkpoint_hook;  // In the list of logs past their recovery point.
+  bool write_urgent = false;
+  Instant write_since{0};
+  Instant checkpoint_since{0};
+
+  const std::string& path() const { return path_; }
+  std::string SegmentPath(Offset base, std::string_view suffix) const;
+  Segment& active() { return segments.back(); }
+  // Null when there is none with that base.
+  Segment* FindSegment(Offset base);
+  // The last segment that begins at or below `offset`; null when all begin above it.
+  Segment* SegmentFor(Offset offset);
+  bool HasPending() const { return tail.first_pending() < tail.size(); }
+
+  // Moves `durable` as far as journal and syncs allow, and tells the observer.
+  void AdvanceDurable();
+  // No appends any more.
+  void Fail(const absl::Status& cause);
+
+  void OnJournalDurable(JournalPosition position) override;
+  void OnJournalFailed(const absl::Status& status) override;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace millrace

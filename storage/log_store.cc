@@ -1,0 +1,453 @@
+#include "storage/log_store.h"
+
+#include <absl/container/flat_hash_map.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "common/check.h"
+#include "common/error_kind.h"
+#include "common/runtime/event.h"
+#include "common/runtime/task_scope.h"
+#include "common/status_macros.h"
+#include "storage/log_directory.h"
+#include "storage/log_files.h"
+#include "storage/log_state.h"
+#include "storage/recovery.h"
+#include "storage/segment_writer.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kSmallFileBytesMax = 64 << 10;
+
+std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
+                                             const LogDirectory& directory,
+                                             Offset (*offset_of)(const Log&)) {
+  std::vector<OffsetCheckpointEntry> entries;
+  for (Log* log : logs) {
+    if (&log->state().directory != &directory) continue;
+    entries.push_back({log->topic(), log->partition(), offset_of(*log)});
+  }
+  return entries;
+}
+
+// Removes a folder and what is in it; partition folders hold no folders.
+Task<absl::Status> RemoveFolder(Disk& disk, std::string path) {  // Borrowed: awaited in place.
+  auto entries = co_await disk.List(path);
+  if (absl::IsNotFound(entries.status())) co_return absl::OkStatus();
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    MR_CO_RETURN_IF_ERROR(co_await disk.Remove(JoinPath(path, entry.name)));
+  }
+  co_return co_await disk.Remove(path);
+}
+
+}  // namespace
+
+ShardId ShardOf(const TopicPartitionId& id, uint32_t shards) {
+  const uint64_t mixed = (id.topic_id.high() ^ (id.topic_id.low() * 0x9E3779B97F4A7C15ULL) ^
+                          static_cast<uint64_t>(id.partition.value()) * 0xBF58476D1CE4E5B9ULL) *
+                         0x94D049BB133111EBULL;
+  return ShardId(static_cast<uint32_t>((mixed >> 32) % shards));
+}
+
+absl::Status LogStoreOptions::Validate() const {
+  if (log_dirs.empty()) return absl::InvalidArgumentError("no log directory");
+  if (shards == 0 || shard.value() >= shards) return absl::InvalidArgumentError("shard of shards");
+  if (pending_bytes_max < segment_write_bytes) {
+    return absl::InvalidArgumentError("pending_bytes_max is below segment_write_bytes");
+  }
+  if (journal_bytes_max < Journal::Options().extent_bytes * 2) {
+    return absl::InvalidArgumentError("journal_bytes_max is below two extents");
+  }
+  if (open_files_max < 8) return absl::InvalidArgumentError("open_files_max is below 8");
+  return absl::OkStatus();
+}
+
+void Admission::Take(size_t bytes) {
+  MR_CHECK(bytes <= bytes_);
+  bytes_ -= bytes;
+}
+
+struct LogStore::Impl {
+  Impl(Env& environment, KvStore& kv, const LogStoreOptions& options)
+      : env(environment),
+        context(environment, kv, options),
+        writer(context),
+        changed(environment.reactor),
+        background(environment.reactor) {
+    context.writer = &writer;
+    context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
+      FailDirectory(directory, cause);
+    };
+  }
+
+  void FailDirectory(LogDirectory& directory, const absl::Status& cause) {
+    if (!directory.failure().ok()) return;
+    directory.set_failure(cause);
+    env.logger.Error("[dir {}] offline: {}", directory.path(), std::string(cause.message()));
+    for (Log* log : Sorted()) {
+      if (&log->state().directory == &directory) log->state().Fail(cause);
+    }
+  }
+
+  std::vector<Log*> Sorted() const {
+    std::vector<Log*> sorted;
+    sorted.reserve(logs.size());
+    for (const auto& [id, log] : logs) sorted.push_back(log.get());
+    std::ranges::sort(sorted, {}, [](Log* log) { return log->id(); });
+    return sorted;
+  }
+
+  LogDirectory* ChooseDirectory() {
+    LogDirectory* best = nullptr;
+    for (auto& directory : directories) {
+      if (!directory->failure().ok() || directory->full) continue;
+      if (best == nullptr || directory->log_count < best->log_count) best = directory.get();
+    }
+    return best;
+  }
+
+  Task<absl::StatusOr<std::unique_ptr<Log>>> Create(TopicPartitionId id, std::string topic,
+                                                    LogConfig config);
+  Task<absl::Status> StopDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Waits for whoever uses the log and takes it out of everything shared.
+  Task<void> Release(Log& log);  // Borrowed: awaited in place.
+  static Task<void> RemoveLater(Impl* impl, std::string path, Duration delay);
+
+  // Owned.
+  Env& env;
+  StoreContext context;
+  SegmentWriter writer;
+  std::vector<std::unique_ptr<LogDirectory>> directories;
+  absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
+
+  // State.
+  std::set<TopicPartitionId> changing;  // Being created or deleted.
+  Event changed;                        // Pulsed when one leaves `changing`.
+  TaskScope background;
+  bool opened = false;  // Directories.
+  bool recovered = false;
+  bool started = false;
+  bool stopped = false;
+};
+
+LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
+    : impl_(std::make_unique<Impl>(env, kv, options)) {
+  for (const std::string& path : options.log_dirs) {
+    impl_->directories.push_back(std::make_unique<LogDirectory>(env.disk, path));
+    impl_->context.directories.push_back(impl_->directories.back().get());
+  }
+}
+
+LogStore::~LogStore() { MR_CHECK(!impl_->opened || impl_->stopped); }
+
+Task<absl::Status> LogStore::Recover() {
+  Impl& impl = *impl_;
+  const LogStoreOptions& options = impl.context.options;
+  MR_CO_RETURN_IF_ERROR(options.Validate());
+  const Instant begin = impl.env.reactor.Now();
+  impl.opened = true;
+  for (auto& directory : impl.directories) {
+    MR_CO_RETURN_IF_ERROR(co_await directory->OpenDirectory(options.cluster_id, options.node_id,
+                                                            options.shard == ShardId(0)));
+  }
+  Recovery recovery(impl.context);
+  absl::Status status = co_await recovery.Run();
+  for (auto& [id, log] : recovery.logs()) impl.logs.emplace(id, std::move(log));
+  MR_CO_RETURN_IF_ERROR(status);
+  for (const std::string& path : recovery.deleted_folders()) {
+    if (options.shard != ShardId(0)) break;
+    impl.background.Spawn(Impl::RemoveLater(&impl, path, Duration::zero()),
+                          SchedClass::kHousekeeping);
+  }
+  const RecoveryReport& report = recovery.report();
+  impl.env.logger.Info(
+      "[storage] {} logs after {} stop in {} ms: {} bytes scanned, {} logs cut, {} journal entries "
+      "replayed",
+      report.logs, was_clean() ? "a clean" : "an unclean",
+      std::chrono::duration_cast<milliseconds>(impl.env.reactor.Now() - begin).count(),
+      report.bytes_scanned, report.logs_cut, report.entries_replayed);
+  impl.recovered = true;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> LogStore::Start() {
+  Impl& impl = *impl_;
+  if (!impl.recovered) MR_CO_RETURN_IF_ERROR(co_await Recover());
+  const LogStoreOptions& options = impl.context.options;
+  for (auto& directory : impl.directories) {
+    if (options.shard == ShardId(0)) {
+      MR_CO_RETURN_IF_ERROR(co_await DiscardJournals(impl.env.disk, directory->path()));
+    }
+    Journal::Options journal_options;
+    journal_options.bytes_max = options.journal_bytes_max;
+    auto journal =
+        co_await Journal::Open(impl.env, directory->path(), options.shard, journal_options);
+    if (!journal.ok()) co_return journal.status();
+    (*journal)->set_pressure_listener(&impl.writer);
+    directory->set_journal(*std::move(journal));
+  }
+  impl.writer.Start();
+  impl.started = true;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> LogStore::Impl::StopDirectory(LogDirectory& directory) {
+  Journal* journal = directory.journal();
+  absl::Status status = directory.failure();
+  if (journal != nullptr) {
+    if (status.ok() && journal->last_position() > JournalPosition(0)) {
+      status = co_await journal->WaitDurable(journal->last_position(), CancellationToken());
+    }
+    // Every log is checkpointed, so nothing is needed and the journal goes away.
+    if (status.ok()) directory.RecycleJournal();
+    status.Update(co_await journal->Stop());
+    directory.TakeJournal().reset();
+  }
+  if (!status.ok() || context.options.shard != ShardId(0)) co_return status;
+
+  // What Kafka would want to find. With several shards these name shard 0's partitions only; Kafka
+  // scans the others, and we go by our own checkpoints.
+  const std::vector<Log*> sorted = Sorted();
+  auto end_of = [](const Log& log) { return log.end_offset(); };
+  auto start_of = [](const Log& log) { return log.start_offset(); };
+  MR_CO_RETURN_IF_ERROR(
+      co_await ReplaceFile(env.disk, JoinPath(directory.path(), kRecoveryPointFile),
+                           FormatOffsetCheckpoint(OffsetsOf(sorted, directory, end_of))));
+  MR_CO_RETURN_IF_ERROR(
+      co_await ReplaceFile(env.disk, JoinPath(directory.path(), kLogStartFile),
+                           FormatOffsetCheckpoint(OffsetsOf(sorted, directory, start_of))));
+  co_return co_await directory.MarkClean();
+}
+
+Task<absl::Status> LogStore::Stop() {
+  Impl& impl = *impl_;
+  if (impl.stopped) co_return absl::OkStatus();
+  absl::Status status;
+  co_await impl.background.Stop();
+  co_await impl.writer.Stop();
+  if (impl.started) {
+    for (Log* log : impl.Sorted()) {
+      Log::State& state = log->state();
+      if (!state.failure.ok()) {
+        status.Update(state.failure);
+      } else if (state.files_stale || state.end > state.recovery_point) {
+        impl.writer.MarkDirty(state);
+      }
+    }
+    status.Update(co_await impl.writer.CheckpointAll(/*complete=*/true));
+  }
+  for (auto& directory : impl.directories) {
+    if (impl.started && status.ok()) {
+      status.Update(co_await impl.StopDirectory(*directory));
+    } else if (directory->journal() != nullptr) {
+      status.Update(co_await directory->journal()->Stop());
+    }
+  }
+  for (Log* log : impl.Sorted()) co_await impl.Release(*log);
+  impl.logs.clear();
+  impl.context.cold_chunks.clear();
+  co_await impl.context.files.Stop();
+  impl.directories.clear();  // Lets the locks go.
+  impl.context.directories.clear();
+  impl.stopped = true;
+  co_return status;
+}
+
+Task<void> LogStore::Impl::Release(Log& log) {
+  Log::State& state = log.state();
+  state.deleted = true;
+  writer.Forget(state);
+  co_await state.gate.Close();
+  writer.Forget(state);  // A write that was under way may have queued it again.
+  if (Journal* journal = state.directory.journal(); journal != nullptr) journal->Forget(&state);
+  if (state.journal_first) {
+    state.directory.Unneed(*state.journal_first, state.number);
+    state.journal_first.reset();
+    state.directory.RecycleJournal();
+  }
+  context.pending.Release(context.cache.Clear(state.tail));
+  for (const Segment& segment : state.segments) {
+    for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
+      context.files.Forget(state.SegmentPath(segment.base, suffix));
+    }
+  }
+  if (state.directory.log_count > 0) --state.directory.log_count;
+}
+
+Task<absl::StatusOr<std::unique_ptr<Log>>> LogStore::Impl::Create(TopicPartitionId id,
+                                                                  std::string topic,
+                                                                  LogConfig config) {
+  LogDirectory* directory = ChooseDirectory();
+  if (directory == nullptr) {
+    co_return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                        "no log directory is online and has room");
+  }
+  ++directory->log_count;
+  auto state = std::make_unique<Log::State>(context, *directory, id, topic, env.random.NextUuid(),
+                                            context.next_log_number++, config, Offset(0));
+  Log::State& made = *state;
+  auto log = std::make_unique<Log>(std::move(state));
+  made.segments.emplace_back(Offset(0), env.clock.Now());
+
+  absl::Status status = co_await env.disk.CreateDirectories(made.path());
+  const std::string metadata = JoinPath(made.path(), kPartitionMetadataFile);
+  if (status.ok()) {
+    auto present = co_await ReadWholeFile(env.disk, metadata, kSmallFileBytesMax);
+    if (present.ok() && present->view() != FormatPartitionMetadata(id.topic_id)) {
+      status = absl::AlreadyExistsError(
+          fmt::format("{} belongs to another topic: {}", made.path(),
+                      std::string_view(present->view().data(), present->view().size())));
+    } else if (!present.ok() && !absl::IsNotFound(present.status())) {
+      status = present.status();
+    }
+  }
+  if (status.ok()) {
+    status = co_await ReplaceFile(env.disk, metadata, FormatPartitionMetadata(id.topic_id));
+  }
+  if (status.ok()) status = co_await env.disk.SyncDirectory(directory->path());
+  // The checkpoint last: it names the incarnation that journal entries carry.
+  if (status.ok()) status = co_await writer.Checkpoint(made, /*complete=*/false);
+  if (!status.ok()) {
+    co_await Release(*log);
+    if (absl::IsAlreadyExists(status)) co_return status;
+    co_return MakeError(ErrorKind::kStorageError, status.code(), std::string(status.message()));
+  }
+  co_return log;
+}
+
+Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic, LogConfig config,
+                                          bool create) {
+  Impl& impl = *impl_;
+  while (impl.changing.contains(id)) co_await impl.changed.Wait();
+  if (Log* log = Find(id); log != nullptr) {
+    Log::State& state = log->state();
+    state.config = config;
+    if (state.end == state.recovery_point || state.marks.empty()) {
+      state.durability = config.durability;
+    }
+    co_return log;
+  }
+  if (!create) {
+    co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
+                        fmt::format("no log of {}-{}", topic, id.partition));
+  }
+  impl.changing.insert(id);
+  auto created = co_await impl.Create(id, std::move(topic), config);
+  impl.changing.erase(id);
+  impl.changed.Pulse();
+  if (!created.ok()) co_return created.status();
+  Log* log = created->get();
+  impl.logs.emplace(id, *std::move(created));
+  co_return log;
+}
+
+Log* LogStore::Find(const TopicPartitionId& id) {
+  auto found = impl_->logs.find(id);
+  return found == impl_->logs.end() ? nullptr : found->second.get();
+}
+
+std::vector<Log*> LogStore::Logs() { return impl_->Sorted(); }
+
+Task<void> LogStore::Impl::RemoveLater(Impl* impl, std::string path, Duration delay) {
+  if (delay > Duration::zero()) {
+    co_await Sleep(impl->env.reactor, delay, impl->background.token());
+  }
+  // When stopping, the next start removes it.
+  if (impl->background.stopping()) co_return;
+  absl::Status removed = co_await RemoveFolder(impl->env.disk, path);
+  if (!removed.ok()) {
+    impl->env.logger.Warning("[storage] cannot remove {}: {}", path,
+                             std::string(removed.message()));
+  }
+}
+
+Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
+  Impl& impl = *impl_;
+  while (impl.changing.contains(id)) co_await impl.changed.Wait();
+  auto found = impl.logs.find(id);
+  if (found == impl.logs.end()) {
+    co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
+                        fmt::format("no log of {} {}", id.topic_id, id.partition));
+  }
+  impl.changing.insert(id);
+  std::unique_ptr<Log> log = std::move(found->second);
+  impl.logs.erase(found);
+  co_await impl.Release(*log);
+
+  Log::State& state = log->state();
+  LogDirectory& directory = state.directory;
+  const std::string gone =
+      JoinPath(directory.path(),
+               DeletedDirectoryName(state.topic, id.partition, impl.env.random.NextUuid()));
+  absl::Status status = co_await impl.env.disk.Rename(state.path(), gone);
+  if (absl::IsNotFound(status)) status = absl::OkStatus();
+  if (status.ok()) status = co_await impl.env.disk.SyncDirectory(directory.path());
+  if (status.ok()) {
+    KvBatch batch;
+    batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
+    // Not synced: a checkpoint without its folder is removed at the next start.
+    status = co_await impl.context.kv.Write(std::move(batch), KvWriteOptions{.sync = false});
+  }
+  impl.changing.erase(id);
+  impl.changed.Pulse();
+  if (!status.ok()) {
+    impl.FailDirectory(directory, status);
+    co_return status;
+  }
+  impl.env.logger.Info("[log {}] deleted", state.path());
+  impl.background.Spawn(
+      Impl::RemoveLater(&impl, gone, milliseconds(state.config.file_delete_delay_ms)),
+      SchedClass::kHousekeeping);
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<Admission>> LogStore::Admit(size_t bytes, CancellationToken token) {
+  Impl& impl = *impl_;
+  MR_CO_RETURN_IF_ERROR(co_await impl.context.pending.Acquire(bytes, token));
+  Admission admission(impl.context.pending, bytes);
+  // The journal is the faster drain; where it is behind, so is everyone.
+  for (auto& directory : impl.directories) {
+    Journal* journal = directory->journal();
+    if (journal == nullptr || !journal->status().ok() || journal->Admits()) continue;
+    absl::Status admitted = co_await journal->Admit(token);
+    if (absl::IsCancelled(admitted)) co_return admitted;
+    // A failed journal shows itself to those who append to its logs.
+  }
+  co_return admission;
+}
+
+std::optional<Admission> LogStore::TryAdmit(size_t bytes) {
+  Impl& impl = *impl_;
+  for (auto& directory : impl.directories) {
+    Journal* journal = directory->journal();
+    if (journal != nullptr && journal->status().ok() && !journal->Admits()) return std::nullopt;
+  }
+  if (!impl.context.pending.TryAcquire(bytes)) return std::nullopt;
+  return Admission(impl.context.pending, bytes);
+}
+
+std::vector<LogDirectoryStatus> LogStore::directories() const {
+  std::vector<LogDirectoryStatus> statuses;
+  for (const auto& directory : impl_->directories) {
+    statuses.push_back({directory->path(), directory->id(), directory->failure()});
+  }
+  return statuses;
+}
+
+bool LogStore::was_clean() const {
+  return std::ranges::all_of(impl_->directories,
+                             [](const auto& directory) { return directory->was_clean(); });
+}
+
+Task<IoLock> LockIo(Log::State& state) {
+  while (state.io_locked) co_await state.context.io_unlocked.Wait();
+  co_return IoLock(state);
+}
+
+}  // namespace millrace

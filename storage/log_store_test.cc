@@ -1,0 +1,157 @@
+#include "storage/log_store.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/runtime/sim/sim_node.h"
+#include "common/runtime/sim/sim_world.h"
+#include "storage/log_files.h"
+#include "storage/log_test_tools.h"
+
+namespace millrace {
+namespace {
+
+std::vector<std::string> Values(int first, int count, size_t bytes = 10) {
+  std::vector<std::string> values;
+  for (int i = 0; i < count; ++i) {
+    std::string value = fmt::format("v{}-", first + i);
+    value.resize(std::max(bytes, value.size()), 'x');
+    values.push_back(value);
+  }
+  return values;
+}
+
+std::vector<ReadRecord> Expected(int count, size_t bytes = 10) {
+  std::vector<ReadRecord> records;
+  std::vector<std::string> values = Values(0, count, bytes);
+  for (int i = 0; i < count; ++i) records.push_back({Offset(i), values[static_cast<size_t>(i)]});
+  return records;
+}
+
+}  // namespace
+
+TEST_CASE("LogStore: what is appended becomes durable and is read back from memory") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1);
+  for (int i = 0; i < 100; i += 10) {
+    AppendInfo info = store.Append(log, TestBatch(Values(i, 10)));
+    CHECK(info.base_offset == Offset(i));
+    CHECK(info.last_offset == Offset(i + 9));
+  }
+  CHECK(log.end_offset() == Offset(100));
+  CHECK(log.durable_end() == Offset(0));
+  store.WaitDurable(log);
+  CHECK(store.ReadAll(log) == Expected(100));
+  auto cached = log.TryReadCached(Offset(15), {10'000, Offset(40), false});
+  REQUIRE(cached.ok());
+  REQUIRE(cached->has_value());
+  CHECK((*cached)->next_offset == Offset(40));
+  CHECK(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a clean stop leaves an empty journal and the next start scans nothing") {
+  SimWorld world(2);
+  SimNode& node = world.AddNode("n1");
+  {
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    CHECK_FALSE(store->was_clean());
+    Log& log = store.Open(1);
+    for (int i = 0; i < 100; i += 10) store.Append(log, TestBatch(Values(i, 10)));
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  CHECK(store->was_clean());
+  Log* log = store->Find(TestPartition(1));
+  REQUIRE(log != nullptr);
+  CHECK(log->topic() == TestTopic(1));
+  CHECK(log->end_offset() == Offset(100));
+  CHECK(log->durable_end() == Offset(100));
+  CHECK(store.ReadAll(*log) == Expected(100));
+  // And it goes on where it was.
+  CHECK(store.Append(*log, TestBatch({"more"})).base_offset == Offset(100));
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: what was durable is there after a kill and after power loss") {
+  const bool power_loss = GENERATE(false, true);
+  SimWorld world(3);
+  SimNode& node = world.AddNode("n1");
+  TestStore before(world, node.Boot(), {});
+  REQUIRE(before.Start().ok());
+  Log& log = before.Open(1);
+  for (int i = 0; i < 100; i += 10) before.Append(log, TestBatch(Values(i, 10)));
+  before.WaitDurable(log);
+  if (power_loss) {
+    node.PowerLoss();
+  } else {
+    node.Kill();
+  }
+  (void)before.Stop();
+
+  TestStore store(world, node.Boot(), {});
+  absl::Status started = store.Start();
+  INFO(started.ToString());
+  REQUIRE(started.ok());
+  CHECK_FALSE(store->was_clean());
+  Log* again = store->Find(TestPartition(1));
+  REQUIRE(again != nullptr);
+  CHECK(again->end_offset() == Offset(100));
+  CHECK(store.ReadAll(*again) == Expected(100));
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: segments roll by size and are read from disk, at any offset") {
+  SimWorld world(4);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options;
+  options.tail_cache_bytes_max = 4096;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  LogConfig config;
+  config.segment_bytes = 4000;
+  config.index_interval_bytes = 300;
+  Log& log = store.Open(1, config);
+  for (int i = 0; i < 500; i += 5) store.Append(log, TestBatch(Values(i, 5, 40)));
+  store.WaitDurable(log);
+  REQUIRE(world.Run(store.env(), log.Flush()).ok());
+  CHECK_FALSE(log.TryReadCached(Offset(0), {1000, Offset(500), true})->has_value());
+  CHECK(store.ReadAll(log) == Expected(500, 40));
+  for (int from = 0; from < 500; from += 7) {
+    auto read = world.Run(store.env(), log.Read(Offset(from), {700, Offset(500), true}));
+    REQUIRE(read.ok());
+    std::vector<ReadRecord> records;
+    AppendRecords(read->batches, Offset(from), records);
+    REQUIRE_FALSE(records.empty());
+    CHECK(records.front().offset == Offset(from));
+    CHECK(records.front().value == Values(from, 1, 40)[0]);
+  }
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a topic on page-cache durability is acknowledged at once and written behind") {
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  TestStore before(world, node.Boot(), {});
+  REQUIRE(before.Start().ok());
+  LogConfig config;
+  config.durability = Durability::kPageCache;
+  Log& log = before.Open(1, config);
+  for (int i = 0; i < 100; i += 10) {
+    before.Append(log, TestBatch(Values(i, 10)));
+    CHECK(log.durable_end() == log.end_offset());
+  }
+  world.RunFor(seconds(3));  // Longer than segment_write_age.
+  node.Kill();
+  (void)before.Stop();
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  CHECK(store.ReadAll(*store->Find(TestPartition(1))) == Expected(100));
+  REQUIRE(store.Stop().ok());
+}
+
+}  // namespace millrace

@@ -1,0 +1,394 @@
+#include "storage/recovery.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/runtime/task_scope.h"
+#include "common/status_macros.h"
+#include "storage/log_cut.h"
+#include "storage/log_files.h"
+#include "storage/producer_snapshot.h"
+#include "storage/segment_scanner.h"
+#include "storage/segment_writer.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kFoldersAtOnce = 16;
+constexpr size_t kSmallFileBytesMax = 16 << 20;
+
+// What a crash may leave of work on files that did not finish.
+bool IsLeftover(std::string_view name) {
+  return name.ends_with(".deleted") || name.ends_with(".cleaned") || name.ends_with(".tmp");
+}
+
+}  // namespace
+
+Task<absl::Status> Recovery::Run() {
+  MR_CO_RETURN_IF_ERROR(co_await ReadCheckpoints());
+  for (LogDirectory* directory : context_.directories) {
+    MR_CO_RETURN_IF_ERROR(co_await LoadDirectory(*directory));
+  }
+  for (LogDirectory* directory : context_.directories) {
+    replaying_ = directory;
+    auto replayed = co_await RecoverJournals(context_.env.disk, directory->path(), *this);
+    if (!replayed.ok()) co_return replayed.status();
+  }
+  loaded_.clear();
+  MR_CO_RETURN_IF_ERROR(co_await context_.writer->CheckpointAll(/*complete=*/false));
+  for (auto& [id, log] : logs_) {
+    Log::State& state = log->state();
+    if (!state.failure.ok()) co_return state.failure;
+    state.durable = state.end;
+    MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentsBelowStart(state));
+  }
+  report_.logs = logs_.size();
+  co_return co_await RemoveStaleCheckpoints();
+}
+
+Task<absl::Status> Recovery::ReadCheckpoints() {
+  auto entries = co_await context_.kv.ScanAll(KvRange::Prefix(KvSpace::kLogCheckpoint, ""));
+  if (!entries.ok()) co_return entries.status();
+  for (const KvEntry& entry : *entries) {
+    absl::StatusOr<TopicPartitionId> id = ParseLogCheckpointKey(entry.key);
+    if (!id.ok()) co_return id.status();
+    absl::StatusOr<LogCheckpoint> checkpoint = DecodeLogCheckpoint(entry.value);
+    if (!checkpoint.ok()) {
+      // Without it the log is read whole; nothing is lost but time.
+      context_.env.logger.Warning("[log {}-{}] unreadable checkpoint, the log will be scanned: {}",
+                                  id->topic_id, id->partition,
+                                  std::string(checkpoint.status().message()));
+      continue;
+    }
+    ids_by_folder_.emplace(PartitionDirectoryName(checkpoint->topic, id->partition), *id);
+    checkpoints_.emplace(*id, *std::move(checkpoint));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
+  auto entries = co_await context_.env.disk.List(directory.path());
+  if (!entries.ok()) co_return entries.status();
+  std::vector<PartitionDirectory> folders;
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.is_directory) continue;
+    if (IsDeletedDirectoryName(entry.name)) {
+      deleted_folders_.push_back(JoinPath(directory.path(), entry.name));
+    } else if (auto folder = ParsePartitionDirectoryName(entry.name)) {
+      folders.push_back(*std::move(folder));
+    }
+  }
+  for (size_t begin = 0; begin < folders.size(); begin += kFoldersAtOnce) {
+    const size_t count = std::min(kFoldersAtOnce, folders.size() - begin);
+    std::vector<absl::Status> results(count);
+    TaskScope group(context_.env.reactor);
+    for (size_t i = 0; i < count; ++i) {
+      group.Spawn(LoadFolder(&directory, std::move(folders[begin + i]), &results[i]));
+    }
+    co_await group.Join();
+    for (const absl::Status& result : results) MR_CO_RETURN_IF_ERROR(result);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<TopicPartitionId>> Recovery::IdOf(LogDirectory& directory,
+                                                      PartitionDirectory name) {
+  const std::string folder = PartitionDirectoryName(name.topic, name.partition);
+  auto [begin, end] = ids_by_folder_.equal_range(folder);
+  // One checkpoint with that name: it is that one. This saves a file per partition.
+  if (begin != end && std::next(begin) == end) co_return begin->second;
+  const std::string path = JoinPath(JoinPath(directory.path(), folder), kPartitionMetadataFile);
+  auto text = co_await ReadWholeFile(context_.env.disk, path, kSmallFileBytesMax);
+  if (!text.ok()) co_return text.status();
+  absl::StatusOr<TopicId> topic_id = ParsePartitionMetadata(text->view());
+  if (!topic_id.ok()) co_return topic_id.status();
+  co_return TopicPartitionId{*topic_id, name.partition};
+}
+
+Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name,
+                                absl::Status* result) {
+  const std::string folder = PartitionDirectoryName(name.topic, name.partition);
+  auto id = co_await IdOf(*directory, name);
+  if (!id.ok()) {
+    context_.env.logger.Warning("[dir {}] {} is no partition and is left alone: {}",
+                                directory->path(), folder, std::string(id.status().message()));
+    co_return;
+  }
+  if (ShardOf(*id, context_.options.shards) != context_.options.shard) co_return;
+  auto entries = co_await context_.env.disk.List(JoinPath(directory->path(), folder));
+  if (!entries.ok()) {
+    *result = entries.status();
+    co_return;
+  }
+  if (logs_.contains(*id)) {
+    context_.env.logger.Warning("[dir {}] {} is a second copy of a partition and is left alone",
+                                directory->path(), folder);
+    co_return;
+  }
+  auto found = checkpoints_.find(*id);
+  Loaded loaded{found == checkpoints_.end() ? nullptr : &found->second, {}};
+  const IncarnationId incarnation = loaded.checkpoint != nullptr ? loaded.checkpoint->incarnation
+                                                                 : context_.env.random.NextUuid();
+  auto state = std::make_unique<Log::State>(context_, *directory, *id, name.topic, incarnation,
+                                            context_.next_log_number++, LogConfig(), Offset(0));
+  Log::State& log_state = *state;
+  logs_.emplace(*id, std::make_unique<Log>(std::move(state)));
+  ++directory->log_count;
+  *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(entries));
+  loaded_.emplace(*id, std::move(loaded));
+}
+
+Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, bool clean,
+                                          std::vector<DirectoryEntry> entries) {
+  const LogCheckpoint* known = loaded.checkpoint;
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory) continue;
+    if (IsLeftover(entry.name)) {
+      MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), entry.name)));
+      continue;
+    }
+    std::optional<Offset> base = ParseSegmentFileName(entry.name, kLogSuffix);
+    if (!base) continue;
+    Segment& segment = state.segments.emplace_back(*base, context_.env.clock.Now());
+    segment.size = segment.written = segment.synced = entry.size;
+    segment.file_exists = true;
+    segment.sealed = true;
+    segment.index_state = IndexState::kUnchecked;
+    segment.times_known = false;
+  }
+  // The list was sorted by name, and names have 20 digits.
+  for (size_t i = 0; i + 1 < state.segments.size(); ++i) {
+    state.segments[i].next = state.segments[i].written_next = state.segments[i + 1].base;
+  }
+  if (known == nullptr) co_return co_await LoadUnknown(state, clean);
+
+  state.start = known->log_start;
+  absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(known->epochs);
+  if (!known->epochs.empty() && epochs.ok()) state.epochs = *std::move(epochs);
+  Segment* segment = state.FindSegment(known->segment_base);
+  const bool usable = segment != nullptr ? segment->size >= known->position
+                                         : known->position == 0 && state.segments.empty();
+  if (!usable) {
+    // Files are missing or shorter than what was synced: someone else's work, or a cut that a crash
+    // interrupted (the journal then repeats it). Believe the files.
+    context_.env.logger.Warning("[log {}] does not reach its recovery point {}, scanning all of it",
+                                state.path(), known->recovery_point);
+    state.epochs.Clear();
+    co_return co_await LoadUnknown(state, /*clean=*/false);
+  }
+  if (!known->producers.empty()) {
+    absl::StatusOr<ProducerState> producers =
+        DecodeProducerSnapshot(std::span(reinterpret_cast<const uint8_t*>(known->producers.data()),
+                                         known->producers.size()),
+                               context_.env.clock.Now());
+    if (!producers.ok()) co_return producers.status();
+    state.producers = *std::move(producers);
+  }
+  state.end = state.written_end = state.synced_end = state.recovery_point = known->recovery_point;
+  if (segment == nullptr) {
+    state.segments.emplace_back(known->segment_base, known->segment_created);
+    co_return absl::OkStatus();
+  }
+  segment->created = known->segment_created;
+  segment->first_timestamp = known->first_timestamp;
+  segment->max_time = known->max_time;
+  segment->times_known = true;
+  const size_t index = static_cast<size_t>(segment - state.segments.data());
+  co_return co_await ScanFrom(state, loaded, index, known->position);
+}
+
+Task<absl::Status> Recovery::LoadUnknown(Log::State& state, bool clean) {
+  if (state.segments.empty()) {
+    state.segments.emplace_back(state.start, context_.env.clock.Now());
+    state.end = state.written_end = state.synced_end = state.recovery_point = state.start;
+    context_.writer->MarkDirty(state);
+    co_return absl::OkStatus();
+  }
+  state.start = std::max(state.start, state.segments.front().base);
+  // A clean stop of another broker: only the active segment's end is not in any name.
+  const size_t first = clean ? state.segments.size() - 1 : 0;
+  const Offset from = state.segments[first].base;
+  state.end = state.written_end = state.synced_end = state.recovery_point = from;
+  if (clean) {
+    auto text = co_await ReadWholeFile(context_.env.disk, JoinPath(state.path(), kLeaderEpochFile),
+                                       kSmallFileBytesMax);
+    if (text.ok()) {
+      absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(text->view());
+      if (epochs.ok()) state.epochs = *std::move(epochs);
+    }
+    MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, from));
+  }
+  context_.writer->MarkDirty(state);
+  // Scanned batches are not noted: without a checkpoint no journal entry is of this incarnation.
+  Loaded unused{nullptr, {}};
+  co_return co_await ScanFrom(state, unused, first, 0);
+}
+
+Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t index,
+                                      uint64_t position) {
+  const Timestamp now = context_.env.clock.Now();
+  for (;; ++index, position = 0) {
+    const uint64_t size = state.segments[index].size;
+    const Offset base = state.segments[index].base;
+    std::string defect;
+    uint64_t sound_end = position;
+    if (size > position) {
+      auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
+      if (!file.ok()) co_return file.status();
+      SegmentScanner scanner(**file, {.begin = position, .end = size, .offset_min = state.end});
+      for (;;) {
+        auto batch = co_await scanner.Next();
+        if (!batch.ok()) co_return batch.status();
+        if (!batch->has_value()) break;
+        const BatchHeader& header = (*batch)->header();
+        Segment& segment = state.segments[index];
+        if (scanner.batch_position() == 0) segment.first_timestamp = header.max_timestamp;
+        if (segment.times_known &&
+            (!segment.max_time || header.max_timestamp > segment.max_time->timestamp)) {
+          segment.max_time = TimeIndexEntry{header.max_timestamp, header.last_offset()};
+        }
+        state.producers.Apply(header, now);
+        if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
+        loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
+        state.end = header.next_offset();
+      }
+      sound_end = scanner.position();
+      defect = scanner.defect();
+      report_.bytes_scanned += sound_end - position;
+    }
+    Segment& segment = state.segments[index];
+    segment.size = segment.written = sound_end;
+    segment.synced = position;  // What was scanned may be in the page cache only.
+    segment.next = segment.written_next = state.end;
+    state.written_end = state.end;
+    const bool last = index + 1 == state.segments.size();
+    const bool gap = !last && state.segments[index + 1].base != state.end;
+    if (sound_end < size || (gap && size > position)) {
+      context_.env.logger.Info("[log {}] cut at {}, {} bytes of {} dropped: {}", state.path(),
+                               state.end, size - sound_end, SegmentFileName(base, kLogSuffix),
+                               defect.empty() ? "the next segment does not follow" : defect);
+      ++report_.logs_cut;
+      if (sound_end < size) {
+        auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
+        if (!file.ok()) co_return file.status();
+        MR_CO_RETURN_IF_ERROR(co_await (*file)->Truncate(sound_end));
+      }
+      MR_CO_RETURN_IF_ERROR(co_await DropSegmentsFrom(state, index + 1));
+      context_.writer->MarkDirty(state);
+      break;
+    }
+    if (last) break;
+    // An old gap, at or below the recovery point: compaction, or another broker's doing.
+    state.end = state.written_end = state.segments[index + 1].base;
+  }
+  state.active().sealed = false;
+  state.start = std::min(state.start, state.end);
+  if (state.end > state.recovery_point) context_.writer->MarkDirty(state);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {
+  while (state.segments.size() > index) {
+    const Offset base = state.segments.back().base;
+    state.segments.pop_back();
+    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix, kLogSuffix}) {
+      const std::string path = state.SegmentPath(base, suffix);
+      context_.files.Forget(path);
+      absl::Status removed = co_await context_.env.disk.Remove(path);
+      if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
+  const auto [partition, incarnation] =
+      std::visit([](const auto& entry) { return std::pair(entry.partition, entry.incarnation); },
+                 replay.entry);
+  auto found = logs_.find(partition);
+  if (found == logs_.end()) co_return absl::OkStatus();  // Deleted since, or another shard's.
+  Log::State& state = found->second->state();
+  if (state.incarnation != incarnation || &state.directory != replaying_) {
+    co_return absl::OkStatus();
+  }
+  Loaded& loaded = loaded_.at(partition);
+  if (loaded.checkpoint != nullptr && loaded.checkpoint->journal_generation == replay.generation &&
+      replay.position <= loaded.checkpoint->journal_position) {
+    co_return absl::OkStatus();  // The checkpoint has seen it.
+  }
+  state.replayed_generation = replay.generation;
+  state.replayed_position = replay.position;
+  if (auto* append = std::get_if<JournalAppend>(&replay.entry)) {
+    co_return co_await ReplayAppend(state, loaded, std::move(*append));
+  }
+  if (auto* truncate = std::get_if<JournalTruncate>(&replay.entry)) {
+    if (truncate->end_offset >= state.end) co_return absl::OkStatus();
+    ++report_.entries_replayed;
+    context_.writer->MarkDirty(state);
+    MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, truncate->end_offset));
+    std::erase_if(loaded.scanned,
+                  [&](const ScannedBatch& batch) { return batch.base >= state.end; });
+  } else if (auto* reset = std::get_if<JournalReset>(&replay.entry)) {
+    ++report_.entries_replayed;
+    context_.writer->MarkDirty(state);
+    MR_CO_RETURN_IF_ERROR(co_await CutAll(state, reset->start_offset));
+    loaded.scanned.clear();
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, JournalAppend append) {
+  absl::StatusOr<BatchView> batch = BatchView::Parse(append.bytes);
+  if (!batch.ok()) co_return batch.status();
+  const BatchHeader& header = batch->header();
+  if (append.base_offset < state.end) {
+    auto at = std::ranges::lower_bound(loaded.scanned, append.base_offset, {}, &ScannedBatch::base);
+    const bool same = at != loaded.scanned.end() && at->base == append.base_offset &&
+                      at->next == header.next_offset() && at->crc == header.crc;
+    // Below the recovery point it is in synced segments; above it, it was found when scanning.
+    if (same || append.base_offset < state.recovery_point) co_return absl::OkStatus();
+    context_.env.logger.Info("[log {}] the journal has another batch at {}: cut there",
+                             state.path(), append.base_offset);
+    MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, append.base_offset));
+    std::erase_if(loaded.scanned, [&](const ScannedBatch& old) { return old.base >= state.end; });
+  }
+  if (append.base_offset != state.end) {
+    // What lies between was never durable, so neither was this acknowledged (durable_end advances
+    // in order), nor is anything behind it.
+    co_return absl::OkStatus();
+  }
+  while (!context_.pending.TryAcquire(append.bytes.size())) {
+    MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
+  }
+  AppendReplayed(state, header, append.bytes);
+  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
+  ++report_.entries_replayed;
+  context_.writer->MarkDirty(state);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::MakeRoom() {
+  for (auto& [id, log] : logs_) {
+    if (!log->state().HasPending()) continue;
+    IoLock lock = co_await LockIo(log->state());
+    MR_CO_RETURN_IF_ERROR(co_await context_.writer->WriteOut(log->state()));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::RemoveStaleCheckpoints() {
+  KvBatch batch;
+  for (const auto& [id, checkpoint] : checkpoints_) {
+    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard)
+      continue;
+    context_.env.logger.Warning("[log {}-{}] its folder is gone", checkpoint.topic, id.partition);
+    batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
+  }
+  if (batch.empty()) co_return absl::OkStatus();
+  co_return co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
+}
+
+}  // namespace millrace

@@ -1,0 +1,110 @@
+// Recovery: brings the logs of one shard back from what a process left behind, in three steps.
+//
+//   1. Load   every partition folder: segments below the recovery point are taken as they are, what
+//   lies
+//             behind it is read and cut at the first batch that is not sound.
+//   2. Replay the journals, in order: batches that the segments lack are appended, truncations
+//   repeated.
+//   3. Settle every log that changed is checkpointed, so that the journals may be discarded.
+//
+// After a clean stop 1 reads nothing but folders, 2 finds no journal, 3 has nothing to do. Each
+// step may be repeated after a crash at any point.
+//
+// Shard:    one; runs before the segment writer's loops and before any journal is open.
+// Lifetime: lives for the time of the recovery; `context` outlives it.
+// Errors:   kDataLoss: rot in a journal (nothing is changed then). Others as Disk and KvStore. A
+// folder that
+//           cannot be read as a partition is left alone and logged.
+// Bounds:   replayed bytes that wait in memory: LogStoreOptions::pending_bytes_max.
+// Source:   docs/storage.md, Recovery.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/runtime/task.h"
+#include "storage/journal_recovery.h"
+#include "storage/log.h"
+#include "storage/log_checkpoint.h"
+#include "storage/log_directory.h"
+#include "storage/log_state.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+
+struct RecoveryReport {
+  size_t logs = 0;
+  uint64_t bytes_scanned = 0;
+  size_t logs_cut = 0;
+  uint64_t entries_replayed = 0;  // Applied; those that segments held already are not counted.
+};
+
+class Recovery final : public JournalVisitor {
+ public:
+  explicit Recovery(StoreContext& context) : context_(context) {}
+
+  // Logs come out of logs() afterwards.
+  Task<absl::Status> Run();
+
+  std::map<TopicPartitionId, std::unique_ptr<Log>>& logs() { return logs_; }
+  // Folders of deleted partitions that are still there.
+  const std::vector<std::string>& deleted_folders() const { return deleted_folders_; }
+  const RecoveryReport& report() const { return report_; }
+
+  Task<absl::Status> OnJournalEntry(JournalReplay replay) override;
+
+ private:
+  struct ScannedBatch {
+    Offset base;
+    Offset next;
+    uint32_t crc;
+  };
+  struct Loaded {
+    const LogCheckpoint* checkpoint;    // Null when none is known.
+    std::vector<ScannedBatch> scanned;  // Behind the recovery point, in order of offset.
+  };
+
+  Task<absl::Status> ReadCheckpoints();
+  Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
+  Task<void> LoadFolder(LogDirectory* directory, PartitionDirectory name, absl::Status* result);
+  Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory,
+                                              PartitionDirectory name);  // Borrowed: in place.
+  // Makes `state.segments` from the files; says from which one on it must be read.
+  Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
+                                  std::vector<DirectoryEntry> entries);  // Borrowed: in place.
+  Task<absl::Status> LoadUnknown(Log::State& state, bool clean);  // Borrowed: awaited in place.
+  Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,
+                              uint64_t position);  // Borrowed: awaited in place.
+  Task<absl::Status> DropSegmentsFrom(Log::State& state,
+                                      size_t segment_index);  // Borrowed: awaited in place.
+  Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
+                                  JournalAppend append);  // Borrowed: awaited in place.
+  Task<absl::Status> MakeRoom();
+  Task<absl::Status> RemoveStaleCheckpoints();
+
+  // Borrowed.
+  StoreContext& context_;
+
+  // State.
+  std::map<TopicPartitionId, LogCheckpoint> checkpoints_;
+  std::multimap<std::string, TopicPartitionId> ids_by_folder_;
+  std::map<TopicPartitionId, std::unique_ptr<Log>> logs_;
+  std::map<TopicPartitionId, Loaded> loaded_;
+  std::vector<std::string> deleted_folders_;
+  LogDirectory* replaying_ = nullptr;
+  RecoveryReport report_;
+};
+
+// Appends a batch that the journal of an earlier run holds; its offsets and epoch are final.
+// REQUIRES: it begins at or behind state.end; state.context.pending has been charged its size.
+void AppendReplayed(Log::State& state, const BatchHeader& header, Slice bytes);
+
+}  // namespace millrace

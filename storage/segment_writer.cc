@@ -1,0 +1,432 @@
+#include "storage/segment_writer.h"
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "storage/log_directory.h"
+#include "storage/log_files.h"
+#include "storage/producer_snapshot.h"
+#include "storage/segment_index.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kWritesMax = 4;
+constexpr size_t kCheckpointsMax = 16;
+// One gathered write; the kernel splits at 2 GiB and iovecs at 1024, the disk adapter minds the
+// latter.
+constexpr size_t kWriteBytesMax = 8 << 20;
+// Index entries wait for this many, or for the checkpoint: two small writes saved per segment
+// write.
+constexpr size_t kIndexEntriesMax = 1024;
+constexpr Duration kRetryAfter = seconds(1);
+// Below this share of the journal in use, checkpoints go by age again.
+constexpr double kJournalCalmRatio = 0.4;
+
+}  // namespace
+
+struct SegmentWriter::Item {
+  Log::State* state;
+  Gate::Holder inside;
+  IoLock lock;
+  absl::StatusOr<LogCheckpoint> checkpoint;
+};
+
+SegmentWriter::SegmentWriter(StoreContext& context)
+    : context_(context),
+      write_wake_(context.env.reactor),
+      checkpoint_wake_(context.env.reactor),
+      scope_(context.env.reactor) {}
+
+SegmentWriter::~SegmentWriter() = default;
+
+void SegmentWriter::Start() {
+  scope_.Spawn(WriteLoop(), SchedClass::kProduce);
+  scope_.Spawn(CheckpointLoop(), SchedClass::kHousekeeping);
+}
+
+Task<void> SegmentWriter::Stop() { co_await scope_.Stop(); }
+
+void SegmentWriter::Appended(Log::State& state) {
+  const Instant now = context_.env.reactor.Now();
+  if (!WriteList::Contains(state)) {
+    state.write_since = now;
+    state.write_urgent = false;
+    if (aging_.empty()) write_wake_.Set();
+    aging_.PushBack(state);
+  }
+  const bool urgent =
+      state.sync_wanted || state.tail.pending_bytes() >= context_.options.segment_write_bytes;
+  if (urgent && !state.write_urgent) {
+    aging_.Remove(state);
+    state.write_urgent = true;
+    urgent_.PushBack(state);
+    write_wake_.Set();
+  }
+  if (context_.pending.used() * 2 > context_.options.pending_bytes_max) write_wake_.Set();
+  MarkDirty(state);
+}
+
+void SegmentWriter::MarkDirty(Log::State& state) {
+  if (CheckpointList::Contains(state)) return;
+  state.checkpoint_since = context_.env.reactor.Now();
+  if (dirty_.empty()) checkpoint_wake_.Set();
+  dirty_.PushBack(state);
+}
+
+void SegmentWriter::Forget(Log::State& state) {
+  (state.write_urgent ? urgent_ : aging_).Remove(state);
+  dirty_.Remove(state);
+}
+
+Log::State* SegmentWriter::NextToWrite() {
+  const Instant now = context_.env.reactor.Now();
+  if (disk_full_ && now < retry_at_) return nullptr;
+  if (!urgent_.empty()) {
+    Log::State& state = urgent_.PopFront();
+    state.write_urgent = false;
+    return &state;
+  }
+  if (aging_.empty()) return nullptr;
+  const bool old = now - aging_.front().write_since >= context_.options.segment_write_age;
+  // Half of the budget in use: producers are about to wait, so bytes go out early, oldest first.
+  const bool short_of_memory = context_.pending.used() * 2 > context_.options.pending_bytes_max;
+  return old || short_of_memory ? &aging_.PopFront() : nullptr;
+}
+
+Task<void> SegmentWriter::WriteLoop() {
+  CancellationToken token = scope_.token();
+  while (!token.cancelled()) {
+    while (writing_ < kWritesMax) {
+      Log::State* state = NextToWrite();
+      if (state == nullptr) break;
+      Gate::Holder inside = state->gate.TryEnter();
+      if (!inside) continue;
+      ++writing_;
+      scope_.Spawn(WriteLog(state, std::move(inside)));
+    }
+    std::optional<Instant> deadline;
+    if (disk_full_ && retry_at_ > context_.env.reactor.Now()) {
+      deadline = retry_at_;
+    } else if (!aging_.empty() && writing_ < kWritesMax) {
+      deadline = aging_.front().write_since + context_.options.segment_write_age;
+    }
+    co_await write_wake_.Wait(deadline, token);
+    write_wake_.Reset();
+  }
+}
+
+Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside) {
+  MR_CHECK(static_cast<bool>(inside));
+  {
+    IoLock lock = co_await LockIo(*state);
+    if (state->failure.ok()) {
+      const bool sync = std::exchange(state->sync_wanted, false);
+      absl::Status status = co_await WriteOut(*state);
+      if (status.ok() && sync) status = co_await SyncFiles(*state, /*complete=*/false);
+      if (!status.ok()) {
+        state->sync_wanted = state->sync_wanted || sync;
+        HandleFailure(*state, status);
+      }
+      if (state->failure.ok() && state->HasPending()) Appended(*state);
+    }
+  }
+  --writing_;
+  write_wake_.Set();
+}
+
+Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
+  const Offset target = state.end;
+  while (state.HasPending() && state.written_end < target) {
+    const size_t first = state.tail.first_pending();
+    const Offset base = state.tail.run(first).segment_base;
+    const uint64_t position = state.tail.run(first).position;
+    context_.cache.Seal(state.tail);
+    Chain bytes;
+    size_t count = 0;
+    Offset next = state.written_end;
+    for (size_t i = first; i < state.tail.size(); ++i, ++count) {
+      const TailRun& run = state.tail.run(i);
+      if (run.segment_base != base || (count > 0 && bytes.size() >= kWriteBytesMax)) break;
+      bytes.Append(run.bytes);
+      next = run.next;
+    }
+    Segment* segment = state.FindSegment(base);
+    MR_CHECK(segment != nullptr);
+    MR_CHECK(segment->written == position);
+    const size_t size = bytes.size();
+
+    auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
+    if (!file.ok()) co_return file.status();
+    MR_CO_RETURN_IF_ERROR(co_await (*file)->WriteAt(position, std::move(bytes), WriteFlags{}));
+
+    // We hold the lock, so nothing was cut; appends may have added runs and segments.
+    segment = state.FindSegment(base);
+    if (!segment->file_exists) {
+      segment->file_exists = true;
+      state.names_unsynced = true;
+    }
+    segment->written += size;
+    segment->written_next = next;
+    state.written_end = next;
+    state.directory.full = false;
+    disk_full_ = false;
+    context_.cache.MarkWritten(state.tail, count);
+    context_.pending.Release(size);
+    if (segment->sealed || segment->indexes.pending.size() >= kIndexEntriesMax) {
+      const bool complete = segment->sealed && segment->written == segment->size;
+      MR_CO_RETURN_IF_ERROR(co_await WriteIndexes(state, base, complete));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
+  const Offset written_end = state.written_end;
+  std::vector<Offset> bases;
+  // Writing goes in order, so the unsynced segments are the last ones.
+  for (auto segment = state.segments.rbegin(); segment != state.segments.rend(); ++segment) {
+    if (segment->written == 0 && !complete) continue;
+    const bool last = &*segment == &state.segments.back();
+    if (segment->synced == segment->written && segment->producer_snapshot.empty() &&
+        !(complete && last)) {
+      break;
+    }
+    bases.push_back(segment->base);
+  }
+  std::ranges::reverse(bases);
+  for (Offset base : bases) {
+    Segment* segment = state.FindSegment(base);
+    MR_CHECK(segment != nullptr);
+    const uint64_t written = segment->written;
+    const bool whole = complete || (segment->sealed && segment->written == segment->size);
+    auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
+    if (!file.ok()) co_return file.status();
+    MR_CO_RETURN_IF_ERROR(co_await WriteIndexes(state, base, whole));
+    segment = state.FindSegment(base);
+    if (!segment->file_exists) {
+      segment->file_exists = true;
+      state.names_unsynced = true;
+    }
+    if (segment->synced < written) MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
+    segment = state.FindSegment(base);
+    segment->synced = std::max(segment->synced, written);
+    if (Slice snapshot = segment->producer_snapshot; !snapshot.empty()) {
+      MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(context_.env.disk,
+                                                 state.SegmentPath(base, kSnapshotSuffix),
+                                                 std::string(snapshot.view())));
+      state.FindSegment(base)->producer_snapshot = Slice();
+    }
+  }
+  if (std::exchange(state.names_unsynced, false)) {
+    absl::Status synced = co_await context_.env.disk.SyncDirectory(state.path());
+    if (!synced.ok()) {
+      state.names_unsynced = true;
+      co_return synced;
+    }
+  }
+  state.synced_end = std::max(state.synced_end, written_end);
+  state.AdvanceDurable();
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bool complete) {
+  // The checkpoint carries the largest timestamp, which may still have to be read.
+  if (!state.active().times_known) {
+    MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, state.active().base));
+  }
+  // Everything from here to the first suspension describes one moment.
+  Journal* journal = state.directory.journal();
+  const Segment& active = state.active();
+  LogCheckpoint checkpoint{
+      .topic = state.topic,
+      .incarnation = state.incarnation,
+      .log_start = state.start,
+      .recovery_point = state.end,
+      .segment_base = active.base,
+      .position = active.size,
+      .segment_created = active.created,
+      .first_timestamp = active.first_timestamp,
+      .max_time = active.max_time,
+      // While recovering, the journal that is being replayed.
+      .journal_generation = journal == nullptr ? state.replayed_generation : journal->generation(),
+      .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),
+      .producers = {},
+      .epochs = {},
+  };
+  if (!state.producers.empty()) {
+    checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());
+  }
+  if (!state.epochs.empty()) checkpoint.epochs = state.epochs.Encode();
+  state.checkpointing = true;
+  state.journal_first_after.reset();
+
+  absl::Status status = co_await WriteOut(state);
+  if (status.ok()) status = co_await SyncFiles(state, complete);
+  if (status.ok() && complete) status = co_await WriteSideFiles(state, &checkpoint);
+  if (!status.ok()) {
+    state.checkpointing = false;
+    co_return status;
+  }
+  MR_CHECK(state.synced_end >= checkpoint.recovery_point);
+  co_return checkpoint;
+}
+
+Task<absl::Status> SegmentWriter::WriteSideFiles(Log::State& state,
+                                                 const LogCheckpoint* checkpoint) {
+  if (!checkpoint->producers.empty()) {
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
+        context_.env.disk, state.SegmentPath(checkpoint->recovery_point, kSnapshotSuffix),
+        checkpoint->producers));
+  }
+  if (!checkpoint->epochs.empty()) {
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
+        context_.env.disk, JoinPath(state.path(), kLeaderEpochFile), checkpoint->epochs));
+  }
+  state.files_stale = state.end != checkpoint->recovery_point;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> SegmentWriter::Store(Log::State& state, LogCheckpoint checkpoint) {
+  KvBatch batch;
+  batch.Put(KvSpace::kLogCheckpoint, LogCheckpointKey(state.id), EncodeLogCheckpoint(checkpoint));
+  absl::Status status = co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
+  state.checkpointing = false;
+  if (!status.ok()) co_return status;
+  Stored(state, checkpoint);
+  co_return absl::OkStatus();
+}
+
+void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
+  state.checkpointing = false;
+  state.recovery_point = checkpoint.recovery_point;
+  if (state.journal_first) state.directory.Unneed(*state.journal_first, state.number);
+  state.journal_first = std::exchange(state.journal_first_after, std::nullopt);
+  if (state.journal_first) state.directory.Need(*state.journal_first, state.number);
+  state.directory.RecycleJournal();
+  if (state.end > state.recovery_point && state.failure.ok() && !state.deleted) {
+    MarkDirty(state);
+  } else {
+    dirty_.Remove(state);
+  }
+}
+
+Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  IoLock lock = co_await LockIo(state);
+  if (!state.failure.ok()) co_return state.failure;
+  dirty_.Remove(state);
+  auto checkpoint = co_await Prepare(state, complete);
+  absl::Status status = checkpoint.status();
+  if (status.ok()) status = co_await Store(state, *std::move(checkpoint));
+  if (!status.ok()) HandleFailure(state, status);
+  co_return status;
+}
+
+Task<void> SegmentWriter::PrepareItem(Item* item, bool complete) {
+  item->lock = co_await LockIo(*item->state);
+  if (!item->state->failure.ok()) {
+    item->checkpoint = item->state->failure;
+    co_return;
+  }
+  item->checkpoint = co_await Prepare(*item->state, complete);
+}
+
+Task<absl::Status> SegmentWriter::CheckpointSome(size_t logs_max, bool complete) {
+  std::deque<Item> items;
+  while (items.size() < logs_max && !dirty_.empty()) {
+    Log::State& state = dirty_.PopFront();
+    Gate::Holder inside = state.gate.TryEnter();
+    if (!inside || !state.failure.ok()) continue;
+    items.push_back(Item{&state, std::move(inside), IoLock(), absl::UnknownError("not prepared")});
+  }
+  TaskScope group(context_.env.reactor);
+  for (Item& item : items) group.Spawn(PrepareItem(&item, complete));
+  co_await group.Join();
+
+  absl::Status result;
+  KvBatch batch;
+  for (Item& item : items) {
+    if (item.checkpoint.ok()) {
+      batch.Put(KvSpace::kLogCheckpoint, LogCheckpointKey(item.state->id),
+                EncodeLogCheckpoint(*item.checkpoint));
+    } else if (item.state->failure.ok()) {
+      HandleFailure(*item.state, item.checkpoint.status());
+      result.Update(item.checkpoint.status());
+    }
+  }
+  if (batch.empty()) co_return result;
+  // One synced write for all of them.
+  absl::Status stored = co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
+  for (Item& item : items) {
+    if (!item.checkpoint.ok()) continue;
+    item.state->checkpointing = false;
+    if (stored.ok()) {
+      Stored(*item.state, *item.checkpoint);
+    } else {
+      HandleFailure(*item.state, stored);
+    }
+  }
+  result.Update(stored);
+  co_return result;
+}
+
+Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
+  absl::Status result;
+  while (!dirty_.empty() && result.ok()) {
+    result = co_await CheckpointSome(kCheckpointsMax, complete);
+  }
+  co_return result;
+}
+
+Task<void> SegmentWriter::CheckpointLoop() {
+  CancellationToken token = scope_.token();
+  while (!token.cancelled()) {
+    std::optional<Instant> deadline;
+    if (!dirty_.empty()) {
+      deadline = dirty_.front().checkpoint_since + context_.options.checkpoint_age;
+      if (journal_short_ || *deadline <= context_.env.reactor.Now()) {
+        absl::Status status = co_await CheckpointSome(kCheckpointsMax, /*complete=*/false);
+        journal_short_ =
+            journal_short_ && std::ranges::any_of(context_.directories, [](LogDirectory* each) {
+              return each->journal() != nullptr && each->journal()->status().ok() &&
+                     each->journal()->fill_ratio() > kJournalCalmRatio;
+            });
+        if (!status.ok()) co_await Sleep(context_.env.reactor, kRetryAfter, token);
+        continue;
+      }
+    }
+    co_await checkpoint_wake_.Wait(deadline, token);
+    checkpoint_wake_.Reset();
+  }
+}
+
+void SegmentWriter::OnJournalPressure() {
+  journal_short_ = true;
+  checkpoint_wake_.Set();
+}
+
+void SegmentWriter::HandleFailure(Log::State& state, const absl::Status& status) {
+  if (absl::IsCancelled(status)) return;
+  if (!absl::IsResourceExhausted(status)) {
+    context_.fail_directory(state.directory, status);
+    return;
+  }
+  // No room: what was acknowledged stays in memory and in the journal, and is tried again.
+  if (!state.directory.full) {
+    context_.env.logger.Error(
+        "[dir {}] the disk is full, appends are refused until there is room: {}",
+        state.directory.path(), std::string(status.message()));
+  }
+  state.directory.full = true;
+  disk_full_ = true;
+  retry_at_ = context_.env.reactor.Now() + kRetryAfter;
+  if (!state.deleted) MarkDirty(state);
+}
+
+}  // namespace millrace

@@ -1,0 +1,115 @@
+// SegmentWriter: brings what was appended into segment files, behind the journal, and moves
+// recovery points so that the journal can be recycled. One per shard, over all of its logs.
+//
+// Two stages, each with a queue of the logs that need it, so that nothing ever visits every log:
+//   write       pending bytes -> file (buffered). When a log has segment_write_bytes pending, or
+//   the oldest
+//               is segment_write_age old, or memory is short, or something waits for a sync.
+//   checkpoint  files synced -> checkpoint stored, synced -> journal recycled. checkpoint_age after
+//   the
+//               first append it does not cover, or sooner, oldest first, while the journal is
+//               short.
+//
+// Shard:      one.
+// Lifetime:   Stop() must have finished before destruction. Logs leave with Forget().
+// Errors:     a full disk keeps the bytes in memory, is retried every second, and holds producers
+// back
+//             through the budget; any other failure takes the directory offline (every log in it
+//             fails).
+// Durability: see above; WriteOut() alone gives what kill -9 survives.
+// Bounds:     kWritesMax files written and kCheckpointsMax logs checkpointed at a time.
+// Source:     docs/storage.md, Writing behind.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/runtime/event.h"
+#include "common/runtime/task.h"
+#include "common/runtime/task_scope.h"
+#include "storage/intrusive_list.h"
+#include "storage/journal.h"
+#include "storage/kv_store.h"
+#include "storage/log_checkpoint.h"
+#include "storage/log_state.h"
+#include "storage/store_context.h"
+
+namespace millrace {
+
+class SegmentWriter final : public JournalPressureListener {
+ public:
+  explicit SegmentWriter(StoreContext& context);
+  ~SegmentWriter();
+
+  // Begins writing behind by itself.
+  void Start();
+  // Ends that. What is pending then stays so: CheckpointAll() before or after.
+  Task<void> Stop();
+
+  // Something was appended to this log, or its sync is wanted.
+  void Appended(Log::State& state);
+  // The log wants a checkpoint, though nothing may have been appended.
+  void MarkDirty(Log::State& state);
+  // The log takes no part any more.
+  void Forget(Log::State& state);
+
+  // Writes everything appended so far into segment files. REQUIRES: the log's IoLock is held.
+  Task<absl::Status> WriteOut(Log::State& state);  // Borrowed: awaited in place.
+
+  // Writes everything out, syncs it, and moves the recovery point there. Takes the lock.
+  // With `complete` also what Kafka wants to find after a clean stop: whole indexes, a producer
+  // snapshot, the leader-epoch file.
+  Task<absl::Status> Checkpoint(Log::State& state, bool complete);  // Borrowed: awaited in place.
+
+  // As Checkpoint(), for every log that is past its recovery point, many at a time.
+  Task<absl::Status> CheckpointAll(bool complete);
+
+  // The same with the lock held by the caller, and the checkpoint not yet stored.
+  Task<absl::StatusOr<LogCheckpoint>> Prepare(Log::State& state,
+                                              bool complete);  // Borrowed: awaited in place.
+  // Stores what Prepare() returned, durably, and lets the journal go. REQUIRES: still locked.
+  Task<absl::Status> Store(Log::State& state,
+                           LogCheckpoint checkpoint);  // Borrowed: awaited in place.
+
+  void OnJournalPressure() override;
+
+ private:
+  using WriteList = IntrusiveList<Log::State, &Log::State::write_hook>;
+  using CheckpointList = IntrusiveList<Log::State, &Log::State::checkpoint_hook>;
+  struct Item;
+
+  Task<void> WriteLoop();
+  Task<void> CheckpointLoop();
+  Log::State* NextToWrite();
+  Task<void> WriteLog(Log::State* state, Gate::Holder inside);
+  Task<absl::Status> SyncFiles(Log::State& state, bool complete);  // Borrowed: awaited in place.
+  Task<absl::Status> WriteSideFiles(
+      Log::State& state,
+      const LogCheckpoint* checkpoint);  // Borrowed: awaited in place.
+  Task<absl::Status> CheckpointSome(size_t logs_max, bool complete);
+  Task<void> PrepareItem(Item* item, bool complete);
+  void Stored(Log::State& state, const LogCheckpoint& checkpoint);
+  void HandleFailure(Log::State& state, const absl::Status& status);
+
+  // Borrowed.
+  StoreContext& context_;
+
+  // State.
+  WriteList urgent_;
+  WriteList aging_;
+  CheckpointList dirty_;
+  size_t writing_ = 0;
+  bool journal_short_ = false;
+  bool disk_full_ = false;
+  Instant retry_at_{0};
+  Event write_wake_;
+  Event checkpoint_wake_;
+  TaskScope scope_;
+};
+
+}  // namespace millrace

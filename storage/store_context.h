@@ -1,0 +1,87 @@
+// StoreContext: what the logs of one shard share, lent to the parts of the storage engine by
+// LogStore. For the storage folder only.
+//
+// Shard:    one.
+// Lifetime: owned by LogStore; outlives every log.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "common/env.h"
+#include "common/runtime/event.h"
+#include "common/runtime/semaphore.h"
+#include "storage/fd_cache.h"
+#include "storage/kv_store.h"
+#include "storage/log.h"
+#include "storage/log_state.h"
+#include "storage/log_store.h"
+#include "storage/tail_cache.h"
+
+namespace millrace {
+
+class SegmentWriter;
+
+// Bytes read from a segment beyond what their reader wanted, for its next read. Few, and replaced
+// in turn: a reader that goes on finds its own.
+struct ColdChunk {
+  uint64_t log_number;
+  uint64_t cuts;
+  Offset segment_base;
+  uint64_t position;
+  Slice bytes;
+};
+
+struct StoreContext {
+  StoreContext(Env& environment, KvStore& store, const LogStoreOptions& store_options)
+      : env(environment),
+        kv(store),
+        options(store_options),
+        files(env.reactor, env.disk, options.open_files_max),
+        cache(options.tail_cache_bytes_max, options.copy_bytes_below),
+        pending(env.reactor, options.pending_bytes_max),
+        io_unlocked(env.reactor) {}
+
+  Env& env;
+  KvStore& kv;
+  const LogStoreOptions options;
+  FdCache files;
+  TailCache cache;
+  ByteBudget pending;  // Appended and not yet in segment files.
+  Event io_unlocked;   // Pulsed whenever some log's IoLock is released.
+  SegmentWriter* writer = nullptr;
+  std::vector<LogDirectory*> directories;
+  // Takes a directory offline with every log in it.
+  std::function<void(LogDirectory&, const absl::Status&)> fail_directory;
+  uint64_t next_log_number = 1;
+  std::vector<ColdChunk> cold_chunks;
+  size_t next_cold_chunk = 0;
+};
+
+// Holds a log's files. Take it with `IoLock lock = co_await LockIo(state)`.
+class IoLock {
+ public:
+  IoLock() = default;
+  explicit IoLock(Log::State& state) : state_(&state) { state.io_locked = true; }
+  IoLock(IoLock&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  IoLock& operator=(IoLock&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~IoLock() {
+    if (state_ == nullptr) return;
+    state_->io_locked = false;
+    state_->context.io_unlocked.Pulse();
+  }
+
+ private:
+  Log::State* state_ = nullptr;
+};
+
+// REQUIRES: the caller is inside state.gate until it has let go.
+Task<IoLock> LockIo(Log::State& state);  // Borrowed: awaited in place.
+
+}  // namespace millrace
