@@ -1,5 +1,5 @@
 // ContractWorld: what the one suite over Reactor, Disk, Network and HelperPool needs of a world, so
-// that it runs on io_uring, on epoll and in the simulator (world_contract_test.cc).
+// that it runs on io_uring, on epoll and in the simulator (contract_test_suite.h).
 //
 // Shard: one, the thread of the test.
 #pragma once

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "common/disk.h"
-#include "common/runtime/contract_suite.h"
+#include "common/runtime/contract_test_suite.h"
 
 namespace millrace {
 namespace {

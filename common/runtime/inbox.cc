@@ -40,7 +40,6 @@ void Inbox::Push(InboxItem& item, bool* wake) {
 
 bool Inbox::Post(std::move_only_function<void()>& work, bool* wake) {
   *wake = false;
-  if (closed_.load(std::memory_order_seq_cst)) return false;
   if (posted_.fetch_add(1, std::memory_order_relaxed) >= posted_max_) {
     posted_.fetch_sub(1, std::memory_order_relaxed);
     return false;

@@ -45,7 +45,7 @@ class Inbox {
 
   // Both say in `*wake` whether the shard sleeps and the caller must wake it (true once per sleep).
   void Push(InboxItem& item, bool* wake);
-  // False when full or closed; `work` was not taken then.
+  // False when full; `work` was not taken then.
   bool Post(std::move_only_function<void()>& work, bool* wake);
 
   // Runs what was there at the call, in the order of its arrival; returns how many.
@@ -56,9 +56,6 @@ class Inbox {
   bool FallAsleep();
   void Awake() { sleeping_.store(false, std::memory_order_seq_cst); }
 
-  // Post() refuses from now on.
-  void Close() { closed_.store(true, std::memory_order_seq_cst); }
-
  private:
   class PostedWork;
   InboxItem* TakeAll();
@@ -67,7 +64,6 @@ class Inbox {
   std::atomic<InboxItem*> head_{nullptr};  // Newest first.
   std::atomic<size_t> posted_{0};
   std::atomic<bool> sleeping_{false};
-  std::atomic<bool> closed_{false};
 };
 
 }  // namespace millrace

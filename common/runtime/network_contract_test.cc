@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/network.h"
-#include "common/runtime/contract_suite.h"
+#include "common/runtime/contract_test_suite.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task_scope.h"
 

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/runtime/contract_suite.h"
+#include "common/runtime/contract_test_suite.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task_scope.h"
 

@@ -1,4 +1,4 @@
-// RealContractWorld: this machine under the suite of contract_suite.h, on one kind of I/O.
+// RealContractWorld: this machine under the suite of contract_test_suite.h, on one kind of I/O.
 //
 // Shard: one, the thread of the test. A test that includes this links Catch2.
 #pragma once

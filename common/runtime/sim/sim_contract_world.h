@@ -1,5 +1,5 @@
 // SimContractWorld: the simulator under the suite that io_uring and epoll pass too
-// (common/runtime/world_contract_test.cc).
+// (common/runtime/contract_test_suite.h).
 //
 // Shard: one, the thread of the test.
 #pragma once
