@@ -63,9 +63,11 @@ struct ApiReply {
   Action action = Action::kSend;
   Chain body;
   std::string reason;
+  // What the answer keeps taken (memory of a budget) until it has been sent.
+  std::shared_ptr<void> hold;
 
-  static ApiReply Close(std::string why) { return {Action::kClose, {}, std::move(why)}; }
-  static ApiReply Silent() { return {Action::kSilent, {}, {}}; }
+  static ApiReply Close(std::string why) { return {Action::kClose, {}, std::move(why), nullptr}; }
+  static ApiReply Silent() { return {Action::kSilent, {}, {}, nullptr}; }
 };
 
 }  // namespace millrace

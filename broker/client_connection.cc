@@ -2,8 +2,16 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace millrace {
+namespace {
+
+// Replies are sent in pieces of about this size, so that a slow client is told from one that does
+// not read.
+constexpr size_t kSendPieceBytes = size_t{1} << 20;
+
+}  // namespace
 
 ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connection,
                                    std::string listener, RequestHandler& handler,
@@ -82,6 +90,7 @@ Task<void> ClientConnection::WriteReplies() {
 
     // All replies that are ready leave in one send.
     Chain out;
+    std::vector<std::shared_ptr<void>> holds;  // Until the bytes are with the kernel.
     bool close = false;
     size_t sent_replies = 0;
     while (!pending_.empty() && pending_.front()->reply.has_value() && !close) {
@@ -90,13 +99,14 @@ Task<void> ClientConnection::WriteReplies() {
       ++sent_replies;
       reply_bytes_ -= reply.body.size();
       if (reply.action == ApiReply::Action::kSend) out.Append(std::move(reply.body));
+      if (reply.hold != nullptr) holds.push_back(std::move(reply.hold));
       if (reply.action == ApiReply::Action::kClose) {
         close = true;
         close_reason_ = reply.reason;
       }
     }
     if (!out.empty()) {
-      absl::Status sent = co_await connection_->Send(std::move(out));
+      absl::Status sent = co_await SendAll(std::move(out));
       if (!sent.ok()) {
         if (close_reason_.empty()) close_reason_ = std::string(sent.message());
         co_return;
@@ -111,8 +121,24 @@ Task<void> ClientConnection::WriteReplies() {
   }
 }
 
+Task<absl::Status> ClientConnection::SendAll(Chain out) {
+  sending_ = true;
+  absl::Status sent;
+  Chain piece;
+  for (const Slice& slice : out.slices()) {
+    piece.Append(slice);
+    if (piece.size() < kSendPieceBytes) continue;
+    sent = co_await connection_->Send(std::exchange(piece, Chain()));
+    if (!sent.ok()) break;
+    last_progress_ = env_.reactor.Now();
+  }
+  if (sent.ok() && !piece.empty()) sent = co_await connection_->Send(std::move(piece));
+  sending_ = false;
+  co_return sent;
+}
+
 void ClientConnection::ArmIdleTimer() {
-  Duration step = std::min(options_.idle_max, options_.frame_max);
+  Duration step = std::min(options_.idle_max.value_or(options_.frame_max), options_.frame_max);
   env_.reactor.Arm(*this, env_.reactor.Now() + step);
 }
 
@@ -124,7 +150,9 @@ void ClientConnection::Fire() {
   Duration quiet = env_.reactor.Now() - last_progress_;
   if (frames_.mid_frame() && quiet >= options_.frame_max) {
     Shutdown("a frame was begun and not finished in time");
-  } else if (pending_.empty() && quiet >= options_.idle_max) {
+  } else if (sending_ && quiet >= options_.frame_max) {
+    Shutdown("the client does not read its replies");
+  } else if (pending_.empty() && options_.idle_max.has_value() && quiet >= *options_.idle_max) {
     Shutdown("idle for longer than connections.max.idle.ms");
   } else {
     ArmIdleTimer();

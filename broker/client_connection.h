@@ -38,10 +38,10 @@ class RequestHandler {
 
 struct ClientConnectionOptions {
   size_t frame_bytes_max = 104857600;  // socket.request.max.bytes.
-  Duration idle_max = milliseconds(
-      600000);  // connections.max.idle.ms: no request and nothing in flight for so long.
-  // A frame that has begun must make progress; a slow sender must not hold budget for the idle
-  // time.
+  // connections.max.idle.ms: no request and nothing in flight for so long. Nothing: never.
+  std::optional<Duration> idle_max = milliseconds(600000);
+  // A frame or a reply that has begun must make progress: who stalls must not hold budget for the
+  // idle time.
   Duration frame_max = milliseconds(60000);
   int64_t requests_in_flight_max = 128;  // Higher: deeper pipelining, more memory for one client.
   size_t reply_bytes_max = size_t{4} << 20;  // Replies waiting for a client that does not read.
@@ -74,6 +74,7 @@ class ClientConnection final : private Timer {
   Task<void> RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
                         std::shared_ptr<Pending> pending);
   Task<void> WriteReplies();
+  Task<absl::Status> SendAll(Chain out);
   void Fire() override;  // Idle and slow-frame check.
   void ArmIdleTimer();
 
@@ -94,6 +95,7 @@ class ClientConnection final : private Timer {
   Event changed_;                                 // pending_, reply_bytes_ or closing_ changed.
   bool reading_ended_ = false;
   bool draining_ = false;
+  bool sending_ = false;
   Instant last_progress_;
   uint64_t received_before_ = 0;  // FrameReader::received() at the last check.
   std::string close_reason_;

@@ -48,7 +48,7 @@ struct ToProto {
     broker->set_broker_id(record.broker.id.value());
     broker->set_broker_epoch(record.broker.epoch.value());
     Put(record.broker.incarnation, broker->mutable_incarnation_id());
-    for (const Endpoint& endpoint : record.broker.endpoints) {
+    for (const BrokerEndpoint& endpoint : record.broker.endpoints) {
       control::EndpointValue* value = broker->add_endpoints();
       value->set_listener(endpoint.listener);
       value->set_host(endpoint.host);

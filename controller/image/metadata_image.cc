@@ -4,8 +4,8 @@
 
 namespace millrace {
 
-const Endpoint* BrokerImage::FindEndpoint(std::string_view listener) const {
-  auto found = std::ranges::find(endpoints, listener, &Endpoint::listener);
+const BrokerEndpoint* BrokerImage::FindEndpoint(std::string_view listener) const {
+  auto found = std::ranges::find(endpoints, listener, &BrokerEndpoint::listener);
   return found == endpoints.end() ? nullptr : &*found;
 }
 

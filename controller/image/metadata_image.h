@@ -44,24 +44,24 @@ struct TopicImage {
   }
 };
 
-struct Endpoint {
+struct BrokerEndpoint {
   std::string listener;
   std::string host;
   uint16_t port = 0;
   std::string security_protocol;
-  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+  friend bool operator==(const BrokerEndpoint&, const BrokerEndpoint&) = default;
 };
 
 struct BrokerImage {
   BrokerId id{0};
   BrokerEpoch epoch{0};
   IncarnationId incarnation{0, 0};
-  std::vector<Endpoint> endpoints;
+  std::vector<BrokerEndpoint> endpoints;
   std::optional<std::string> rack;
   std::vector<DirectoryId> log_directories;
   bool fenced = true;
 
-  const Endpoint* FindEndpoint(std::string_view listener) const;
+  const BrokerEndpoint* FindEndpoint(std::string_view listener) const;
 };
 
 class MetadataImage {

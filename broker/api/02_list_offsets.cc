@@ -1,0 +1,157 @@
+// ListOffsets (key 2), versions 1 to 11. Offsets by timestamp, and the special ones: -1 latest, -2
+// earliest, -3 the record with the largest timestamp (v7), -4 earliest local (v8), -5 latest tiered
+// (v9), -6 earliest pending upload (v11).
+//
+// Promises: answers are per record, not per batch. READ_COMMITTED bounds by the last stable offset.
+// Without tiering -4 is the
+//           log start and -5 and -6 are "none" (-1).
+// Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
+// UNKNOWN_LEADER_EPOCH,
+//           OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before v5) while a new leader's high
+//           watermark lags, INVALID_REQUEST for a partition asked for twice, UNSUPPORTED_VERSION
+//           for a special timestamp above its version.
+// Source:   KIP-79, KIP-207, KIP-734, KIP-405, KIP-1005, KIP-1023; rules 3.1-3.9.
+#include <map>
+
+#include "broker/api/api_support.h"
+#include "broker/api/find_partition.h"
+#include "broker/api/handlers.h"
+#include "proto/kafka/list_offsets_request.h"
+#include "proto/kafka/list_offsets_response.h"
+#include "storage/leader_epoch_cache.h"
+
+namespace millrace {
+namespace {
+
+using kafka::ListOffsetsRequest;
+using kafka::ListOffsetsResponse;
+using PartitionAnswer = ListOffsetsResponse::ListOffsetsPartitionResponse;
+
+enum SpecialTimestamp : int64_t {
+  kLatest = -1,
+  kEarliest = -2,
+  kMaxTimestamp = -3,
+  kEarliestLocal = -4,
+  kLatestTiered = -5,
+  kEarliestPendingUpload = -6,
+};
+constexpr int8_t kReadCommitted = 1;
+constexpr int16_t kLeaderEpochVersion = 4;
+// The debug replica may ask a broker that does not lead.
+constexpr int32_t kDebugReplica = -2;
+
+absl::Status CheckTimestamp(int64_t timestamp, int16_t version) {
+  const int16_t needs = timestamp == kMaxTimestamp            ? 7
+                        : timestamp == kEarliestLocal         ? 8
+                        : timestamp == kLatestTiered          ? 9
+                        : timestamp == kEarliestPendingUpload ? 11
+                                                              : 1;
+  if (version >= needs && timestamp >= kEarliestPendingUpload) return absl::OkStatus();
+  return MakeError(ErrorKind::kUnsupportedVersion,
+                   "this special timestamp is not defined in the request's version");
+}
+
+struct Lookup {
+  PartitionId partition;
+  int64_t timestamp;
+  Offset bound;  // Last fetchable offset for the client.
+};
+
+// What needs no search; nothing if the log must be searched.
+std::optional<OffsetAndTimestamp> Immediate(Partition& partition, const Lookup& lookup) {
+  switch (lookup.timestamp) {
+    case kLatest:
+      return OffsetAndTimestamp{lookup.bound, kNoTimestamp, partition.leader_epoch()};
+    case kEarliest:
+    case kEarliestLocal: {
+      const Offset start = partition.log().start_offset();
+      return OffsetAndTimestamp{start, kNoTimestamp, partition.log().epochs().EpochFor(start)};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
+                             ListOffsetsRequest::ListOffsetsPartition asked, bool committed,
+                             bool debug, int16_t version) {
+  PartitionAnswer answer;
+  answer.partition_index = asked.partition_index;
+  absl::StatusOr<Partition*> found = FindPartition(*broker, topic, asked.partition_index);
+  absl::Status status = found.status();
+  if (status.ok()) status = CheckTimestamp(asked.timestamp, version);
+  if (status.ok() && !(debug && !(*found)->leads())) {
+    status = (*found)->CheckLeader(EpochFromWire(asked.current_leader_epoch));
+  }
+  if (!status.ok()) {
+    answer.error_code = ErrorCode(status);
+    co_return answer;
+  }
+  Partition& partition = **found;
+  Lookup lookup{PartitionId(asked.partition_index), asked.timestamp,
+                committed ? partition.last_stable_offset() : partition.high_watermark()};
+  // Rule 3.8: a new leader does not know yet how far its predecessor had committed.
+  if (!partition.high_watermark_is_current() &&
+      (asked.timestamp == kLatest || asked.timestamp >= 0)) {
+    answer.error_code = ErrorCode(version >= 5 ? kafka::KafkaError::kOffsetNotAvailable
+                                               : kafka::KafkaError::kLeaderNotAvailable);
+    co_return answer;
+  }
+  std::optional<OffsetAndTimestamp> result = Immediate(partition, lookup);
+  if (!result.has_value() && (asked.timestamp >= 0 || asked.timestamp == kMaxTimestamp)) {
+    Log& log = partition.log();
+    // `partition` may be gone when the search ends; the log keeps itself until the store's deletion
+    // has drained reads.
+    absl::StatusOr<std::optional<OffsetAndTimestamp>> searched =
+        asked.timestamp == kMaxTimestamp
+            ? co_await log.MaxTimestamp(lookup.bound)
+            : co_await log.OffsetForTimestamp(Timestamp(asked.timestamp), lookup.bound);
+    if (!searched.ok()) {
+      answer.error_code = ErrorCode(searched.status());
+      co_return answer;
+    }
+    result = *searched;
+  }
+  if (result.has_value()) {
+    answer.offset = result->offset.value();
+    answer.timestamp = result->timestamp.ms();
+    // Older versions have no place for it.
+    if (version >= kLeaderEpochVersion && result->leader_epoch.has_value()) {
+      answer.leader_epoch = result->leader_epoch->value();
+    }
+  }
+  co_return answer;
+}
+
+}  // namespace
+
+Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
+  absl::StatusOr<ListOffsetsRequest> body = DecodeBody<ListOffsetsRequest>(request);
+  if (!body.ok()) co_return Undecodable(body.status());
+  std::map<std::pair<std::string, int32_t>, int> times_asked;
+  for (const auto& topic : body->topics) {
+    for (const auto& partition : topic.partitions)
+      ++times_asked[{topic.name, partition.partition_index}];
+  }
+  ListOffsetsResponse response;
+  for (const auto& topic : body->topics) {
+    ListOffsetsResponse::ListOffsetsTopicResponse answered;
+    answered.name = topic.name;
+    for (const auto& asked : topic.partitions) {
+      if (times_asked[{topic.name, asked.partition_index}] > 1) {
+        PartitionAnswer refused;
+        refused.partition_index = asked.partition_index;
+        refused.error_code = ErrorCode(kafka::KafkaError::kInvalidRequest);
+        answered.partitions.push_back(std::move(refused));
+        continue;
+      }
+      answered.partitions.push_back(
+          co_await Answer(broker, topic.name, asked, body->isolation_level == kReadCommitted,
+                          body->replica_id == kDebugReplica, request.version));
+    }
+    response.topics.push_back(std::move(answered));
+  }
+  co_return Reply(request, response);
+}
+
+}  // namespace millrace

@@ -1,0 +1,105 @@
+// DescribeConfigs (key 32), versions 1 to 4. The configuration of topics and of this broker, with
+// sources and synonyms.
+//
+// Promises: every known key, or those asked for; secrets without their value. Broker resources:
+// this broker's id, or "" for what is
+//           set for all brokers.
+// Errors:   per resource UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST
+// (another broker's id, an unknown
+//           resource type).
+// Source:   KIP-133, KIP-226, KIP-569.
+#include <fmt/format.h>
+
+#include <set>
+
+#include "broker/api/api_support.h"
+#include "broker/api/config_view.h"
+#include "broker/api/handlers.h"
+#include "common/config/broker_config.h"
+#include "proto/kafka/describe_configs_request.h"
+#include "proto/kafka/describe_configs_response.h"
+
+namespace millrace {
+namespace {
+
+using kafka::DescribeConfigsRequest;
+using kafka::DescribeConfigsResponse;
+
+enum ResourceType : int8_t { kTopicResource = 2, kBrokerResource = 4 };
+
+absl::StatusOr<std::vector<ConfigEntry>> Entries(
+    const Broker& broker, const DescribeConfigsRequest::DescribeConfigsResource& resource) {
+  if (resource.resource_type == kTopicResource) {
+    absl::Status valid = ValidateTopicName(resource.resource_name);
+    if (!valid.ok()) return valid;
+    MetadataImage::Topic topic = broker.image()->FindTopic(resource.resource_name);
+    if (topic == nullptr) {
+      return MakeError(ErrorKind::kUnknownTopicOrPartition,
+                       "This server does not host this topic-partition.");
+    }
+    return broker.configs.Describe(topic->configs);
+  }
+  if (resource.resource_type == kBrokerResource) {
+    if (resource.resource_name.empty())
+      return std::vector<ConfigEntry>{};  // Nothing is set at runtime yet.
+    if (resource.resource_name != fmt::format("{}", broker.options.node_id)) {
+      return MakeError(
+          ErrorKind::kInvalidRequest,
+          fmt::format("Unexpected broker id, expected {} or empty string, but received {}",
+                      broker.options.node_id, resource.resource_name));
+    }
+    return DescribeBrokerConfig(broker.configs.server());
+  }
+  return MakeError(ErrorKind::kInvalidRequest,
+                   fmt::format("Unsupported resource type: {}", resource.resource_type));
+}
+
+DescribeConfigsResponse::DescribeConfigsResourceResult ToWire(
+    const ConfigEntry& entry, const DescribeConfigsRequest& request) {
+  DescribeConfigsResponse::DescribeConfigsResourceResult row;
+  row.name = std::string(entry.name);
+  row.value = entry.value;
+  row.read_only = entry.is_read_only;
+  row.config_source = ConfigSourceToWire(entry.source);
+  row.is_sensitive = entry.is_sensitive;
+  row.config_type = ConfigTypeToWire(entry.type);
+  if (request.include_synonyms) {
+    for (const ConfigSynonym& synonym : entry.synonyms) {
+      row.synonyms.push_back({synonym.name, synonym.value, ConfigSourceToWire(synonym.source)});
+    }
+  }
+  row.documentation = request.include_documentation
+                          ? std::optional(std::string(entry.documentation))
+                          : std::nullopt;
+  return row;
+}
+
+}  // namespace
+
+Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request) {
+  absl::StatusOr<DescribeConfigsRequest> body = DecodeBody<DescribeConfigsRequest>(request);
+  if (!body.ok()) co_return Undecodable(body.status());
+  DescribeConfigsResponse response;
+  for (const auto& resource : body->resources) {
+    DescribeConfigsResponse::DescribeConfigsResult result;
+    result.resource_type = resource.resource_type;
+    result.resource_name = resource.resource_name;
+    absl::StatusOr<std::vector<ConfigEntry>> entries = Entries(*broker, resource);
+    result.error_code = ErrorCode(entries.status());
+    result.error_message = ErrorMessage(entries.status());
+    if (entries.ok()) {
+      std::optional<std::set<std::string, std::less<>>> wanted;
+      if (resource.configuration_keys.has_value()) {
+        wanted.emplace(resource.configuration_keys->begin(), resource.configuration_keys->end());
+      }
+      for (const ConfigEntry& entry : *entries) {
+        if (!wanted.has_value() || wanted->contains(entry.name))
+          result.configs.push_back(ToWire(entry, *body));
+      }
+    }
+    response.results.push_back(std::move(result));
+  }
+  co_return Reply(request, response);
+}
+
+}  // namespace millrace

@@ -1,0 +1,70 @@
+// What every API file needs: decoding a request, encoding its answer, and reading the wire's
+// sentinels.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "broker/api_request.h"
+#include "broker/broker.h"
+#include "broker/kafka_error.h"
+#include "common/ids.h"
+#include "proto/kafka/header.h"
+#include "proto/kafka/reader.h"
+
+namespace millrace {
+
+// The request's body. An undecodable one gives a status whose message names the API; the connection
+// is closed then, because where the next field would begin is unknown (Kafka does the same).
+template <typename Request>
+absl::StatusOr<Request> DecodeBody(const ApiRequest& request) {
+  kafka::Reader reader(request.body);
+  Request decoded;
+  decoded.Decode(reader, request.version);
+  absl::Status status = reader.Finish();
+  if (!status.ok()) {
+    return absl::InvalidArgumentError(fmt::format("{} v{} does not decode: {}",
+                                                  kafka::FindApi(Request::kApiKey)->name,
+                                                  request.version, std::string(status.message())));
+  }
+  return decoded;
+}
+
+template <typename Response>
+ApiReply Reply(const ApiRequest& request, const Response& response) {
+  absl::StatusOr<Chain> frame =
+      kafka::EncodeResponse(response, request.version, request.correlation_id);
+  if (!frame.ok()) return ApiReply::Close(std::string(frame.status().message()));
+  return {ApiReply::Action::kSend, *std::move(frame), {}, nullptr};
+}
+
+inline ApiReply Undecodable(const absl::Status& status) {
+  return ApiReply::Close(std::string(status.message()));
+}
+
+// The wire's -1 (any negative) for "not known".
+inline std::optional<LeaderEpoch> EpochFromWire(int32_t epoch) {
+  return epoch < 0 ? std::nullopt : std::optional(LeaderEpoch(epoch));
+}
+inline int32_t LeaderToWire(const std::optional<BrokerId>& leader) {
+  return leader.has_value() ? leader->value() : -1;
+}
+
+// Bit sets of ACL operations (bit n = operation n) for "everything is allowed", which holds while
+// there is no authorizer.
+inline constexpr int32_t kAllTopicOperations =
+    (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11);
+inline constexpr int32_t kAllClusterOperations =
+    (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12);
+
+// Topics that the coordinators keep their state in: clients may read them and not write.
+inline bool IsInternalTopic(const std::string& name) {
+  return name == "__consumer_offsets" || name == "__transaction_state" ||
+         name == "__share_group_state";
+}
+
+}  // namespace millrace

@@ -1,0 +1,63 @@
+// Broker: what the APIs of one shard stand on: the latest image, the partitions, the controller,
+// the limits. One API, one file (broker/api/NN_name.cc); they are registered in
+// broker/api/api_table.cc.
+//
+// Shard:    one Broker per shard.
+// Lifetime: everything it refers to outlives it; it outlives every request.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/fetch_session.h"
+#include "broker/producer_id_source.h"
+#include "broker/topic_config_source.h"
+#include "common/env.h"
+#include "common/ids.h"
+#include "common/runtime/semaphore.h"
+#include "controller/controller.h"
+#include "controller/image/metadata_image.h"
+#include "replication/partition_table.h"
+#include "storage/batch_validator.h"
+#include "storage/log_store.h"
+
+namespace millrace {
+
+struct BrokerOptions {
+  BrokerId node_id{1};
+  std::string cluster_id;                       // As text: Kafka lets it be any.
+  bool auto_create_topics = true;               // auto.create.topics.enable.
+  size_t fetch_bytes_max = 57671680;            // fetch.max.bytes: of one Fetch answer.
+  int32_t transaction_timeout_ms_max = 900000;  // transaction.max.timeout.ms.
+};
+
+// Waits until the partitions of what the controller has committed are open here.
+class MetadataProgress {
+ public:
+  virtual ~MetadataProgress() = default;
+  virtual Task<void> Applied(RaftIndex index) = 0;
+};
+
+struct Broker {
+  // Constant after construction.
+  BrokerOptions options;
+  // Borrowed.
+  Env& env;
+  Controller& controller;
+  MetadataProgress& progress;
+  PartitionTable& partitions;
+  LogStore& store;
+  TopicConfigSource& configs;
+  ByteBudget& fetch_budget;
+  // Owned.
+  FetchSessionCache sessions;
+  ProducerIdSource producer_ids;
+  BatchValidator validator;
+
+  const std::shared_ptr<const MetadataImage>& image() const { return controller.image(); }
+};
+
+}  // namespace millrace

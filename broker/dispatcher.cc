@@ -1,0 +1,61 @@
+#include "broker/dispatcher.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "broker/api/api_support.h"
+#include "broker/api/api_table.h"
+#include "proto/kafka/api_versions_response.h"
+#include "proto/kafka/header.h"
+#include "proto/kafka/reader.h"
+
+namespace millrace {
+namespace {
+
+constexpr int16_t kApiVersionsKey = 18;
+
+// The answer to an ApiVersions request of a version nobody knows yet: version 0, the one entry for
+// itself.
+ApiReply UnknownApiVersions(ApiRequest& request) {
+  const ApiEntry* self = FindServedApi(kApiVersionsKey);
+  kafka::ApiVersionsResponse response;
+  response.error_code = ErrorCode(kafka::KafkaError::kUnsupportedVersion);
+  response.api_keys.push_back({kApiVersionsKey, self->min_advertised, self->max_version});
+  request.version = 0;
+  return Reply(request, response);
+}
+
+}  // namespace
+
+Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
+                                  std::shared_ptr<RequestOrder> order, CancellationToken cancel) {
+  kafka::Reader reader(frame);
+  absl::StatusOr<kafka::RequestHeader> header = kafka::DecodeRequestHeader(reader);
+  if (!header.ok()) co_return ApiReply::Close(std::string(header.status().message()));
+  ApiRequest request;
+  request.api_key = header->request_api_key;
+  request.version = header->request_api_version;
+  request.correlation_id = header->correlation_id;
+  request.client_id = std::move(header->client_id);
+  request.received = broker_.env.reactor.Now();
+  request.connection = std::move(connection);
+  request.order = std::move(order);
+  request.cancel = cancel;
+
+  const ApiEntry* api = FindServedApi(request.api_key);
+  if (api == nullptr) {
+    co_return ApiReply::Close(fmt::format("API key {} is not served", request.api_key));
+  }
+  if (request.version < api->min_version || request.version > api->max_version) {
+    if (request.api_key == kApiVersionsKey) co_return UnknownApiVersions(request);
+    co_return ApiReply::Close(fmt::format("{} v{} is not served, {} to {} are",
+                                          kafka::FindApi(request.api_key)->name, request.version,
+                                          api->min_version, api->max_version));
+  }
+  request.body = frame.From(frame.size() - reader.left());
+  frame = Slice();
+  co_return co_await api->handler(&broker_, std::move(request));
+}
+
+}  // namespace millrace

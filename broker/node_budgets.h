@@ -1,0 +1,39 @@
+// The shares of memory: named budgets that add up to what is promised (docs/architecture.md,
+// Memory).
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "common/config/broker_config.h"
+
+namespace millrace {
+
+struct NodeBudgets {
+  size_t requests;    // Receive buffers, and what logs keep of them.
+  size_t fetch;       // Records being read and sent.
+  size_t pending;     // Appended, not yet in segment files.
+  size_t tail_cache;  // Kept for consumers near the end.
+};
+
+// Where a configured value is 0: fixed shares of the memory there is, between bounds that suit
+// small and large machines. The request budget is larger than pending and tail cache together,
+// because both may hold slices of requests.
+inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig& storage,
+                                 size_t machine_bytes) {
+  const size_t total = memory.memory_bytes > 0
+                           ? static_cast<size_t>(memory.memory_bytes)
+                           : std::clamp(machine_bytes / 16, size_t{64} << 20, size_t{192} << 20);
+  auto choose = [](int64_t configured, size_t share) {
+    return configured > 0 ? static_cast<size_t>(configured) : share;
+  };
+  NodeBudgets budgets;
+  budgets.tail_cache = choose(memory.tail_cache_bytes, total / 8);
+  budgets.pending = choose(storage.journal_pending_bytes_max, total / 4);
+  budgets.fetch = choose(memory.fetch_output_budget_bytes, total / 4);
+  budgets.requests = std::max(choose(memory.request_budget_bytes, total / 2),
+                              budgets.tail_cache + budgets.pending + (size_t{8} << 20));
+  return budgets;
+}
+
+}  // namespace millrace

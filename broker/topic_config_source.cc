@@ -1,0 +1,62 @@
+#include "broker/topic_config_source.h"
+
+#include <limits>
+
+namespace millrace {
+namespace {
+
+std::optional<Compression> StoredCompression(CompressionPolicy policy) {
+  switch (policy) {
+    case CompressionPolicy::kProducer:
+      return std::nullopt;
+    case CompressionPolicy::kUncompressed:
+      return Compression::kNone;
+    case CompressionPolicy::kGzip:
+      return Compression::kGzip;
+    case CompressionPolicy::kSnappy:
+      return Compression::kSnappy;
+    case CompressionPolicy::kLz4:
+      return Compression::kLz4;
+    case CompressionPolicy::kZstd:
+      return Compression::kZstd;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const TopicImage& topic) const {
+  const TopicConfig config = Resolve(topic);
+  auto rules = std::make_shared<PartitionRules>();
+  rules->isr_min = static_cast<size_t>(config.min_insync_replicas);
+
+  AppendRules& append = rules->append;
+  append.timestamp_type = config.timestamp_type;
+  append.timestamp_before_ms_max = config.timestamp_before_max.count();
+  append.timestamp_after_ms_max = config.timestamp_after_max.count();
+  append.compacted = config.cleanup_compact;
+  append.message_bytes_max = static_cast<size_t>(config.message_bytes_max);
+  append.segment_bytes_max = static_cast<size_t>(config.segment_bytes);
+  append.compression = StoredCompression(config.compression);
+  append.levels.gzip = config.compression_gzip_level;
+  append.levels.lz4 = config.compression_lz4_level;
+  append.levels.zstd = config.compression_zstd_level;
+
+  LogConfig& log = rules->log;
+  log.durability = config.durability;
+  log.segment_bytes = config.segment_bytes;
+  log.segment_ms = config.segment_time.count();
+  log.segment_jitter_ms = config.segment_jitter.count();
+  log.segment_index_bytes = config.segment_index_bytes;
+  log.index_interval_bytes = config.index_interval_bytes;
+  log.retention_ms = config.retention.has_value() ? config.retention->count() : -1;
+  log.retention_bytes = config.retention_bytes.value_or(-1);
+  log.file_delete_delay_ms = config.file_delete_delay.count();
+  log.flush_messages = config.flush_messages.value_or(std::numeric_limits<int64_t>::max());
+  log.flush_ms = config.flush_interval.has_value() ? config.flush_interval->count()
+                                                   : std::numeric_limits<int64_t>::max();
+  log.producer_id_expiration_ms = producer_id_expiration_ms_;
+  return rules;
+}
+
+}  // namespace millrace

@@ -1,0 +1,139 @@
+// `millrace server [FILE] [--set name=value]... [--strict]`: runs a node until SIGTERM or SIGINT.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/node.h"
+#include "cli/command_line.h"
+#include "cli/node_settings.h"
+#include "common/log/spdlog_logger.h"
+#include "common/sys/host_name.h"
+#include "common/sys/machine.h"
+#include "common/sys/real_world.h"
+#include "common/sys/signals.h"
+#include "storage/kv_store_rocksdb.h"
+
+namespace millrace {
+namespace {
+
+struct ServerArguments {
+  std::string file;
+  std::vector<std::string> settings;
+  bool strict = false;
+};
+
+IoBackend BackendOf(IoChoice choice) {
+  switch (choice) {
+    case IoChoice::kAuto:
+      return IoBackend::kAuto;
+    case IoChoice::kIoUring:
+      return IoBackend::kUring;
+    case IoChoice::kEpoll:
+      return IoBackend::kEpoll;
+  }
+  return IoBackend::kAuto;
+}
+
+Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenKvStore(
+    Env& env, std::string directory) {  // Borrowed: awaited in place.
+  co_return co_await OpenRocksDb(env, std::move(directory), {});
+}
+
+std::string Banner(const Node& node, const BrokerConfig& config, std::string_view io) {
+  std::optional<BrokerEndpoint> endpoint = node.Advertised();
+  std::string address =
+      endpoint.has_value() ? fmt::format("{}:{}", endpoint->host, endpoint->port) : "(no listener)";
+  std::string directories;
+  for (const std::string& path : config.storage.data_dirs)
+    directories += (directories.empty() ? "" : ", ") + path;
+  return fmt::format(
+      "\n"
+      "  Millrace {} is ready: node {}, cluster {}, {}\n"
+      "\n"
+      "    bootstrap.servers  {}\n"
+      "    data               {}\n"
+      "\n"
+      "  Try it:\n"
+      "    echo hello | kcat -b {} -P -t greetings\n"
+      "    kcat -b {} -C -t greetings -o beginning -e\n"
+      "    millrace topic list --bootstrap-server {}\n"
+      "\n",
+      VersionText(), config.node_id, node.cluster_id(), io, address, directories, address, address,
+      address);
+}
+
+// The node's life, on shard 0.
+Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger, int* exit_status) {
+  *exit_status = 1;
+  absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Create(world->port(ShardId(0)));
+  if (!signals.ok()) {
+    logger->Error("cannot wait for signals: {}", std::string(signals.status().message()));
+    co_return;
+  }
+  NodeOptions options;
+  options.config = *config;
+  options.open_kv_store = OpenKvStore;
+  options.host_name = HostName();
+  options.memory_bytes = UsableMemory();
+  Node node(world->env(ShardId(0)), std::move(options));
+  absl::Status started = co_await node.Start();
+  if (!started.ok()) {
+    logger->Error("cannot start: {}", std::string(started.message()));
+  } else {
+    std::fputs(Banner(node, *config, world->io_name()).c_str(), stdout);
+    std::fflush(stdout);
+    absl::StatusOr<int> signal = co_await (*signals)->Next();
+    if (signal.ok()) logger->Info("signal {}: stopping", *signal);
+  }
+  absl::Status stopped = co_await node.Stop();
+  if (!stopped.ok()) {
+    logger->Error("stopped uncleanly, the next start recovers: {}", std::string(stopped.message()));
+  } else if (started.ok()) {
+    logger->Info("stopped cleanly");
+    *exit_status = 0;
+  }
+}
+
+int RunServer(const ServerArguments& arguments) {
+  Signals::Block();
+  std::optional<NodeSettings> settings =
+      ReadNodeSettings(arguments.file, arguments.settings, arguments.strict);
+  if (!settings.has_value()) return 1;
+  SpdlogLogger logger(ParseLogLevel(settings->config.log_level).value_or(LogLevel::kInfo));
+  for (const std::string& line : settings->warnings) logger.Warning("{}", line);
+  for (const std::string& line : settings->notes) logger.Info("{}", line);
+
+  RealWorldOptions world_options;
+  world_options.io = BackendOf(settings->config.io);
+  world_options.shards = 1;
+  absl::StatusOr<std::unique_ptr<RealWorld>> world = RealWorld::Create(world_options, logger);
+  if (!world.ok()) {
+    logger.Error("cannot start: {}", std::string(world.status().message()));
+    return 1;
+  }
+  int exit_status = 1;
+  (*world)->Run(RunNode(world->get(), &settings->config, &logger, &exit_status));
+  return exit_status;
+}
+
+}  // namespace
+
+void AddServerCommand(CLI::App& app, ChosenCommand& chosen) {
+  auto arguments = std::make_shared<ServerArguments>();
+  CLI::App* verb = app.add_subcommand(
+      "server",
+      "Run a node. Without FILE: one node on 127.0.0.1:9092 with its data in ./millrace-data");
+  verb->add_option("FILE", arguments->file, "server.properties, with Kafka's names")->type_name("");
+  verb->add_option("--set", arguments->settings,
+                   "name=value, over what FILE says; may be given often")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  verb->add_flag("--strict", arguments->strict, "Refuse to start with a key that nobody knows");
+  verb->callback([arguments, &chosen] { chosen = [arguments] { return RunServer(*arguments); }; });
+}
+
+}  // namespace millrace

@@ -1,0 +1,121 @@
+// Partition: this broker's replica of one partition: its log, its role, and what is committed. The
+// commit rule is the pure core's (commit_tracker.h); this is the thin shell that feeds it from the
+// log and wakes who waits.
+//
+// Shard:     one, the log's.
+// Lifetime:  owned by PartitionTable; `log` outlives it. Handlers look it up anew after each
+// co_await. Errors:    kNotLeaderOrFollower, kFencedLeaderEpoch, kUnknownLeaderEpoch,
+// kNotEnoughReplicas, those of the batch
+//            validator and of producer state, kStorageError (the directory failed).
+// Invariant: start_offset <= high_watermark <= log end.
+// Source:    rules 1.3-1.9, 2.6, 2.12, 3.8, 4.1 of Kafka's broker behaviour.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "common/ids.h"
+#include "common/log/log.h"
+#include "replication/commit_tracker.h"
+#include "replication/offset_waiters.h"
+#include "storage/batch_validator.h"
+#include "storage/log.h"
+#include "storage/log_store.h"
+
+namespace millrace {
+
+// What the metadata says about a replica of this broker.
+struct PartitionAssignment {
+  TopicPartitionId id;
+  std::string topic;
+  std::optional<BrokerId> leader;
+  LeaderEpoch leader_epoch;
+  std::set<BrokerId> isr;
+  size_t replica_count;
+};
+
+// What the topic's configuration says about its partitions.
+struct PartitionRules {
+  AppendRules append;
+  size_t isr_min = 1;  // min.insync.replicas.
+  LogConfig log;
+};
+
+struct LeaderAppend {
+  Offset base_offset;
+  Offset next_offset;  // acks=all waits until this is the high watermark.
+  std::optional<Timestamp> log_append_time;
+  bool duplicate;  // Nothing was appended: the batch was there already.
+};
+
+class Partition final : private LogObserver {
+ public:
+  Partition(Log& log, BrokerId self, PrefixLogger logger);
+  ~Partition() override;
+
+  // The metadata changed. Waiters of a leadership that ended are told.
+  void Apply(const PartitionAssignment& assignment, std::shared_ptr<const PartitionRules> rules);
+  // The topic is gone: tells all waiters kUnknownTopicOrPartition.
+  void Close();
+
+  const TopicPartitionId& id() const { return log_.id(); }
+  const std::string& topic() const { return log_.topic(); }
+  Log& log() { return log_; }
+  const PartitionRules& rules() const { return *rules_; }
+  LeaderEpoch leader_epoch() const { return leader_epoch_; }
+  const std::optional<BrokerId>& leader() const { return leader_; }
+  bool leads() const { return tracker_.has_value(); }
+
+  // OK when this replica leads and the client knows the current epoch (or did not say: nothing).
+  absl::Status CheckLeader(std::optional<LeaderEpoch> client_epoch) const;
+
+  // Everything a leader does with one produced batch: minimum ISR (acks=all), validation,
+  // duplicates, sequence, append. One turn, so that appends keep the order of the calls. A
+  // duplicate answers its original offsets.
+  std::expected<LeaderAppend, BatchRejection> Append(BatchView batch, bool acks_all, Timestamp now,
+                                                     BatchValidator& validator,
+                                                     Admission& admission);
+
+  // Committed and safe to read. Nothing while the replica does not lead.
+  Offset high_watermark() const { return high_watermark_; }
+  // Where READ_COMMITTED ends. No transactions yet: the high watermark.
+  Offset last_stable_offset() const { return high_watermark_; }
+  // False for a new leader that has not yet committed something of its own epoch (rule 3.8).
+  bool high_watermark_is_current() const { return high_watermark_ >= epoch_start_; }
+
+  // Told when the high watermark reaches a target, or the leadership ends.
+  OffsetWaiters& committed() { return committed_; }
+  // Told when this replica's durable end reaches a target (acks=1 on a `disk` topic).
+  OffsetWaiters& durable() { return durable_; }
+
+ private:
+  void OnDurable(Log& log, Offset durable_end) override;
+  void OnFailed(Log& log, absl::Status cause) override;
+  void AfterProgress();
+  void FailWaiters(const absl::Status& status);
+  // Where an idempotent batch already is, or nothing: append it.
+  absl::StatusOr<std::optional<LeaderAppend>> FindDuplicate(const BatchView& batch) const;
+
+  // Borrowed.
+  Log& log_;
+  // Constant after construction.
+  const BrokerId self_;
+  // State.
+  PrefixLogger logger_;
+  std::shared_ptr<const PartitionRules> rules_;
+  LeaderEpoch leader_epoch_{0};
+  std::optional<BrokerId> leader_;
+  std::optional<CommitTracker> tracker_;  // While leading.
+  Offset epoch_start_{0};
+  Offset high_watermark_;
+  OffsetWaiters committed_;
+  OffsetWaiters durable_;
+  absl::Status failure_;
+};
+
+}  // namespace millrace
