@@ -132,7 +132,10 @@ class Producer:
         self.reconnect()
         while self.unacknowledged:
             expect(time.monotonic() < deadline, f"{len(self.unacknowledged)} batches were never acknowledged")
-            while self.resend and len(self.flying) < IN_FLIGHT_MAX:
-                self.transmit(self.resend.popleft())
-            if not self.hear():
+            try:
+                while self.resend and len(self.flying) < IN_FLIGHT_MAX:
+                    self.transmit(self.resend.popleft())
+                if not self.hear():
+                    self.reconnect()
+            except (wire.Disconnected, ConnectionError, TimeoutError):
                 self.reconnect()

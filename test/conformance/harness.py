@@ -197,6 +197,12 @@ class Node:
         """kill -9."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self.await_closed()
+
+    def await_closed(self):
+        # The kernel takes an io_uring down after the process is gone, and its listening sockets with it: until then it
+        # accepts connections that nobody will ever serve, also beside those of the next process (SO_REUSEPORT).
+        until(lambda: not answers(self.port), "the port is closed after the process has ended")
 
     def stop(self):
         """SIGTERM, and the exit status."""
@@ -208,10 +214,16 @@ class Node:
                 self.process.kill()
                 self.process.wait()
                 raise Failure(f"the node did not stop within {STOP_SECONDS_MAX} s of SIGTERM: {self.log_tail()}") from None
+            self.await_closed()
         return self.process.returncode
 
     def alive(self):
         return self.process.poll() is None
+
+    def end(self):
+        status = self.process.poll()
+        how = f"signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"status {status}"
+        return f"the node ended with {how}"
 
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
@@ -336,12 +348,13 @@ class Runner:
                 expect(node.alive(), "the node died")
             self.tally.pass_(one.sentence)
             print(f"ok    {one.sentence} ({time.monotonic() - started:.1f} s)", flush=True)
-        except (Skip, Failure) as problem:
+        except Skip as problem:
             self.judge(one.sentence, problem)
-            if isinstance(problem, Failure):
-                self.keep_log(path, one, node)
-        except Exception:  # A test must not take the others with it.
-            self.tally.fail(one.sentence, traceback.format_exc(limit=-4))
+        except Exception as problem:  # A test must not take the others with it.
+            why = str(problem) if isinstance(problem, Failure) else traceback.format_exc(limit=-6)
+            if node.ours and node.pid is not None and not node.alive():
+                why = f"{node.end()}\n{why}"
+            self.tally.fail(one.sentence, why)
             self.keep_log(path, one, node)
 
     def keep_log(self, path, one, node):
