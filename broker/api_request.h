@@ -51,7 +51,8 @@ struct ApiRequest {
   Instant received{0};
   std::shared_ptr<ConnectionContext> connection;
   std::shared_ptr<RequestOrder> order;
-  CancellationToken cancel;  // The connection or the server is going away: end waits.
+  CancellationToken cancel;  // The connection is going away: end waits, nobody reads the answer.
+  CancellationToken drain;   // The broker is stopping: answer soon with what there is.
 };
 
 struct ApiReply {

@@ -59,7 +59,8 @@ Task<void> ClientConnection::ReadRequests() {
       if (close_reason_.empty()) close_reason_ = std::string(frame.status().message());
       break;
     }
-    if (draining_) break;  // Came in too late: the client will send it again elsewhere.
+    // Came in too late: the client will send it again elsewhere. (The scope takes no tasks any more.)
+    if (draining_ || cancel_.cancelled()) break;
     last_progress_ = env_.reactor.Now();
     auto order = std::make_shared<RequestOrder>(env_.reactor);
     auto pending = std::make_shared<Pending>();
@@ -73,7 +74,8 @@ Task<void> ClientConnection::ReadRequests() {
 
 Task<void> ClientConnection::RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
                                         std::shared_ptr<Pending> pending) {
-  ApiReply reply = co_await handler_.Handle(std::move(frame), context_, order, cancel_.token());
+  ApiReply reply =
+      co_await handler_.Handle(std::move(frame), context_, order, cancel_.token(), drain_.token());
   reply_bytes_ += reply.body.size();
   pending->reply = std::move(reply);
   order->Release();
@@ -167,6 +169,7 @@ void ClientConnection::Drain() {
     // The reader is in ReceiveSome or waiting for room; once the last reply is out, WriteReplies
     // sees no more.
     reading_ended_ = true;
+    drain_.Cancel();
     changed_.Pulse();
   }
 }
@@ -174,6 +177,7 @@ void ClientConnection::Drain() {
 void ClientConnection::Shutdown(std::string why) {
   if (close_reason_.empty()) close_reason_ = std::move(why);
   connection_->Shutdown();
+  drain_.Cancel();
   cancel_.Cancel();
   changed_.Pulse();
 }

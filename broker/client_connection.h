@@ -33,7 +33,8 @@ class RequestHandler {
   // Decodes the header and runs the API. Unknown keys, unsupported versions and undecodable bodies
   // give kClose.
   virtual Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
-                                std::shared_ptr<RequestOrder> order, CancellationToken cancel) = 0;
+                                std::shared_ptr<RequestOrder> order, CancellationToken cancel,
+                                CancellationToken drain) = 0;
 };
 
 struct ClientConnectionOptions {
@@ -57,7 +58,8 @@ class ClientConnection final : private Timer {
   // Until the client leaves, breaks a rule, is idle for too long, or Shutdown().
   Task<void> Serve();
 
-  // Graceful: no further request is read; those in flight are answered, then Serve() ends.
+  // Graceful: no further request is read; those in flight are answered, long polls at once, then
+  // Serve() ends.
   void Drain();
   // At once.
   void Shutdown(std::string why);
@@ -88,6 +90,7 @@ class ClientConnection final : private Timer {
   std::shared_ptr<ConnectionContext> context_;
   FrameReader frames_;
   CancellationSource cancel_;
+  CancellationSource drain_;
   TaskScope requests_;
   // State.
   std::deque<std::shared_ptr<Pending>> pending_;  // In request order.

@@ -29,7 +29,8 @@ ApiReply UnknownApiVersions(ApiRequest& request) {
 }  // namespace
 
 Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
-                                  std::shared_ptr<RequestOrder> order, CancellationToken cancel) {
+                                  std::shared_ptr<RequestOrder> order, CancellationToken cancel,
+                                  CancellationToken drain) {
   kafka::Reader reader(frame);
   absl::StatusOr<kafka::RequestHeader> header = kafka::DecodeRequestHeader(reader);
   if (!header.ok()) co_return ApiReply::Close(std::string(header.status().message()));
@@ -42,6 +43,7 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
   request.connection = std::move(connection);
   request.order = std::move(order);
   request.cancel = cancel;
+  request.drain = drain;
 
   const ApiEntry* api = FindServedApi(request.api_key);
   if (api == nullptr) {

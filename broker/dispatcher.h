@@ -16,7 +16,8 @@ class Dispatcher final : public RequestHandler {
  public:
   explicit Dispatcher(Broker& broker) : broker_(broker) {}
   Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
-                        std::shared_ptr<RequestOrder> order, CancellationToken cancel) override;
+                        std::shared_ptr<RequestOrder> order, CancellationToken cancel,
+                        CancellationToken drain) override;
 
  private:
   Broker& broker_;

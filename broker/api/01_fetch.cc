@@ -80,7 +80,7 @@ class FetchRun {
   // Fills in records, within the limits. False when the connection went away meanwhile.
   Task<bool> Read();
   Task<absl::StatusOr<LogRead>> ReadOne(Log* log, Offset from, LogReadOptions options);
-  Task<WaitResult> WaitForProgress(Instant deadline);
+  Task<void> WaitForProgress(Instant deadline);
   size_t BytesMax() const;
   ApiReply Answered();
   void HintLeader(const Answer& answer, FetchResponse* response, std::set<int32_t>* hinted);
@@ -216,7 +216,7 @@ Task<bool> FetchRun::Read() {
   co_return !request_.cancel.cancelled();
 }
 
-Task<WaitResult> FetchRun::WaitForProgress(Instant deadline) {
+Task<void> FetchRun::WaitForProgress(Instant deadline) {
   progress_.Reset();
   for (const Answer& answer : answers_) {
     absl::StatusOr<Partition*> partition = Find(answer.target.key);
@@ -224,9 +224,8 @@ Task<WaitResult> FetchRun::WaitForProgress(Instant deadline) {
     ProgressWait& wait = waits_.emplace_back(&progress_);
     (*partition)->committed().Add(wait, (*partition)->high_watermark() + OffsetDelta(1));
   }
-  WaitResult result = co_await progress_.Wait(deadline, request_.cancel);
+  co_await progress_.Wait(deadline, request_.drain);
   waits_.clear();
-  co_return result;
 }
 
 void FetchRun::HintLeader(const Answer& answer, FetchResponse* response,
@@ -284,12 +283,14 @@ Task<ApiReply> FetchRun::Run() {
   const size_t bytes_min = std::min(static_cast<size_t>(std::max(0, body_.min_bytes)), BytesMax());
   for (;;) {
     Survey();
-    const bool late = answers_.empty() || broker_.env.reactor.Now() >= deadline;
+    const bool late =
+        answers_.empty() || request_.drain.cancelled() || broker_.env.reactor.Now() >= deadline;
     if (any_readable_ && !co_await Read()) co_return ApiReply::Silent();
     if (late || any_urgent_ || (bytes_ >= bytes_min && (bytes_ > 0 || bytes_min == 0))) break;
     hold_.reset();  // Read again when there is more (rule 2.5); nothing is kept meanwhile.
     for (Answer& answer : answers_) answer.data.records = Slice();
-    if (co_await WaitForProgress(deadline) == WaitResult::kCancelled) co_return ApiReply::Silent();
+    co_await WaitForProgress(deadline);
+    if (request_.cancel.cancelled()) co_return ApiReply::Silent();
   }
   co_return Answered();
 }
