@@ -59,7 +59,8 @@ Task<void> ClientConnection::ReadRequests() {
       if (close_reason_.empty()) close_reason_ = std::string(frame.status().message());
       break;
     }
-    // Came in too late: the client will send it again elsewhere. (The scope takes no tasks any more.)
+    // Came in too late: the client will send it again elsewhere. (The scope takes no tasks any
+    // more.)
     if (draining_ || cancel_.cancelled()) break;
     last_progress_ = env_.reactor.Now();
     auto order = std::make_shared<RequestOrder>(env_.reactor);

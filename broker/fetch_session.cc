@@ -1,7 +1,6 @@
 #include "broker/fetch_session.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace millrace {
@@ -66,7 +65,7 @@ std::shared_ptr<FetchSession> FetchSessionCache::Continue(int32_t id, int32_t ep
     *refusal = Refusal::kTopicIdMismatch;
     return nullptr;
   }
-  session.next_epoch_ = epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1;
+  session.next_epoch_ = NextFetchEpoch(epoch);
   session.used_ = now;
   *refusal = Refusal::kNone;
   return found->second;

@@ -45,6 +45,9 @@ struct FetchTarget {
   std::optional<LeaderEpoch> last_fetched_epoch;
 };
 
+// The epoch after `epoch`: 0 and -1 have other meanings, so after the largest comes 1.
+constexpr int32_t NextFetchEpoch(int32_t epoch) { return epoch == INT32_MAX ? 1 : epoch + 1; }
+
 // What an answer says of a partition, as far as the session must remember it to know what is news.
 struct FetchNews {
   bool has_records = false;
