@@ -42,7 +42,7 @@ def produce_test(action, sentence, codec):
             expect_equal(client(node, action, topic), [[0, base] for base in range(0, 100, 10)], "error and base offset")
             expect_equal(connection.list_offset(topic, -1)["offset"], 100, "log end")
             stored = connection.fetch(topic, 0)["records"]
-            expect_equal(wire.codec_of(stored), codec, "codec")
+            expect_equal(wire.codecs_of(stored), {codec}, "codecs")
             if codec == 0:
                 expect_equal(connection.read_all(topic), [(n, f"k{n}".encode(), f"v{n}".encode()) for n in range(100)],
                              "records")

@@ -421,9 +421,14 @@ def batch(values, timestamp=None, producer=(-1, -1, -1), codec=0, body=None, cou
     return struct.pack(">qiibI", base_offset, length, -1, magic, crc) + checked
 
 
-def codec_of(data):
-    """The codec number of the first batch of `data`."""
-    return struct.unpack_from(">h", data, 21)[0] & 7
+def codecs_of(data):
+    """The codec numbers of the whole batches of `data`."""
+    found = set()
+    at = 0
+    while at + 61 <= len(data):
+        found.add(struct.unpack_from(">h", data, at + 21)[0] & 7)
+        at += 12 + struct.unpack_from(">i", data, at + 8)[0]
+    return found
 
 
 def parse_records(data):

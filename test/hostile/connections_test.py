@@ -60,12 +60,18 @@ def never_reads(node):
     topic = topic_of(node)
     with unharmed(node, growth_kib_max=64 * 1024) as neighbour:
         expect_equal(neighbour.produce(topic, wire.batch([b"v" * 900000]))["error"], 0, "error of Produce")
-        fetch = wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=0))
-        deaf = [wire.Connection(node.port, timeout=0.3, receive_buffer=4096) for _ in range(8)]
-        for connection in deaf:
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                for _ in range(2000):  # 1.8 GB of answers each, were they all made.
-                    connection.send(fetch)
+        fetches = wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=0)) * 100
+        deaf = [wire.Connection(node.port, timeout=0.5, receive_buffer=4096) for _ in range(8)]
+
+        def muted(connection):
+            try:
+                for _ in range(5000):  # 450 GB of answers, were they all made.
+                    connection.send(fetches)
+            except (TimeoutError, ConnectionError):
+                return True  # No longer read; and, being idle, closed after a while.
+            return False
+
+        expect(all(map(muted, deaf)), "a connection that reads nothing could go on asking")
         for _ in range(20):
             expect(neighbour.metadata([])["brokers"], "the neighbour is served meanwhile")
         for connection in deaf:
