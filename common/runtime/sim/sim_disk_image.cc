@@ -294,6 +294,10 @@ void SimDiskImage::ShowSynced(SimInode& directory, SimRandom& dice) {
   }
 }
 
+void SimDiskImage::ForgetOrderedFaults() {
+  reads_to_fail_ = writes_to_fail_ = syncs_to_fail_ = writes_to_misdirect_ = 0;
+}
+
 bool SimDiskImage::ReadFails() {
   return TakeOne(&reads_to_fail_) || dice_.Chance(options_.read_errors);
 }

@@ -79,6 +79,8 @@ class SimDiskImage {
   void FailNextWrite() { ++writes_to_fail_; }
   void FailNextSync() { ++syncs_to_fail_; }
   void MisdirectNextWrite() { ++writes_to_misdirect_; }
+  // What was ordered and has not happened does not happen.
+  void ForgetOrderedFaults();
   // Whether this one does: by order or by chance.
   bool ReadFails();
   bool WriteFails();

@@ -1,0 +1,65 @@
+#include "test/sim/history.h"
+
+#include "test/sim/checkers.h"
+
+namespace millrace::simtest {
+
+History::History(Promises promises) {
+  if (promises.survives_power_loss) {
+    checkers_.push_back(std::make_unique<AcknowledgedIsReadable>());
+    checkers_.push_back(std::make_unique<OneValuePerOffset>());
+    checkers_.push_back(std::make_unique<HighWatermarkNeverRegresses>());
+    checkers_.push_back(std::make_unique<WhatWasReadStays>());
+    checkers_.push_back(std::make_unique<ReadsAreMonotonic>());
+  }
+  checkers_.push_back(std::make_unique<OnlyWhatWasSentIsRead>());
+  checkers_.push_back(std::make_unique<ReplicasAreIdentical>());
+  if (promises.idempotent) {
+    checkers_.push_back(std::make_unique<NoDuplicatePerSequence>());
+    checkers_.push_back(std::make_unique<OneOffsetPerValue>());
+    checkers_.push_back(std::make_unique<ProducerOrderIsKept>());
+  }
+}
+
+History::~History() = default;
+
+void History::Sent(const TopicPartition& partition, SentValue value) {
+  ++sent_;
+  for (auto& checker : checkers_) checker->OnSent(partition, value);
+}
+
+void History::Acknowledged(const TopicPartition& partition, int64_t offset, SentValue value) {
+  ++acknowledged_;
+  for (auto& checker : checkers_) checker->OnAcknowledged(partition, offset, value);
+}
+
+void History::Seek(int consumer, const TopicPartition& partition, int64_t offset) {
+  for (auto& checker : checkers_) checker->OnSeek(consumer, partition, offset);
+}
+
+void History::Read(int consumer, const TopicPartition& partition, const ReadRecord& record) {
+  ++read_;
+  for (auto& checker : checkers_) checker->OnRead(consumer, partition, record);
+}
+
+void History::HighWatermark(int consumer, const TopicPartition& partition, int64_t high_watermark) {
+  for (auto& checker : checkers_) checker->OnHighWatermark(consumer, partition, high_watermark);
+}
+
+void History::FinalLog(int replica, const TopicPartition& partition,
+                       const std::vector<ReadRecord>& records) {
+  for (auto& checker : checkers_) checker->OnFinalLog(replica, partition, records);
+}
+
+std::vector<std::string> History::Finish() {
+  std::vector<std::string> violations = wrong_;
+  for (auto& checker : checkers_) {
+    checker->AtEnd();
+    for (const std::string& violation : checker->violations()) {
+      violations.push_back(fmt::format("NOT TRUE: {}: {}", checker->sentence(), violation));
+    }
+  }
+  return violations;
+}
+
+}  // namespace millrace::simtest

@@ -1,0 +1,307 @@
+#include "test/sim/story.h"
+
+#include <algorithm>
+
+#include "common/runtime/sim/sim_fabric.h"
+
+namespace millrace::simtest {
+namespace {
+
+// What a healed cluster may take to acknowledge everything that was sent (P33, P34).
+constexpr Duration kPatience = seconds(120);
+
+}  // namespace
+
+// All producers and consumers of the story; their machine does not crash.
+class Story::Clients final : public SimProgram {
+ public:
+  Clients(SimProcess& process, Story& story, int producers, int consumers) {
+    Env& env = process.env();
+    for (int i = 0; i < producers; ++i) {
+      producers_.push_back(std::make_unique<SimProducer>(env, story.plan_, story.history_, i));
+    }
+    for (int i = 0; i < consumers; ++i) {
+      consumers_.push_back(std::make_unique<SimConsumer>(env, story.plan_, story.history_, i));
+    }
+  }
+  Task<absl::Status> Start() override {
+    for (auto& producer : producers_) producer->Start();
+    for (auto& consumer : consumers_) consumer->Start();
+    co_return absl::OkStatus();
+  }
+  Task<void> Stop() override {
+    for (auto& producer : producers_) co_await producer->Stop();
+    for (auto& consumer : consumers_) co_await consumer->Stop();
+  }
+  void Drain() {
+    for (auto& producer : producers_) producer->Drain();
+  }
+  bool Drained() const {
+    return std::all_of(producers_.begin(), producers_.end(),
+                       [](const auto& producer) { return producer->done(); });
+  }
+  std::string Stuck() const {
+    std::string stuck;
+    for (const auto& producer : producers_) {
+      if (producer->done()) continue;
+      stuck += fmt::format(" {} batches ({})", producer->outstanding(), producer->state());
+    }
+    return stuck;
+  }
+
+ private:
+  std::vector<std::unique_ptr<SimProducer>> producers_;
+  std::vector<std::unique_ptr<SimConsumer>> consumers_;
+};
+
+Story::Story(uint64_t seed, const StoryOptions& options)
+    : options_(options), swarm_(SimRandom::Derived(seed, "swarm")), history_(options.promises) {
+  world_ = std::make_unique<SimWorld>(seed, DrawWorld());
+  if (options.trace) world_->trace().set_sink(options.trace);
+  if (options.logger != nullptr) world_->set_logger(*options.logger);
+  DrawPlan();
+}
+
+Story::~Story() = default;
+
+SimOptions Story::DrawWorld() {
+  SimOptions options;
+  options.turn_delay_max = swarm_.Between(Duration(1000), microseconds(200));
+  options.resumes_per_turn_max = static_cast<uint32_t>(swarm_.Between(1, 64));
+  options.network.latency_max =
+      swarm_.Coin() ? microseconds(500) : swarm_.Between(milliseconds(1), milliseconds(50));
+  options.network.buffer_bytes = swarm_.Between(2000, 256 * 1024);
+  options.network.segment_bytes_max = swarm_.Between(200, 16 * 1024);
+  options.disk.latency_max = swarm_.Between(Duration(microseconds(20)), milliseconds(5));
+  options.disk.sync_latency_max = swarm_.Between(Duration(microseconds(100)), milliseconds(20));
+  options.disk.direct_alignment = swarm_.Coin() ? 4096 : (swarm_.Coin() ? 512 : 1);
+  if (options_.network_faults && swarm_.Coin()) {
+    options.network.breaks = {static_cast<uint32_t>(swarm_.Between(10, 3000))};
+  }
+  if (options_.disk_faults && swarm_.Coin()) {
+    options.disk.stalls = {static_cast<uint32_t>(swarm_.Between(10, 2000))};
+    options.disk.stall = swarm_.Between(milliseconds(10), milliseconds(2000));
+  }
+  return options;
+}
+
+void Story::DrawPlan() {
+  plan_.partitions = static_cast<int32_t>(swarm_.Between(1, 4));
+  plan_.produce_version =
+      static_cast<int16_t>(swarm_.Between(9, static_cast<uint64_t>(options_.produce_version_max)));
+  plan_.fetch_version =
+      static_cast<int16_t>(swarm_.Between(11, static_cast<uint64_t>(options_.fetch_version_max)));
+  plan_.in_flight_max = static_cast<int>(swarm_.Between(1, 5));
+  plan_.records_per_batch_max = static_cast<int>(swarm_.Between(1, 20));
+  plan_.padding_max = swarm_.Coin() ? 20 : swarm_.Between(100, 4000);
+  plan_.think_max = swarm_.Between(milliseconds(1), milliseconds(200));
+  kill_weight_ = options_.kills ? swarm_.Below(4) : 0;
+  power_weight_ = options_.power_losses ? swarm_.Below(4) : 0;
+  pause_weight_ = swarm_.Below(2);
+  network_weight_ = options_.network_faults ? swarm_.Below(4) : 0;
+  disk_weight_ = options_.disk_faults ? swarm_.Below(3) : 0;
+  fault_gap_max_ = swarm_.Between(milliseconds(500), milliseconds(8000));
+  for (int i = 0; i < options_.brokers; ++i) {
+    SimNode& node = world_->AddNode(fmt::format("broker-{}", i + 1));
+    brokers_.push_back(&node);
+    plan_.bootstrap.push_back({node.name(), kBrokerPort});
+  }
+  plan_.replication = static_cast<int16_t>(std::min(options_.brokers, 3));
+  client_node_ = &world_->AddNode("clients");
+}
+
+void Story::StartBroker(SimNode& node) {
+  node.Start([this](SimProcess& process) { return options_.broker(process); });
+}
+
+bool Story::KeepBrokersUp() {
+  bool all_running = true;
+  for (SimNode* node : brokers_) {
+    if (node->up() && node->state() == SimNode::State::kFailed) node->Kill();
+    if (!node->up()) StartBroker(*node);
+    all_running = all_running && node->state() == SimNode::State::kRunning;
+  }
+  return all_running;
+}
+
+bool Story::AllRunning() { return KeepBrokersUp(); }
+
+void Story::RestartAfter(SimNode& node, Duration delay) {
+  world_->After(delay, [this, &node] {
+    if (breaking_ && !node.up()) StartBroker(node);
+  });
+}
+
+void Story::BreakSomething() {
+  if (!breaking_) return;
+  SimRandom& dice = world_->dice();
+  world_->After(dice.Between(milliseconds(10), fault_gap_max_), [this] { BreakSomething(); });
+  SimNode& node = *brokers_[dice.Below(brokers_.size())];
+  if (node.up() && node.state() == SimNode::State::kFailed) node.Kill();
+  if (!node.up()) {
+    StartBroker(node);
+    return;
+  }
+  const uint64_t nodes = kill_weight_ + power_weight_ + pause_weight_;
+  const uint64_t all = nodes + network_weight_ + disk_weight_;
+  if (all == 0) return;
+  ++faults_;
+  const uint64_t drawn = dice.Below(all);
+  if (drawn < nodes) {
+    BreakNode(node);
+  } else if (drawn < nodes + network_weight_) {
+    BreakNetwork();
+  } else {
+    BreakDisk(node);
+  }
+}
+
+void Story::BreakNode(SimNode& node) {
+  SimRandom& dice = world_->dice();
+  const uint64_t drawn = dice.Below(kill_weight_ + power_weight_ + pause_weight_);
+  const Duration down = dice.Between(milliseconds(1), milliseconds(3000));
+  if (drawn < kill_weight_) {
+    node.Kill();
+    RestartAfter(node, down);
+  } else if (drawn < kill_weight_ + power_weight_) {
+    node.PowerLoss();
+    RestartAfter(node, down);
+  } else {
+    node.Pause();
+    world_->After(down, [&node] { node.Resume(); });
+  }
+}
+
+void Story::BreakNetwork() {
+  SimRandom& dice = world_->dice();
+  SimFabric& network = world_->network();
+  SimNode& a = *brokers_[dice.Below(brokers_.size())];
+  SimNode& b =
+      brokers_.size() == 1 || dice.Coin() ? *client_node_ : *brokers_[dice.Below(brokers_.size())];
+  switch (dice.Below(4)) {
+    case 0:
+      network.CutOneWay(a, b);
+      break;
+    case 1:
+      network.CutOneWay(b, a);
+      break;
+    case 2:
+      network.Cut(a, b);
+      break;
+    default:
+      network.Break(a, b);
+      return;
+  }
+  world_->After(dice.Between(milliseconds(10), milliseconds(30'000)), [this, &a, &b] {
+    if (breaking_) world_->network().Heal(a, b);
+  });
+}
+
+void Story::BreakDisk(SimNode& node) {
+  SimRandom& dice = world_->dice();
+  switch (dice.Below(3)) {
+    case 0:
+      node.disk().FailNextWrite();
+      break;
+    case 1:
+      node.disk().FailNextRead();
+      break;
+    default:
+      // The kernel now believes pages that the medium does not have. Nothing that runs on this
+      // machine can know: it loses power before anything is started on it again.
+      node.disk().FailNextSync();
+      world_->After(dice.Between(milliseconds(1), milliseconds(2000)), [this, &node] {
+        if (!breaking_) return;
+        node.PowerLoss();
+        RestartAfter(node, milliseconds(100));
+      });
+  }
+}
+
+void Story::Heal() {
+  breaking_ = false;
+  world_->network().HealAll();
+  world_->network().options().breaks = {};
+  for (SimNode* node : brokers_) {
+    node->Resume();
+    node->disk().options().stalls = {};
+    // Faults that were ordered and never met, and a directory that was taken offline: a restart
+    // after a power loss is what an operator would do.
+    node->PowerLoss();
+    node->disk().ForgetOrderedFaults();
+    StartBroker(*node);
+  }
+}
+
+bool Story::Verify(int replica) {
+  if (!world_->RunUntil([this] { return AllRunning(); }, kPatience)) {
+    std::string why;
+    for (SimNode* node : brokers_) {
+      if (node->state() == SimNode::State::kFailed) why = node->start_status().ToString();
+    }
+    history_.Wrong(fmt::format("a healed broker does not start: {}", why));
+    return false;
+  }
+  Env& env = client_node_->process().env();
+  SimConsumer reader(env, plan_, history_, 1000 + replica);
+  absl::StatusOr<std::map<TopicPartition, std::vector<ReadRecord>>> logs =
+      absl::UnavailableError("not tried");
+  const Instant give_up = world_->Now() + kPatience;
+  for (;;) {
+    logs = world_->Run(env, reader.ReadAll());
+    if (logs.ok() || world_->Now() > give_up || absl::IsDataLoss(logs.status())) break;
+    world_->RunFor(milliseconds(200));
+  }
+  world_->Run(env, reader.Stop());
+  if (!logs.ok()) {
+    history_.Wrong(fmt::format("the healed log cannot be read: {}", logs.status().ToString()));
+    return false;
+  }
+  for (const auto& [partition, records] : *logs) {
+    history_.FinalLog(replica, partition, records);
+  }
+  return true;
+}
+
+Outcome Story::Run() {
+  const int producers = static_cast<int>(swarm_.Between(1, 3));
+  const int consumers = static_cast<int>(swarm_.Between(1, 2));
+  for (SimNode* node : brokers_) StartBroker(*node);
+  client_node_->Start([&](SimProcess& process) {
+    auto clients = std::make_unique<Clients>(process, *this, producers, consumers);
+    clients_ = clients.get();
+    return clients;
+  });
+  breaking_ = true;
+  world_->After(milliseconds(100), [this] { BreakSomething(); });
+  world_->RunFor(swarm_.Between(seconds(20), seconds(40)));
+
+  Heal();
+  clients_->Drain();
+  if (!world_->RunUntil([this] { return AllRunning() && clients_->Drained(); }, kPatience)) {
+    history_.Wrong(fmt::format("healed, but after {} s not acknowledged:{}",
+                               std::chrono::duration_cast<seconds>(kPatience).count(),
+                               clients_->Stuck()));
+  }
+  if (!Verify(0)) return Finish();
+  for (SimNode* node : brokers_) node->StopGracefully();
+  if (!Verify(1)) return Finish();
+  for (SimNode* node : brokers_) node->PowerLoss();
+  Verify(2);
+  return Finish();
+}
+
+Outcome Story::Finish() {
+  client_node_->StopGracefully();
+  Outcome outcome;
+  outcome.violations = history_.Finish();
+  outcome.trace_hash = world_->trace().hash();
+  outcome.events = world_->trace().records();
+  outcome.summary =
+      fmt::format("{} sent, {} acknowledged, {} read, {} faults, {} events, {:.1f} virtual s",
+                  history_.sent(), history_.acknowledged(), history_.read(), faults_,
+                  outcome.events, static_cast<double>(world_->Now().nanoseconds()) / 1e9);
+  return outcome;
+}
+
+}  // namespace millrace::simtest

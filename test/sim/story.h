@@ -1,0 +1,96 @@
+// Story: one seed's life of a small cluster: brokers, clients, and everything that breaks.
+//
+//   1. Swarm: every parameter is drawn from the seed (sizes, rates, delays, which faults occur).
+//   2. Safety: producers and consumers work while brokers are killed, lose power, are paused, and
+//      the network is cut and reset. Anything may fail; nothing may be untrue.
+//   3. Liveness: everything is healed; what was sent must be acknowledged within kPatience.
+//   4. The whole log is read, the brokers are restarted (gracefully, then by power loss), and it is
+//      read again: the same.
+//
+// A seed is 20 to 40 virtual seconds of phase 2.
+//
+// Shard: the thread that runs it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/runtime/sim/sim_node.h"
+#include "common/runtime/sim/sim_world.h"
+#include "test/sim/history.h"
+#include "test/sim/workload.h"
+
+namespace millrace::simtest {
+
+struct StoryOptions {
+  // Builds a broker's program on port kBrokerPort; called anew for each process.
+  std::function<std::unique_ptr<SimProgram>(SimProcess&)> broker;
+  int brokers = 1;
+  Promises promises;
+  bool kills = true;
+  bool power_losses = true;
+  bool network_faults = true;
+  bool disk_faults = true;
+  int16_t produce_version_max = 12;
+  int16_t fetch_version_max = 12;
+  std::function<void(std::string)> trace;  // Every decision as a line; for finding a divergence.
+  Logger* logger = nullptr;
+};
+
+struct Outcome {
+  std::vector<std::string> violations;  // Empty: everything held.
+  uint64_t trace_hash = 0;
+  uint64_t events = 0;
+  std::string summary;
+};
+
+inline constexpr uint16_t kBrokerPort = 9092;
+
+class Story {
+ public:
+  Story(uint64_t seed, const StoryOptions& options);
+  ~Story();
+  Outcome Run();
+
+ private:
+  class Clients;
+
+  SimOptions DrawWorld();
+  void DrawPlan();
+  void StartBroker(SimNode& node);
+  // Starts what is down, and starts again what failed to start.
+  bool KeepBrokersUp();
+  void BreakSomething();
+  void BreakNode(SimNode& node);
+  void BreakNetwork();
+  void BreakDisk(SimNode& node);
+  void RestartAfter(SimNode& node, Duration delay);
+  void Heal();
+  bool AllRunning();
+  // Reads all and tells the history; says whether that was possible.
+  bool Verify(int replica);
+  Outcome Finish();
+
+  const StoryOptions& options_;
+  SimRandom swarm_;
+  WorkloadPlan plan_;
+  History history_;
+  std::unique_ptr<SimWorld> world_;
+  std::vector<SimNode*> brokers_;
+  SimNode* client_node_ = nullptr;
+  Clients* clients_ = nullptr;  // Owned by its node.
+  bool breaking_ = false;
+  uint64_t faults_ = 0;
+  // Weights of the faults in this seed.
+  uint64_t kill_weight_ = 0;
+  uint64_t power_weight_ = 0;
+  uint64_t pause_weight_ = 0;
+  uint64_t network_weight_ = 0;
+  uint64_t disk_weight_ = 0;
+  Duration fault_gap_max_{};
+};
+
+}  // namespace millrace::simtest
