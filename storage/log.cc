@@ -81,8 +81,13 @@ void Log::State::AdvanceDurable() {
   if (durable > before && observer != nullptr) observer->OnDurable(*log, durable);
 }
 
+void Log::State::ReleasePending(size_t bytes) {
+  if (failure.ok() && bytes > 0) context.pending.Release(bytes);
+}
+
 void Log::State::Fail(const absl::Status& cause) {
   if (!failure.ok()) return;
+  ReleasePending(tail.pending_bytes());
   failure = MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
                       fmt::format("{}: {}", path_, std::string(cause.message())));
   context.writer->Forget(*this);

@@ -1,5 +1,7 @@
 #include "storage/log_cut.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <string>
@@ -56,15 +58,17 @@ struct Place {
   uint64_t position = 0;
 };
 
-// The batch that holds `offset`. REQUIRES: it is in a segment file.
-Task<absl::StatusOr<Place>> Locate(Log::State& state,
-                                   Offset offset) {  // Borrowed: awaited in place.
+// The batch that holds `offset`. REQUIRES: it is in a segment file. With `exact`, a batch begins or
+// began at `offset`, and what follows may be damaged: a crash while it was being cut off.
+Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
+                                   bool exact) {  // Borrowed: awaited in place.
   Segment* segment = state.SegmentFor(offset);
   MR_CHECK(segment != nullptr);
   if (offset >= segment->next && segment != &state.segments.back()) ++segment;
   const Offset base = segment->base;
   MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, base));
-  absl::StatusOr<uint64_t> near = co_await LookupPosition(state, base, offset);
+  // Begin in front of the batch, which may be damaged itself.
+  absl::StatusOr<uint64_t> near = co_await LookupPosition(state, base, offset - OffsetDelta(1));
   if (!near.ok()) co_return near.status();
   auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
   if (!file.ok()) co_return file.status();
@@ -73,12 +77,13 @@ Task<absl::StatusOr<Place>> Locate(Log::State& state,
   for (;;) {
     auto batch = co_await scanner.Next();
     if (!batch.ok()) co_return batch.status();
-    if (!batch->has_value()) {
-      co_return absl::DataLossError(state.SegmentPath(base, kLogSuffix) + ": " + scanner.defect());
-    }
-    if ((*batch)->header().next_offset() > offset) {
+    if (batch->has_value() && (*batch)->header().next_offset() > offset) {
       co_return Place{(*batch)->header().base_offset, base, scanner.batch_position()};
     }
+    if (batch->has_value()) continue;
+    if (exact && scanner.next_offset() == offset) co_return Place{offset, base, scanner.position()};
+    co_return absl::DataLossError(fmt::format("{} at {}: {}", state.SegmentPath(base, kLogSuffix),
+                                              scanner.position(), scanner.defect()));
   }
 }
 
@@ -94,18 +99,27 @@ void DropMarks(Log::State& state) {
 
 }  // namespace
 
+Task<absl::StatusOr<Offset>> CutPoint(Log::State& state, Offset offset) {
+  if (offset <= state.start) co_return state.start;
+  if (offset >= state.end) co_return state.end;
+  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->WriteOut(state));
+  absl::StatusOr<Place> place = co_await Locate(state, offset, /*exact=*/false);
+  if (!place.ok()) co_return place.status();
+  co_return std::max(place->batch_base, state.start);
+}
+
 Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
   if (offset >= state.end) co_return absl::OkStatus();
   if (offset <= state.start) co_return co_await CutAll(state, state.start);
   MR_CO_RETURN_IF_ERROR(co_await state.context.writer->WriteOut(state));
-  absl::StatusOr<Place> place = co_await Locate(state, offset);
+  absl::StatusOr<Place> place = co_await Locate(state, offset, /*exact=*/true);
   if (!place.ok()) co_return place.status();
-  const Offset cut = place->batch_base;
+  const Offset cut = place->batch_base;  // Below `offset` only if a crash left another batch there.
   if (cut < state.start) co_return co_await CutAll(state, state.start);
 
   ForgetReaders(state);
   DropMarks(state);
-  state.context.pending.Release(state.context.cache.DropFrom(state.tail, cut));
+  state.ReleasePending(state.context.cache.DropFrom(state.tail, cut));
   std::vector<Offset> gone;
   while (state.segments.back().base > place->segment_base) {
     gone.push_back(state.segments.back().base);
@@ -151,7 +165,7 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
 Task<absl::Status> CutAll(Log::State& state, Offset offset) {
   ForgetReaders(state);
   DropMarks(state);
-  state.context.pending.Release(state.context.cache.Clear(state.tail));
+  state.ReleasePending(state.context.cache.Clear(state.tail));
   std::vector<Offset> gone;
   for (const Segment& segment : state.segments) gone.push_back(segment.base);
   state.segments.clear();
@@ -261,11 +275,12 @@ Task<absl::Status> Log::Truncate(Offset offset) {
   IoLock lock = co_await LockIo(state);
   MR_CO_RETURN_IF_ERROR(state.failure);
   if (offset >= state.end) co_return absl::OkStatus();
-  state.context.env.logger.Info("[log {}] truncated from {} to {}", state.path(), state.end,
-                                offset);
+  absl::StatusOr<Offset> cut = co_await CutPoint(state, offset);
+  if (!cut.ok()) co_return cut.status();
+  state.context.env.logger.Info("[log {}] truncated from {} to {}", state.path(), state.end, *cut);
   MR_CO_RETURN_IF_ERROR(
-      co_await JournalCut(state, JournalTruncate{state.id, state.incarnation, offset}));
-  MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, offset));
+      co_await JournalCut(state, JournalTruncate{state.id, state.incarnation, *cut}));
+  MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, *cut));
   co_return co_await StoreCut(state);
 }
 

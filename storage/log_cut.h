@@ -15,8 +15,14 @@
 
 namespace millrace {
 
-// Removes every batch that ends above `offset`, in memory and in files (synced), and takes producer
-// state and epochs back. Pending bytes are written out first.
+// Where a truncation to `offset` ends: the base of the batch that holds it, since a batch goes
+// whole.
+Task<absl::StatusOr<Offset>> CutPoint(Log::State& state,
+                                      Offset offset);  // Borrowed: awaited in place.
+
+// Removes every batch from `offset` on, in memory and in files (synced), and takes producer state
+// and epochs back. Pending bytes are written out first. REQUIRES: `offset` is a CutPoint(), of now
+// or of before a crash.
 Task<absl::Status> CutEnd(Log::State& state, Offset offset);  // Borrowed: awaited in place.
 
 // Empties the log; it starts and ends at `offset`.

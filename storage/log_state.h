@@ -127,7 +127,9 @@ struct Log::State final : JournalListener {
 
   // Moves `durable` as far as journal and syncs allow, and tells the observer.
   void AdvanceDurable();
-  // No appends any more.
+  // Gives back budget for pending bytes that were written or dropped.
+  void ReleasePending(size_t bytes);
+  // No appends any more. What was pending is as good as lost, so it holds no budget.
   void Fail(const absl::Status& cause);
 
   void OnJournalDurable(JournalPosition position) override;

@@ -271,7 +271,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
     state.journal_first.reset();
     state.directory.RecycleJournal();
   }
-  context.pending.Release(context.cache.Clear(state.tail));
+  state.ReleasePending(context.cache.Clear(state.tail));
   for (const Segment& segment : state.segments) {
     for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
       context.files.Forget(state.SegmentPath(segment.base, suffix));

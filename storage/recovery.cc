@@ -265,8 +265,11 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     segment.next = segment.written_next = state.end;
     state.written_end = state.end;
     const bool last = index + 1 == state.segments.size();
-    const bool gap = !last && state.segments[index + 1].base != state.end;
-    if (sound_end < size || (gap && size > position)) {
+    // Behind our recovery point segments follow each other: one that does not was made by a life
+    // whose earlier writes were lost. Elsewhere compaction, or another broker, may leave gaps.
+    const bool gap =
+        !last && loaded.checkpoint != nullptr && state.segments[index + 1].base != state.end;
+    if (sound_end < size || gap) {
       context_.env.logger.Info("[log {}] cut at {}, {} bytes of {} dropped: {}", state.path(),
                                state.end, size - sound_end, SegmentFileName(base, kLogSuffix),
                                defect.empty() ? "the next segment does not follow" : defect);
@@ -275,13 +278,14 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
         if (!file.ok()) co_return file.status();
         MR_CO_RETURN_IF_ERROR(co_await (*file)->Truncate(sound_end));
+        // Or a later crash brings back whole batches from behind the torn one.
+        MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
       }
       MR_CO_RETURN_IF_ERROR(co_await DropSegmentsFrom(state, index + 1));
       context_.writer->MarkDirty(state);
       break;
     }
     if (last) break;
-    // An old gap, at or below the recovery point: compaction, or another broker's doing.
     state.end = state.written_end = state.segments[index + 1].base;
   }
   state.active().sealed = false;
@@ -301,7 +305,7 @@ Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {
       if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
     }
   }
-  co_return absl::OkStatus();
+  co_return co_await context_.env.disk.SyncDirectory(state.path());
 }
 
 Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {

@@ -51,7 +51,10 @@ Task<absl::Status> CutFile(StoreContext& context, std::string path,
   absl::StatusOr<uint64_t> now = co_await (*file)->Size();
   if (!now.ok()) co_return now.status();
   if (*now <= size) co_return absl::OkStatus();
-  co_return co_await (*file)->Truncate(size);
+  // Synced, because these files are believed after a crash as far as they look sound, and entries
+  // of what was cut off look so.
+  MR_CO_RETURN_IF_ERROR(co_await (*file)->Truncate(size));
+  co_return co_await (*file)->Sync();
 }
 
 // How many entries from the front can be true of this segment. An entry at position 0 is none of

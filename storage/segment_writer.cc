@@ -176,7 +176,7 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
     state.directory.full = false;
     disk_full_ = false;
     context_.cache.MarkWritten(state.tail, count);
-    context_.pending.Release(size);
+    state.ReleasePending(size);
     if (segment->sealed || segment->indexes.pending.size() >= kIndexEntriesMax) {
       const bool complete = segment->sealed && segment->written == segment->size;
       MR_CO_RETURN_IF_ERROR(co_await WriteIndexes(state, base, complete));
@@ -188,13 +188,15 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
 Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
   const Offset written_end = state.written_end;
   std::vector<Offset> bases;
-  // Writing goes in order, so the unsynced segments are the last ones.
+  // Syncing goes in order too, so a clean segment that reaches below synced_end ends the search. (A
+  // clean one above it does not: a truncation syncs the segment it cuts, not those before.)
   for (auto segment = state.segments.rbegin(); segment != state.segments.rend(); ++segment) {
     if (segment->written == 0 && !complete) continue;
     const bool last = &*segment == &state.segments.back();
-    if (segment->synced == segment->written && segment->producer_snapshot.empty() &&
-        !(complete && last)) {
-      break;
+    const bool clean = segment->synced == segment->written && segment->producer_snapshot.empty();
+    if (clean && !(complete && last)) {
+      if (segment->base < state.synced_end) break;
+      continue;
     }
     bases.push_back(segment->base);
   }
@@ -412,7 +414,6 @@ void SegmentWriter::OnJournalPressure() {
 }
 
 void SegmentWriter::HandleFailure(Log::State& state, const absl::Status& status) {
-  if (absl::IsCancelled(status)) return;
   if (!absl::IsResourceExhausted(status)) {
     context_.fail_directory(state.directory, status);
     return;
