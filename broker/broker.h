@@ -28,10 +28,10 @@ namespace millrace {
 
 struct BrokerOptions {
   BrokerId node_id{1};
-  std::string cluster_id;                       // As text: Kafka lets it be any.
-  bool auto_create_topics = true;               // auto.create.topics.enable.
-  size_t fetch_bytes_max = 57671680;            // fetch.max.bytes: of one Fetch answer.
-  int32_t transaction_timeout_ms_max = 900000;  // transaction.max.timeout.ms.
+  std::string cluster_id;                  // As text: Kafka lets it be any.
+  bool auto_create_topics = true;          // auto.create.topics.enable.
+  size_t fetch_bytes_max = 57671680;       // fetch.max.bytes: of one Fetch answer.
+  int32_t describe_partitions_max = 2000;  // max.request.partition.size.limit: of one page.
 };
 
 // Waits until the partitions of what the controller has committed are open here.

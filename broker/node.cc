@@ -115,8 +115,7 @@ Task<absl::Status> Node::OpenListeners() {
                   .cluster_id = cluster_id_,
                   .auto_create_topics = config.topic_creation.auto_create,
                   .fetch_bytes_max = static_cast<size_t>(config.fetch_bytes_max),
-                  .transaction_timeout_ms_max =
-                      static_cast<int32_t>(config.transaction_timeout_max.count())},
+                  .describe_partitions_max = config.describe_partitions_max},
       .env = env_,
       .controller = *controller_,
       .progress = *applier_,
@@ -147,6 +146,11 @@ Task<absl::Status> Node::OpenListeners() {
   }
   server.connection.frame_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
   server.connection.idle_max = config.connections.idle_max;
+  if (config.memory.connection_output_bytes_max > 0) {
+    server.connection.reply_bytes_max =
+        static_cast<size_t>(config.memory.connection_output_bytes_max);
+  }
+  server.accepts_per_second_max = config.connections.connections_per_second_max;
   server_ = std::make_unique<Server>(env_, std::move(server), *dispatcher_, request_budget_);
   MR_CO_RETURN_IF_ERROR(co_await server_->Listen());
 

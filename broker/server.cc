@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
@@ -11,6 +12,8 @@ namespace millrace {
 // How long accepting pauses when descriptors ran out: closing connections is what helps, not trying
 // at once.
 constexpr Duration kAcceptPause = milliseconds(100);
+// The default of max.connection.creation.rate: no limit.
+constexpr int32_t kUnlimitedAccepts = 2147483647;
 
 Server::Server(Env& env, ServerOptions options, RequestHandler& handler, ByteBudget& request_budget)
     : options_(std::move(options)),
@@ -44,6 +47,7 @@ void Server::Accept() {
 
 Task<void> Server::AcceptLoop(Bound* bound) {
   bool paused_before = false;
+  Instant next_accept = env_.reactor.Now();
   while (!accepting_.stopping()) {
     absl::StatusOr<std::unique_ptr<Connection>> accepted = co_await bound->listener->Accept();
     if (!accepted.ok()) {
@@ -58,6 +62,13 @@ Task<void> Server::AcceptLoop(Bound* bound) {
       continue;
     }
     paused_before = false;
+    if (options_.accepts_per_second_max < kUnlimitedAccepts) {
+      // Evenly spaced, with a burst of one second after a pause.
+      const Duration spacing = Duration(seconds(1)) / std::max(1, options_.accepts_per_second_max);
+      next_accept = std::max(next_accept + spacing, env_.reactor.Now() + spacing - seconds(1));
+      if (next_accept > env_.reactor.Now())
+        co_await Sleep(env_.reactor, next_accept, accepting_.token());
+    }
     std::unique_ptr<Connection> connection = *std::move(accepted);
     std::string host = connection->peer().host;
     ConnectionQuota::Verdict verdict = quota_.TryAdmit(host);

@@ -32,6 +32,9 @@ struct ServerOptions {
   std::vector<ListenerOptions> listeners;
   ConnectionQuotaOptions quota;
   ClientConnectionOptions connection;
+  // max.connection.creation.rate: of each listener. A connection over it waits in the backlog
+  // (KIP-612).
+  int32_t accepts_per_second_max = 2147483647;
   Duration drain_max = seconds(10);  // How long Stop() waits for requests in flight.
 };
 

@@ -107,6 +107,9 @@ int RunServer(const ServerArguments& arguments) {
   for (const std::string& line : settings->warnings) logger.Warning("{}", line);
   for (const std::string& line : settings->notes) logger.Info("{}", line);
 
+  if (settings->config.shards > 1) {
+    logger.Warning("millrace.shards={}: this version runs one shard", settings->config.shards);
+  }
   RealWorldOptions world_options;
   world_options.io = BackendOf(settings->config.io);
   world_options.shards = 1;

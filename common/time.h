@@ -31,6 +31,9 @@ class Instant {
     if (__builtin_add_overflow(t.nanoseconds_, d.count(), &sum)) return Max();
     return Instant(sum);
   }
+  friend constexpr Instant operator-(Instant t, Duration d) {
+    return Instant(t.nanoseconds_ - d.count());
+  }
   friend constexpr Duration operator-(Instant a, Instant b) {
     return Duration(a.nanoseconds_ - b.nanoseconds_);
   }

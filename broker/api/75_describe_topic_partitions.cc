@@ -24,8 +24,6 @@ namespace {
 using Response = kafka::DescribeTopicPartitionsResponse;
 using ResponseTopic = Response::DescribeTopicPartitionsResponseTopic;
 
-constexpr int32_t kPartitionsPerPageMax = 2000;  // max.request.partition.size.limit of Kafka.
-
 // Adds the topic's partitions from `first` on while there is room; says where it stopped, if before
 // the end.
 std::optional<int32_t> AddTopic(const MetadataImage& image, const TopicImage& topic, int32_t first,
@@ -62,7 +60,8 @@ Task<ApiReply> HandleDescribeTopicPartitions(Broker* broker, ApiRequest request)
   for (const auto& topic : body->topics) asked.insert(topic.name);
 
   Response response;
-  int32_t room = std::clamp(body->response_partition_limit, 1, kPartitionsPerPageMax);
+  int32_t room = std::clamp(body->response_partition_limit, 1,
+                            std::max(1, broker->options.describe_partitions_max));
   // One topic; false when the page is full.
   auto add = [&](const std::string& name, const TopicImage* topic) {
     if (room == 0) {
