@@ -87,8 +87,9 @@ int CreateDirectoriesBlocking(const std::string& path) {
 int ListBlocking(const std::string& path, std::vector<DirectoryEntry>* entries) {
   DIR* directory = ::opendir(path.c_str());
   if (directory == nullptr) return errno;
-  int error = 0;
-  for (;;) {
+  const int folder = ::dirfd(directory);
+  int error = folder < 0 ? EBADF : 0;
+  while (error == 0) {
     errno = 0;
     const dirent* found = ::readdir(directory);
     if (found == nullptr) {
@@ -97,7 +98,7 @@ int ListBlocking(const std::string& path, std::vector<DirectoryEntry>* entries) 
     }
     if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0) continue;
     struct stat info{};
-    if (::fstatat(::dirfd(directory), found->d_name, &info, 0) != 0) {
+    if (::fstatat(folder, found->d_name, &info, 0) != 0) {
       if (errno == ENOENT) continue;  // Removed since, or a dangling link.
       error = errno;
       break;
