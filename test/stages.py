@@ -2,6 +2,7 @@
 """The stages of test/run, in order: build, unit, seeds, and the suites that drive a running node."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -19,6 +20,12 @@ CI = os.environ.get("CI") in ("true", "1")
 UNIT_SECONDS_MAX = 300  # One test binary. Under a sanitizer the slowest takes a tenth of this.
 SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 300}
 SUITES = list(SUITE_SECONDS_MAX)
+# Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
+SEEDS = {"node-power": 500, "storage-power": 500}
+SEEDS_OTHERWISE = 50
+SEEDS_PLANTED = 200
+SEEDS_SECONDS_MAX = 240
+REPLAYED = ["toy", "storage", "node"]
 STAGES = ["build", "unit", "seeds", *SUITES]
 
 
@@ -63,6 +70,19 @@ def ctest_commands(preset):
     return [(test["name"], test["command"]) for test in tests if "command" in test]
 
 
+def test_program(name, command, tally):
+    """A test of CTest: a Catch2 binary is named *_test and counts its cases, anything else is one test."""
+    if pathlib.Path(command[0]).name.endswith("_test"):
+        catch_binary(name, command, tally)
+        return
+    finished = run(command, UNIT_SECONDS_MAX, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if finished is not None and finished.returncode == 0:
+        tally.pass_(f"{name} (CTest)")
+    else:
+        print(finished.stdout[-4000:] if finished else "")
+        tally.fail(f"{name} (CTest)", "see above" if finished else f"not done in {UNIT_SECONDS_MAX} s")
+
+
 def catch_binary(name, command, tally, seconds=UNIT_SECONDS_MAX):
     """Runs one Catch2 binary and counts its test cases. A crash loses none: it fails by the name it had."""
     started = time.monotonic()
@@ -98,29 +118,45 @@ def catch_binary(name, command, tally, seconds=UNIT_SECONDS_MAX):
     print(f"unit: {name} {time.monotonic() - started:.1f} s", flush=True)
 
 
-def seeds_binary(preset):
-    path = ROOT / f"build/{preset}/test/sim/millrace_seeds"
-    return path if path.exists() else None
-
-
-def seeds(preset, tally, seconds):
-    """The simulated node, from seeds (test/sim). The program prints `seed N: ok` or what failed."""
-    program = seeds_binary(preset)
-    if program is None:
+def seeds(preset, tally, scale):
+    """The simulated node from its seeds (test/sim/main.cc): one test per scenario, and one that a replay is the same."""
+    program = ROOT / f"build/{preset}/test/sim/millrace_simtest"
+    if not program.exists():
+        tally.fail("simulator: it is built", f"{program} is not there")
         return
-    finished = run([program], seconds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if finished is None:
-        tally.fail("seeds: done in time", f"not in {seconds} s")
-        return
-    for line in finished.stdout.splitlines():
-        if line.startswith("ok "):
-            tally.pass_(line[3:])
-        elif line.startswith("FAIL "):
-            name, _, why = line[5:].partition(": ")
-            tally.fail(name, why)
-    if finished.returncode != 0:
-        print(finished.stdout[-6000:])
-        tally.fail("seeds: all end well", f"exit status {finished.returncode}")
+    listing = run([program, "--list"], 60, stdout=subprocess.PIPE, text=True).stdout
+    scenarios = [line.split()[0] for line in listing.splitlines() if line.strip()]
+
+    def one(scenario):
+        count = max(5, int(SEEDS.get(scenario, SEEDS_OTHERWISE) * scale))
+        if scenario.startswith("toy-"):
+            count = SEEDS_PLANTED
+        started = time.monotonic()
+        finished = run([program, "--seeds", f"1..{count}", "--scenario", scenario], SEEDS_SECONDS_MAX,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(f"seeds: {scenario} 1..{count} {time.monotonic() - started:.1f} s", flush=True)
+        return scenario, count, finished
+
+    def same(scenario):
+        command = [program, "--seeds", "1..3", "--scenario", scenario, "--trace-hash"]
+        traces = [run(command, SEEDS_SECONDS_MAX, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        lines = [[line for line in trace.stdout.splitlines() if " trace=" in line] if trace else [] for trace in traces]
+        return scenario, lines[0] == lines[1] and len(lines[0]) == 3, lines
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for scenario, count, finished in pool.map(one, scenarios):
+            name = f"simulator: {scenario}, seeds 1 to {count}"
+            if finished is not None and finished.returncode == 0:
+                tally.pass_(name)
+                continue
+            print(finished.stdout[-4000:] if finished else "", flush=True)
+            tally.fail(name, "see above" if finished else f"not done in {SEEDS_SECONDS_MAX} s")
+        for scenario, equal, lines in pool.map(same, [name for name in REPLAYED if name in scenarios]):
+            name = f"simulator: two processes give the same trace of {scenario}"
+            if equal:
+                tally.pass_(name)
+            else:
+                tally.fail(name, str(lines))
 
 
 def suite(name, preset, tally, pattern):
@@ -150,6 +186,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="name the stages and suites, run nothing")
     parser.add_argument("--results", help="write the results there too, as JSON")
     parser.add_argument("--targets", default="all,unit_tests", help="what to build")
+    parser.add_argument("--seed-scale", type=float, default=1, help="run this share of the simulator's seeds")
     parser.add_argument("--build-seconds", type=int, default=2400)
     options = parser.parse_args()
     if options.list:
@@ -172,9 +209,9 @@ def main():
             return
         if wanted("unit"):
             for name, command in ctest_commands(options.preset):
-                catch_binary(name, command, tally)
+                test_program(name, command, tally)
         if wanted("seeds"):
-            seeds(options.preset, tally, 300)
+            seeds(options.preset, tally, options.seed_scale)
         for name in SUITES:
             parts = [part for part in only if part not in STAGES and any(part in file for file in suite_files(name))]
             if wanted(name):

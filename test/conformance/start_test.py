@@ -173,5 +173,7 @@ def stops(node):
     with wire.Connection(node.port) as idle, wire.Connection(node.port) as waiting:
         expect_equal(idle.create_topic(topic), 0, "error of CreateTopics")
         waiting.send(wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=60000)))
+        began = time.monotonic()
         expect_equal(node.stop(), 0, "exit status")
+        expect(time.monotonic() - began < 5, f"it took {time.monotonic() - began:.1f} s: the long poll should be answered at once")
         expect(re.search(r"stopp", node.log_tail()), f"the last line of the log: {node.log_tail()[-200:]!r}")
