@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace millrace {
+namespace {
+
+// Making a log waits for several syncs of folders; the file system commits those of many at once.
+constexpr int64_t kOpensAtOnceMax = 64;
+
+}  // namespace
 
 MetadataApplier::MetadataApplier(Env& env, BrokerId self, PartitionTable& partitions,
                                  const TopicConfigSource& configs)
@@ -14,23 +20,32 @@ MetadataApplier::MetadataApplier(Env& env, BrokerId self, PartitionTable& partit
       changed_(env.reactor),
       scope_(env.reactor) {}
 
+Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionId id,
+                                          std::shared_ptr<const PartitionRules> rules) {
+  const PartitionImage& partition = *topic->Find(id);
+  PartitionAssignment assignment{{topic->topic_id, id},
+                                 topic->name,
+                                 partition.leader,
+                                 partition.leader_epoch,
+                                 {partition.isr.begin(), partition.isr.end()},
+                                 partition.replicas.size()};
+  absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
+  if (!opened.ok()) {
+    env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,
+                      std::string(opened.message()));
+  }
+}
+
 Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
   std::shared_ptr<const PartitionRules> rules = configs_.Rules(*topic);
+  TaskScope opening(env_.reactor);
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
     const PartitionImage& partition = topic->partitions[p];
     if (std::ranges::find(partition.replicas, self_) == partition.replicas.end()) continue;
-    PartitionAssignment assignment{{topic->topic_id, PartitionId(static_cast<int32_t>(p))},
-                                   topic->name,
-                                   partition.leader,
-                                   partition.leader_epoch,
-                                   {partition.isr.begin(), partition.isr.end()},
-                                   partition.replicas.size()};
-    absl::Status opened = co_await partitions_.Open(std::move(assignment), rules);
-    if (!opened.ok()) {
-      env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, p,
-                        std::string(opened.message()));
-    }
+    opening.Spawn(OpenPartition(topic, PartitionId(static_cast<int32_t>(p)), rules));
+    if (opening.running() >= kOpensAtOnceMax) co_await opening.Join();
   }
+  co_await opening.Join();
 }
 
 Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {

@@ -46,6 +46,8 @@ class MetadataApplier final : public MetadataFollower, public MetadataProgress {
   };
   Task<void> Run();
   Task<void> ApplyTopic(MetadataImage::Topic topic);
+  Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
+                           std::shared_ptr<const PartitionRules> rules);
   Task<void> RemoveTopic(MetadataImage::Topic topic);
 
   Env& env_;
