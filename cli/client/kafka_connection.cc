@@ -29,8 +29,8 @@ absl::StatusOr<kafka::ApiVersionsResponse> DecodeApiVersions(Slice answer, int16
 
 }  // namespace
 
-KafkaConnection::KafkaConnection(Env& env, std::string client_id)
-    : client_id_(std::move(client_id)),
+KafkaConnection::KafkaConnection(Env& env, ClientIdentity identity)
+    : identity_(std::move(identity)),
       scope_(env.reactor),
       env_(env),
       send_turn_(env.reactor),
@@ -60,7 +60,7 @@ Task<absl::Status> KafkaConnection::Connect(SocketAddress address, Instant deadl
 Task<absl::Status> KafkaConnection::AskVersions(Instant deadline) {
   kafka::ApiVersionsRequest request;
   request.client_software_name = "millrace";
-  request.client_software_version = MILLRACE_VERSION;
+  request.client_software_version = identity_.software_version;
   // A broker that does not know our version says so in version 0, with the versions it does know
   // (KIP-511).
   int16_t version = kafka::ApiVersionsRequest::kMaxVersion;
@@ -79,8 +79,7 @@ Task<absl::Status> KafkaConnection::AskVersions(Instant deadline) {
     }
     if (error == 0) co_return absl::OkStatus();
     if (!unknown || version == 0) {
-      co_return absl::UnavailableError(
-          fmt::format("ApiVersions was refused with error {}", error));
+      co_return absl::UnavailableError(fmt::format("ApiVersions was refused with error {}", error));
     }
     absl::StatusOr<int16_t> known = VersionOf<kafka::ApiVersionsRequest>();
     version = known.ok() && *known < version ? *known : int16_t{0};
@@ -121,9 +120,8 @@ Task<absl::StatusOr<Slice>> KafkaConnection::ReceiveAnswer() {
         fmt::format("what listens at {} does not speak Kafka's protocol (an answer of {} bytes)",
                     address_.ToString(), length));
   }
-  MR_CO_ASSIGN_OR_RETURN(
-      MutableBuffer body,
-      co_await connection_->ReceiveExactly(MutableBuffer(length), 0, length));
+  MR_CO_ASSIGN_OR_RETURN(MutableBuffer body,
+                         co_await connection_->ReceiveExactly(MutableBuffer(length), 0, length));
   co_return std::move(body).Freeze(length);
 }
 

@@ -36,12 +36,18 @@
 
 namespace millrace {
 
+// What brokers see of us: the client id of every request, and the software in ApiVersions.
+struct ClientIdentity {
+  std::string client_id = "millrace";
+  std::string software_version = "0";
+};
+
 class KafkaConnection {
  public:
   // Above the largest answer a Fetch of ours asks for.
   static constexpr uint32_t kAnswerBytesMax = 256 << 20;
 
-  KafkaConnection(Env& env, std::string client_id);
+  KafkaConnection(Env& env, ClientIdentity identity);
   ~KafkaConnection();
 
   // Connects and asks for the broker's versions. Called once.
@@ -112,7 +118,7 @@ class KafkaConnection {
   OutgoingFrame Frame(const Request& request, int16_t version) {
     kafka::RequestHeader header;
     header.correlation_id = next_correlation_++;
-    header.client_id = client_id_;
+    header.client_id = identity_.client_id;
     const int32_t correlation = header.correlation_id;
     return {kafka::EncodeRequest(request, version, std::move(header)), correlation};
   }
@@ -127,7 +133,7 @@ class KafkaConnection {
   void Fail(absl::Status status);
 
   // Constant after construction.
-  const std::string client_id_;
+  const ClientIdentity identity_;
 
   // Owned.
   TaskScope scope_;

@@ -1,0 +1,161 @@
+// `millrace consume TOPIC`: prints records, from a place on.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/client/topic_reader.h"
+#include "cli/client_verb.h"
+#include "cli/command_line.h"
+#include "cli/record_format.h"
+
+namespace millrace {
+namespace {
+
+// Output is handed on when this much has come together, and whenever nothing more is there.
+constexpr size_t kOutputBytes = 64 << 10;
+
+struct ConsumeArguments {
+  ClientArguments client;
+  std::string topic;
+  std::vector<int32_t> partitions;
+  std::string offset = "beginning";
+  uint64_t count = 0;  // 0: no limit.
+  bool exit_at_end = false;
+  std::optional<std::string> format;
+  std::optional<std::string> key_delimiter;
+  std::optional<std::string> group;
+};
+
+class Printer final : public RecordSink {
+ public:
+  Printer(const ConsumeArguments& arguments, RecordFormat format)
+      : arguments_(arguments), format_(std::move(format)) {}
+
+  bool OnRecord(PartitionId partition, const FetchedRecord& record) override {
+    if (arguments_.client.json()) {
+      PrintJson(arguments_.topic, partition, record, text_);
+    } else {
+      format_.Print(arguments_.topic, partition, record, text_);
+    }
+    ++printed_;
+    const bool enough = arguments_.count > 0 && printed_ == arguments_.count;
+    return (text_.size() < kOutputBytes || OnPause()) && !enough;
+  }
+
+  bool OnPause() override {
+    if (!text_.empty() && !PrintOutput(text_)) broken_ = true;
+    text_.clear();
+    return !broken_;
+  }
+
+  void OnWarning(std::string message) override { PrintError(std::string_view(message)); }
+
+  // Nobody reads what is printed (`| head`): no failure to talk about.
+  bool broken() const { return broken_; }
+
+ private:
+  const ConsumeArguments& arguments_;
+  const RecordFormat format_;
+  std::string text_;
+  uint64_t printed_ = 0;
+  bool broken_ = false;
+};
+
+// As a literal of a format.
+std::string PercentDoubled(const std::string& text) {
+  std::string doubled;
+  for (char c : text) doubled.append(c == '%' ? 2 : 1, c);
+  return doubled;
+}
+
+Task<int> Consume(ClientSession* session, std::shared_ptr<ConsumeArguments> arguments) {
+  absl::StatusOr<OffsetSpec> from = ParseOffsetSpec(arguments->offset, session->env.clock.Now());
+  const std::string format = arguments->format.value_or(
+      arguments->key_delimiter.has_value()
+          ? fmt::format("%k{}%s\\n", PercentDoubled(*arguments->key_delimiter))
+          : "%s\\n");
+  Printer printer(*arguments, *RecordFormat::Parse(format));
+  TopicReaderOptions options;
+  options.topic = arguments->topic;
+  for (int32_t partition : arguments->partitions) {
+    options.partitions.emplace_back(partition);
+  }
+  options.from = *from;  // Checked by the parser.
+  options.stop_at_end = arguments->exit_at_end;
+  options.patience = session->timeout;
+  TopicReader reader(session->client, printer, std::move(options));
+  absl::Status status = co_await reader.Run();
+  printer.OnPause();
+  if (session->interrupted) co_return kExitOk;  // Ctrl-C is how it is meant to end.
+  if (printer.broken()) co_return kExitFailed;
+  if (!status.ok()) {
+    PrintError(status);
+    co_return kExitFailed;
+  }
+  co_return kExitOk;
+}
+
+std::string CheckDelimiter(const std::string& text) {
+  return std::string(Unescape(text).status().message());
+}
+
+std::string CheckFormat(const std::string& text) {
+  return std::string(RecordFormat::Parse(text).status().message());
+}
+
+}  // namespace
+
+void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen) {
+  auto arguments = std::make_shared<ConsumeArguments>();
+  CLI::App* verb = app.add_subcommand("consume", "Print the records of a topic");
+  verb->add_option("TOPIC", arguments->topic, "What to read")->required()->type_name("");
+  verb->add_option("-p,--partition", arguments->partitions, "Only these; may be repeated")
+      ->type_name("N")
+      ->allow_extra_args(false)
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option(
+          "--offset", arguments->offset,
+          "Where to begin: beginning, end, N, -N (N before the end), @TIME (ms since 1970, "
+          "-1h, 2026-11-21T10:00)")
+      ->type_name("WHERE")
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        return std::string(ParseOffsetSpec(text, Timestamp(0)).status().message());
+      });
+  verb->add_option("-n,-c,--count", arguments->count, "Stop after so many records")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("-e,--exit", arguments->exit_at_end, "Stop at the end");
+  CLI::Option* format =
+      verb->add_option("-f,--format", arguments->format,
+                       "%t topic, %p partition, %o offset, %T time, %k key, %s value, %h headers, "
+                       "%K %S lengths, \\n \\t \\xHH; default: '%s\\n'")
+          ->type_name("FORMAT")
+          ->check(CheckFormat);
+  verb->add_option("-K,--key-delimiter", arguments->key_delimiter, "Print KEY, this, VALUE")
+      ->excludes(format)
+      ->check(CheckDelimiter);
+  verb->add_option("-G,--group", arguments->group)->group("");  // Not in the help.
+  AddClientOptions(*verb, arguments->client);
+  verb->callback([arguments, &chosen] {
+    chosen = [arguments] {
+      if (arguments->group.has_value()) {
+        PrintError(
+            "Consumer groups are not there yet: without --group every partition is read, from "
+            "--offset on.");
+        return kExitUsage;
+      }
+      return RunClientVerb(arguments->client, [arguments](ClientSession* session) {
+        return Consume(session, arguments);
+      });
+    };
+  });
+}
+
+}  // namespace millrace
