@@ -64,7 +64,8 @@ Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
                                    bool exact) {  // Borrowed: awaited in place.
   Segment* segment = state.SegmentFor(offset);
   MR_CHECK(segment != nullptr);
-  if (offset >= segment->next && segment != &state.segments.back()) ++segment;
+  // In a gap between segments: the earlier one's end.
+  if (offset >= segment->next) co_return Place{offset, segment->base, segment->written};
   const Offset base = segment->base;
   MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, base));
   // Begin in front of the batch, which may be damaged itself.

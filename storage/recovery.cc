@@ -38,6 +38,10 @@ Task<absl::Status> Recovery::Run() {
     if (!replayed.ok()) co_return replayed.status();
   }
   loaded_.clear();
+  for (LogDirectory* directory : context_.directories) {
+    if (directory->was_clean()) continue;
+    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(directory->path()));
+  }
   MR_CO_RETURN_IF_ERROR(co_await context_.writer->CheckpointAll(/*complete=*/false));
   for (auto& [id, log] : logs_) {
     Log::State& state = log->state();
@@ -137,7 +141,15 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
   Log::State& log_state = *state;
   logs_.emplace(*id, std::make_unique<Log>(std::move(state)));
   ++directory->log_count;
+  std::vector<Offset> snapshots;
+  for (const DirectoryEntry& entry : *entries) {
+    if (auto at = ParseSegmentFileName(entry.name, kSnapshotSuffix)) snapshots.push_back(*at);
+  }
   *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(entries));
+  // Snapshots behind what was synced are of batches that may be gone and replaced by others.
+  if (result->ok()) {
+    *result = co_await DropSnapshots(log_state, std::move(snapshots), log_state.recovery_point);
+  }
   loaded_.emplace(*id, std::move(loaded));
 }
 
@@ -163,21 +175,22 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   for (size_t i = 0; i + 1 < state.segments.size(); ++i) {
     state.segments[i].next = state.segments[i].written_next = state.segments[i + 1].base;
   }
-  if (known == nullptr) co_return co_await LoadUnknown(state, clean);
+  // After kill -9 the kernel still shows names that a power loss would take.
+  state.names_unsynced = !clean;
+  if (known == nullptr) co_return co_await LoadUnknown(state, loaded, clean);
 
   state.start = known->log_start;
   absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(known->epochs);
   if (!known->epochs.empty() && epochs.ok()) state.epochs = *std::move(epochs);
   Segment* segment = state.FindSegment(known->segment_base);
-  const bool usable = segment != nullptr ? segment->size >= known->position
-                                         : known->position == 0 && state.segments.empty();
+  const bool usable = (segment == nullptr ? 0 : segment->size) >= known->position;
   if (!usable) {
     // Files are missing or shorter than what was synced: someone else's work, or a cut that a crash
     // interrupted (the journal then repeats it). Believe the files.
     context_.env.logger.Warning("[log {}] does not reach its recovery point {}, scanning all of it",
                                 state.path(), known->recovery_point);
     state.epochs.Clear();
-    co_return co_await LoadUnknown(state, /*clean=*/false);
+    co_return co_await LoadUnknown(state, loaded, /*clean=*/false);
   }
   if (!known->producers.empty()) {
     absl::StatusOr<ProducerState> producers =
@@ -189,6 +202,13 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   }
   state.end = state.written_end = state.synced_end = state.recovery_point = known->recovery_point;
   if (segment == nullptr) {
+    // Nothing of the active segment was synced; what lies behind it has lost what it followed.
+    const auto behind =
+        std::ranges::upper_bound(state.segments, known->segment_base, {}, &Segment::base);
+    if (behind != state.segments.end()) {
+      MR_CO_RETURN_IF_ERROR(
+          co_await DropSegmentsFrom(state, static_cast<size_t>(behind - state.segments.begin())));
+    }
     state.segments.emplace_back(known->segment_base, known->segment_created);
     co_return absl::OkStatus();
   }
@@ -197,10 +217,10 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   segment->max_time = known->max_time;
   segment->times_known = true;
   const size_t index = static_cast<size_t>(segment - state.segments.data());
-  co_return co_await ScanFrom(state, loaded, index, known->position);
+  co_return co_await ScanFrom(state, loaded, index, known->position, /*gaps_allowed=*/false);
 }
 
-Task<absl::Status> Recovery::LoadUnknown(Log::State& state, bool clean) {
+Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool clean) {
   if (state.segments.empty()) {
     state.segments.emplace_back(state.start, context_.env.clock.Now());
     state.end = state.written_end = state.synced_end = state.recovery_point = state.start;
@@ -219,16 +239,15 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, bool clean) {
       absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(text->view());
       if (epochs.ok()) state.epochs = *std::move(epochs);
     }
-    MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, from));
   }
+  // Producers whose batches are all in segments that are gone.
+  MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, from));
   context_.writer->MarkDirty(state);
-  // Scanned batches are not noted: without a checkpoint no journal entry is of this incarnation.
-  Loaded unused{nullptr, {}};
-  co_return co_await ScanFrom(state, unused, first, 0);
+  co_return co_await ScanFrom(state, loaded, first, 0, /*gaps_allowed=*/true);
 }
 
 Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t index,
-                                      uint64_t position) {
+                                      uint64_t position, bool gaps_allowed) {
   const Timestamp now = context_.env.clock.Now();
   for (;; ++index, position = 0) {
     const uint64_t size = state.segments[index].size;
@@ -266,9 +285,10 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     state.written_end = state.end;
     const bool last = index + 1 == state.segments.size();
     // Behind our recovery point segments follow each other: one that does not was made by a life
-    // whose earlier writes were lost. Elsewhere compaction, or another broker, may leave gaps.
-    const bool gap =
-        !last && loaded.checkpoint != nullptr && state.segments[index + 1].base != state.end;
+    // whose earlier writes were lost. Elsewhere compaction, or another broker, may leave gaps, but
+    // not in front of an empty segment.
+    const bool gap = !last && state.segments[index + 1].base != state.end &&
+                     (!gaps_allowed || state.segments[index + 1].size == 0);
     if (sound_end < size || gap) {
       context_.env.logger.Info("[log {}] cut at {}, {} bytes of {} dropped: {}", state.path(),
                                state.end, size - sound_end, SegmentFileName(base, kLogSuffix),
@@ -292,6 +312,20 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
   state.start = std::min(state.start, state.end);
   if (state.end > state.recovery_point) context_.writer->MarkDirty(state);
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::DropSnapshots(Log::State& state, std::vector<Offset> snapshots,
+                                           Offset above) {
+  bool dropped = false;
+  for (Offset at : snapshots) {
+    if (at <= above) continue;
+    absl::Status removed =
+        co_await context_.env.disk.Remove(state.SegmentPath(at, kSnapshotSuffix));
+    if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
+    dropped = true;
+  }
+  if (!dropped) co_return absl::OkStatus();
+  co_return co_await context_.env.disk.SyncDirectory(state.path());
 }
 
 Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {

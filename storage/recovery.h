@@ -68,8 +68,9 @@ class Recovery final : public JournalVisitor {
     uint32_t crc;
   };
   struct Loaded {
-    const LogCheckpoint* checkpoint;    // Null when none is known.
-    std::vector<ScannedBatch> scanned;  // Behind the recovery point, in order of offset.
+    const LogCheckpoint* checkpoint;  // Null when none is known.
+    std::vector<ScannedBatch>
+        scanned;  // What was read: behind the recovery point, in order of offset.
   };
 
   Task<absl::Status> ReadCheckpoints();
@@ -80,9 +81,13 @@ class Recovery final : public JournalVisitor {
   // Makes `state.segments` from the files; says from which one on it must be read.
   Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
                                   std::vector<DirectoryEntry> entries);  // Borrowed: in place.
-  Task<absl::Status> LoadUnknown(Log::State& state, bool clean);  // Borrowed: awaited in place.
+  Task<absl::Status> LoadUnknown(Log::State& state, Loaded& loaded,
+                                 bool clean);  // Borrowed: awaited in place.
   Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,
-                              uint64_t position);  // Borrowed: awaited in place.
+                              uint64_t position,
+                              bool gaps_allowed);  // Borrowed: awaited in place.
+  Task<absl::Status> DropSnapshots(Log::State& state, std::vector<Offset> snapshots,
+                                   Offset above);  // Borrowed: awaited in place.
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
