@@ -197,7 +197,7 @@ absl::StatusOr<ProducerState> DecodeProducerSnapshot(std::span<const uint8_t> by
     for (const ProducerBatch& batch : stored.older) stored.entry.AddBatch(batch);
     if (stored.last.has_value()) stored.entry.AddBatch(*stored.last);
     stored.entry.last_active = now;
-    state.Restore(id, std::move(stored.entry));
+    state.Restore(id, stored.entry);
   }
   return state;
 }

@@ -123,8 +123,8 @@ void ProducerState::Apply(const BatchHeader& batch, Timestamp now) {
   if (added) EvictIfFull();
 }
 
-void ProducerState::Restore(ProducerId id, ProducerEntry entry) {
-  entries_.insert_or_assign(id, std::move(entry));
+void ProducerState::Restore(ProducerId id, const ProducerEntry& entry) {
+  entries_.insert_or_assign(id, entry);
   EvictIfFull();
 }
 

@@ -111,7 +111,7 @@ class ProducerState {
   const std::map<ProducerId, ProducerEntry>& entries() const { return entries_; }
 
   // Sets an entry, as a snapshot has it.
-  void Restore(ProducerId id, ProducerEntry entry);
+  void Restore(ProducerId id, const ProducerEntry& entry);
 
  private:
   void EvictIfFull();
