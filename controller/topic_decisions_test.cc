@@ -87,8 +87,8 @@ TEST_CASE(
 
 TEST_CASE("CreateTopics: names that are no names never become records (RELIABILITY D40)") {
   auto image = Cluster();
-  for (const std::string& name : std::vector<std::string>
-       {"", ".", "..", "../x", "/", "a/b", "a b", "caf\xc3\xa9", std::string(250, 'a')}) {
+  for (const std::string& name : std::vector<std::string>{"", ".", "..", "../x", "/", "a/b", "a b",
+                                                          "caf\xc3\xa9", std::string(250, 'a')}) {
     CHECK(KindOfCreating(*image, Topic(name)) == ErrorKind::kInvalidTopic);
   }
   CHECK(KindOfCreating(*image, Topic(std::string("a\0b", 3))) == ErrorKind::kInvalidTopic);

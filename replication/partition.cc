@@ -87,11 +87,9 @@ absl::StatusOr<std::optional<LeaderAppend>> Partition::FindDuplicate(const Batch
   absl::StatusOr<std::optional<DuplicateBatch>> duplicate = log.producers().Check(header);
   if (!duplicate.ok()) return duplicate.status();
   if (!duplicate->has_value()) return std::nullopt;
-  std::optional<Timestamp> append_time;
-  if (rules_->append.timestamp_type == TimestampType::kLogAppendTime)
-    append_time = (*duplicate)->timestamp;
+  // Kafka answers the time it kept for the batch, whatever the topic's timestamp type.
   return LeaderAppend{(*duplicate)->base_offset, (*duplicate)->last_offset + OffsetDelta(1),
-                      append_time, true};
+                      (*duplicate)->timestamp, true};
 }
 
 std::expected<LeaderAppend, BatchRejection> Partition::Append(BatchView batch, bool acks_all,

@@ -30,7 +30,8 @@ struct PartitionImage {
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
 };
 
-using ConfigOverrides = std::map<std::string, std::string, std::less<>>;  // ConfigMap of common/config.
+using ConfigOverrides =
+    std::map<std::string, std::string, std::less<>>;  // ConfigMap of common/config.
 
 struct TopicImage {
   std::string name;
