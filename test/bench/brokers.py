@@ -1,0 +1,144 @@
+"""The two brokers under measurement, as processes: started, found in /proc, stopped by their own id."""
+
+import ctypes
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+STOP_SECONDS_MAX = 30
+FIRST_PRODUCE_SECONDS_MAX = 90
+
+# Kafka's files of a deleted topic would stay for a minute, dirty pages and all; ours alike.
+TOPIC_CONFIGS = {"file.delete.delay.ms": "0"}
+
+_IO_URING_SETUP = 425
+_AUDIT_ARCH_X86_64 = 0xC000003E
+
+
+def deny_io_uring():
+    """io_uring_setup answers EPERM in this process and its children, as container run-times arrange it."""
+    load, jump_equal, answer = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in (
+        (load, 0, 0, 4),                                # The architecture of the call.
+        (jump_equal, 0, 2, _AUDIT_ARCH_X86_64),
+        (load, 0, 0, 0),                                # Its number.
+        (jump_equal, 1, 0, _IO_URING_SETUP),
+        (answer, 0, 0, 0x7FFF0000),                     # Allowed.
+        (answer, 0, 0, 0x00050001)))                    # EPERM.
+    text = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(text))
+    libc = ctypes.CDLL(None, use_errno=True)
+    no_new_privileges, seccomp, filter_mode = 38, 22, 2
+    if libc.prctl(no_new_privileges, 1, 0, 0, 0) or libc.prctl(seccomp, filter_mode, header, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+class Broker:
+    """One node on `port` with its files in `folder`. After start(), `pid` is its process."""
+
+    def __init__(self, name, port, folder, load):
+        self.name, self.port, self.folder, self.load = name, port, pathlib.Path(folder), load
+        self.process = None
+        self.starts_ms = []  # Process start to first accepted produce, on an empty and on a used directory.
+        self.restarts_ms = []
+        self.idle_mb = None
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def command(self):
+        raise NotImplementedError
+
+    def _timed_start(self, topic, preexec=None):
+        """Milliseconds from before the process exists until a produce of it was accepted."""
+        probe = subprocess.Popen([self.load, "--port", str(self.port), "--topic", topic, "--partitions", "1",
+                                  "--batch-records", "1", "--first-produce"], stdout=subprocess.PIPE)
+        time.sleep(0.05)  # The probe knocks every half millisecond before there is anyone to open.
+        with open(self.folder / "node.log", "ab") as log:
+            begin = time.monotonic_ns()
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            cwd=self.folder, preexec_fn=preexec)
+        try:
+            out, _ = probe.communicate(timeout=FIRST_PRODUCE_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            probe.kill()
+            raise
+        if probe.returncode != 0:
+            raise RuntimeError(f"{self.name} did not accept a produce: see {self.folder}/node.log")
+        return (json.loads(out)["accepted_ns"] - begin) / 1e6
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def memory_mb(self, field="VmRSS"):
+        for line in open(f"/proc/{self.pid}/status", encoding="ascii"):
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) / 1000
+        return None
+
+    def pin(self, cores):
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                os.sched_setaffinity(int(task), cores)
+            except ProcessLookupError:
+                pass  # A helper thread that has just ended.
+
+
+class Millrace(Broker):
+    def __init__(self, name, port, folder, load, binary, settings=(), without_io_uring=False):
+        super().__init__(name, port, folder, load)
+        self.binary, self.settings, self.without_io_uring = binary, settings, without_io_uring
+
+    def command(self):
+        settings = [f"listeners=PLAINTEXT://127.0.0.1:{self.port}", f"log.dirs={self.folder}/data", *self.settings]
+        return [str(self.binary), "server", *(word for one in settings for word in ("--set", one))]
+
+    def start(self, times=1):
+        preexec = deny_io_uring if self.without_io_uring else None
+        for attempt in range(times):
+            self.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            self.starts_ms.append(self._timed_start(f"start-{attempt}", preexec))
+        for attempt in range(times - 1):
+            self.stop()
+            self.restarts_ms.append(self._timed_start(f"restart-{attempt}", preexec))
+
+
+class Kafka(Broker):
+    """Apache Kafka by the oracle's script, with the release's own JVM flags."""
+
+    def __init__(self, name, port, folder, load, script):
+        super().__init__(name, port, folder, load)
+        self.script, self.words = script, None
+
+    def command(self):
+        return self.words
+
+    def start(self, times=1):
+        """Formats and starts by the script, then again by the very command line it used: that one is timed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        place = ["--port", str(self.port), "--data", str(self.folder)]
+        subprocess.run([self.script, "start", "--stock", *place], check=True, stdout=subprocess.DEVNULL)
+        pid = int((self.folder / "1/pid").read_text())
+        self.words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        subprocess.run([self.script, "stop", *place], check=True, stdout=subprocess.DEVNULL)
+        for attempt in range(times):
+            self.stop()
+            self.restarts_ms.append(self._timed_start(f"start-{attempt}"))
