@@ -237,6 +237,9 @@ void CheckRecovered(TestStore& store, std::map<int, ModelLog>& model, bool power
     INFO("log " << number);
     Log& log = *store->Find(TestPartition(number));
     ModelLog& expected = model[number];
+    INFO(fmt::format("[{}, {}); promised start {} (asked {}), durable {}, cutting {}",
+                     log.start_offset(), log.end_offset(), expected.start, expected.start_asked,
+                     expected.durable, expected.cutting.value_or(Offset(-1))));
     REQUIRE(log.start_offset() >= std::min(expected.start, log.end_offset()));
     REQUIRE(log.start_offset() <= std::max(expected.start_asked, expected.start));
     REQUIRE(log.durable_end() == log.end_offset());

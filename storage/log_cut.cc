@@ -65,7 +65,7 @@ Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
   Segment* segment = state.SegmentFor(offset);
   MR_CHECK(segment != nullptr);
   // In a gap between segments: the earlier one's end.
-  if (offset >= segment->next) co_return Place{offset, segment->base, segment->written};
+  if (offset >= segment->next) co_return Place{segment->next, segment->base, segment->written};
   const Offset base = segment->base;
   MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, base));
   // Begin in front of the batch, which may be damaged itself.
@@ -79,7 +79,8 @@ Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
     auto batch = co_await scanner.Next();
     if (!batch.ok()) co_return batch.status();
     if (batch->has_value() && (*batch)->header().next_offset() > offset) {
-      co_return Place{(*batch)->header().base_offset, base, scanner.batch_position()};
+      co_return Place{std::min((*batch)->header().base_offset, offset), base,
+                      scanner.batch_position()};
     }
     if (batch->has_value()) continue;
     if (exact && scanner.next_offset() == offset) co_return Place{offset, base, scanner.position()};

@@ -209,6 +209,9 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
       MR_CO_RETURN_IF_ERROR(
           co_await DropSegmentsFrom(state, static_cast<size_t>(behind - state.segments.begin())));
     }
+    if (!state.segments.empty()) {
+      state.segments.back().next = state.segments.back().written_next = known->segment_base;
+    }
     state.segments.emplace_back(known->segment_base, known->segment_created);
     co_return absl::OkStatus();
   }
@@ -301,7 +304,10 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         // Or a later crash brings back whole batches from behind the torn one.
         MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
       }
-      MR_CO_RETURN_IF_ERROR(co_await DropSegmentsFrom(state, index + 1));
+      // A segment without one sound batch says nothing about where the log ends.
+      const bool hollow = sound_end == 0 && index > 0;
+      MR_CO_RETURN_IF_ERROR(co_await DropSegmentsFrom(state, hollow ? index : index + 1));
+      if (hollow) state.end = state.written_end = state.segments.back().next;
       context_.writer->MarkDirty(state);
       break;
     }
