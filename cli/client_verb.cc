@@ -90,6 +90,11 @@ absl::StatusOr<std::vector<SocketAddress>> ParseServers(std::string_view text) {
   }
 }
 
+std::string CheckOutputFormat(const std::string& text) {
+  if (text == "text" || text == "json") return {};
+  return fmt::format("'{}' is no output format: text and json are accepted", text);
+}
+
 void AddClientOptions(CLI::App& verb, ClientArguments& arguments) {
   verb.add_option("-b,--bootstrap-server", arguments.bootstrap,
                   "Servers to begin with: HOST:PORT,...")
@@ -110,10 +115,7 @@ void AddClientOptions(CLI::App& verb, ClientArguments& arguments) {
   verb.add_option("-o,--output", arguments.output, "text or json")
       ->type_name("FORMAT")
       ->capture_default_str()
-      ->check([](const std::string& text) {
-        if (text == "text" || text == "json") return std::string();
-        return fmt::format("'{}' is no output format: text and json are accepted", text);
-      });
+      ->check(CheckOutputFormat);
 }
 
 int RunClientVerb(const ClientArguments& arguments, ClientVerb verb) {

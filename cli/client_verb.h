@@ -39,6 +39,9 @@ struct ClientArguments {
 // as long as `verb`.
 void AddClientOptions(CLI::App& verb, ClientArguments& arguments);
 
+// For CLI11: what is wrong with a value of -o, or nothing.
+std::string CheckOutputFormat(const std::string& text);
+
 // "host:port,[::1]:9092,host"; without a port: 9092. kInvalidArgument: a sentence.
 absl::StatusOr<std::vector<SocketAddress>> ParseServers(std::string_view text);
 

@@ -36,6 +36,7 @@ int RunCommandLine(int argc, char** argv) {
   AddTopicCommand(app, chosen);
   AddProduceCommand(app, chosen);
   AddConsumeCommand(app, chosen);
+  AddLogCommand(app, chosen);
   AddVersionCommand(app, chosen);
   try {
     app.parse(argc, argv);
