@@ -92,32 +92,37 @@ absl::StatusOr<std::optional<LeaderAppend>> Partition::FindDuplicate(const Batch
                       (*duplicate)->timestamp, true};
 }
 
-std::expected<LeaderAppend, BatchRejection> Partition::Append(BatchView batch, bool acks_all,
-                                                              Timestamp now,
-                                                              BatchValidator& validator,
-                                                              Admission& admission) {
-  auto reject = [](absl::Status status) {
-    return std::unexpected(BatchRejection{std::move(status), {}});
-  };
-  if (absl::Status leader = CheckLeader(std::nullopt); !leader.ok())
-    return reject(std::move(leader));
+absl::Status Partition::CheckAppend(bool acks_all) const {
+  if (absl::Status leader = CheckLeader(std::nullopt); !leader.ok()) return leader;
   if (acks_all && !tracker_->has_enough_replicas()) {
-    return reject(MakeError(ErrorKind::kNotEnoughReplicas,
-                            fmt::format("{} replicas are in sync, fewer than min.insync.replicas",
-                                        tracker_->isr().size())));
+    return MakeError(ErrorKind::kNotEnoughReplicas,
+                     fmt::format("{} replicas are in sync, fewer than min.insync.replicas",
+                                 tracker_->isr().size()));
   }
-  std::expected<ValidatedBatch, BatchRejection> valid =
-      validator.Validate(std::move(batch), rules_->append, AppendOrigin::kClient,
-                         fmt::format("{}-{}", topic(), log_.partition()), now);
-  if (!valid.has_value()) return std::unexpected(std::move(valid).error());
-  absl::StatusOr<std::optional<LeaderAppend>> duplicate = FindDuplicate(valid->batch);
-  if (!duplicate.ok()) return reject(duplicate.status());
+  return absl::OkStatus();
+}
+
+std::expected<ValidatedBatch, BatchRejection> Partition::Prepare(BatchView batch, bool acks_all,
+                                                                 Timestamp now,
+                                                                 BatchValidator& validator) const {
+  if (absl::Status may = CheckAppend(acks_all); !may.ok()) {
+    return std::unexpected(BatchRejection{std::move(may), {}});
+  }
+  return validator.Validate(std::move(batch), rules_->append, AppendOrigin::kClient,
+                            fmt::format("{}-{}", topic(), log_.partition()), now);
+}
+
+absl::StatusOr<LeaderAppend> Partition::Append(ValidatedBatch valid, bool acks_all,
+                                               Admission& admission) {
+  if (absl::Status may = CheckAppend(acks_all); !may.ok()) return may;
+  absl::StatusOr<std::optional<LeaderAppend>> duplicate = FindDuplicate(valid.batch);
+  if (!duplicate.ok()) return duplicate.status();
   if (duplicate->has_value()) return **duplicate;
-  absl::StatusOr<AppendInfo> info = log_.Append(std::move(valid->batch), leader_epoch_, admission);
-  if (!info.ok()) return reject(info.status());
+  absl::StatusOr<AppendInfo> info = log_.Append(std::move(valid.batch), leader_epoch_, admission);
+  if (!info.ok()) return info.status();
   // Under page-cache durability the append is what counts, and nobody else will tell us.
   if (tracker_->OnEnd(self_, log_.durable_end())) AfterProgress();
-  return LeaderAppend{info->base_offset, info->next_offset(), valid->log_append_time, false};
+  return LeaderAppend{info->base_offset, info->next_offset(), valid.log_append_time, false};
 }
 
 void Partition::OnDurable(Log&, Offset durable_end) {

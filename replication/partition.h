@@ -74,12 +74,15 @@ class Partition final : private LogObserver {
   // OK when this replica leads and the client knows the current epoch (or did not say: nothing).
   absl::Status CheckLeader(std::optional<LeaderEpoch> client_epoch) const;
 
-  // Everything a leader does with one produced batch: minimum ISR (acks=all), validation,
-  // duplicates, sequence, append. One turn, so that appends keep the order of the calls. A
-  // duplicate answers its original offsets.
-  std::expected<LeaderAppend, BatchRejection> Append(BatchView batch, bool acks_all, Timestamp now,
-                                                     BatchValidator& validator,
-                                                     Admission& admission);
+  // What a leader does with one produced batch before it appends: minimum ISR (acks=all) and
+  // validation. The batch may come out larger than it went in: the broker recompresses.
+  std::expected<ValidatedBatch, BatchRejection> Prepare(BatchView batch, bool acks_all,
+                                                        Timestamp now,
+                                                        BatchValidator& validator) const;
+  // What it does then: leadership (it may have ended since), duplicates, sequence, append. One
+  // turn, so that appends keep the order of the calls. A duplicate answers its original offsets.
+  // REQUIRES: `admission` holds the batch's size.
+  absl::StatusOr<LeaderAppend> Append(ValidatedBatch valid, bool acks_all, Admission& admission);
 
   // Committed and safe to read. Nothing while the replica does not lead.
   Offset high_watermark() const { return high_watermark_; }
@@ -97,6 +100,7 @@ class Partition final : private LogObserver {
   void OnDurable(Log& log, Offset durable_end) override;
   void OnFailed(Log& log, absl::Status cause) override;
   void AfterProgress();
+  absl::Status CheckAppend(bool acks_all) const;
   void FailWaiters(const absl::Status& status);
   // Where an idempotent batch already is, or nothing: append it.
   absl::StatusOr<std::optional<LeaderAppend>> FindDuplicate(const BatchView& batch) const;

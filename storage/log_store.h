@@ -107,6 +107,11 @@ class Admission {
     if (bytes_ > 0) budget_->Release(bytes_);
   }
   size_t bytes() const { return bytes_; }
+  // Adds what `more` was granted. REQUIRES: both are of one store.
+  void Add(Admission more) {
+    if (budget_ == nullptr) budget_ = more.budget_;
+    bytes_ += std::exchange(more.bytes_, 0);
+  }
   // Moves `bytes` to the log, which releases them once they are in the segment. REQUIRES: so many
   // left.
   void Take(size_t bytes);

@@ -50,7 +50,7 @@ class AppendWait final : public OffsetWaiter {
       answer_->error_message = ErrorMessage(status);
       answer_->base_offset = -1;
     }
-    if (--*left_ == 0) done_->Set();
+    if (--*left_ == 0) done_->Pulse();
   }
   PartitionAnswer& answer() { return *answer_; }
 
@@ -66,15 +66,18 @@ class ProduceRun {
   ProduceRun(Broker& broker, const ApiRequest& request, const ProduceRequest& body)
       : broker_(broker), request_(request), body_(body), done_(broker.env.reactor) {}
 
-  void AppendAll(Admission& admission);
+  // In the request's order. False: cancelled while it waited for memory.
+  Task<bool> AppendAll();
   Task<void> WaitForAcks(CancellationToken cancel);
   bool any_error() const { return any_error_; }
   ProduceResponse& response() { return response_; }
 
  private:
-  void AppendOne(const ProduceRequest::TopicProduceData& topic,
-                 const ProduceRequest::PartitionProduceData& data, Admission& admission,
-                 PartitionAnswer* answer);
+  // Nothing: done, or refused. Otherwise: so many bytes more than came in are needed, nothing
+  // happened.
+  std::optional<size_t> TryAppendOne(const ProduceRequest::TopicProduceData& topic,
+                                     const ProduceRequest::PartitionProduceData& data, size_t grown,
+                                     PartitionAnswer* answer);
   void Refuse(const absl::Status& status, PartitionAnswer* answer);
   void HintLeader(const ProduceRequest::TopicProduceData& topic, PartitionAnswer* answer);
   void Wait(Partition& partition, Offset next, PartitionAnswer* answer);
@@ -83,6 +86,8 @@ class ProduceRun {
   const ApiRequest& request_;
   const ProduceRequest& body_;
   ProduceResponse response_;
+  Admission admission_;             // Of at least bytes_left_.
+  size_t bytes_left_ = 0;           // Records of the partitions that have not had their turn.
   std::map<int32_t, bool> hinted_;  // Brokers already in node_endpoints.
   std::deque<AppendWait> waits_;
   size_t waiting_ = 0;
@@ -123,49 +128,72 @@ void ProduceRun::Wait(Partition& partition, Offset next, PartitionAnswer* answer
   (all ? partition.committed() : partition.durable()).Add(wait, next);
 }
 
-void ProduceRun::AppendOne(const ProduceRequest::TopicProduceData& topic,
-                           const ProduceRequest::PartitionProduceData& data, Admission& admission,
-                           PartitionAnswer* answer) {
+std::optional<size_t> ProduceRun::TryAppendOne(const ProduceRequest::TopicProduceData& topic,
+                                               const ProduceRequest::PartitionProduceData& data,
+                                               size_t grown, PartitionAnswer* answer) {
+  auto refuse = [&](const absl::Status& status) {
+    Refuse(status, answer);
+    if (request_.version >= kLeaderHintVersion &&
+        KindOf(status) == ErrorKind::kNotLeaderOrFollower) {
+      HintLeader(topic, answer);
+    }
+    return std::nullopt;
+  };
   absl::StatusOr<Partition*> partition = request_.version >= kTopicIdVersion
                                              ? FindPartition(broker_, topic.topic_id, data.index)
                                              : FindPartition(broker_, topic.name, data.index);
   // Unknown, or known and led elsewhere: the format is looked at in between (rule 1.9).
   const bool elsewhere = KindOf(partition.status()) == ErrorKind::kNotLeaderOrFollower;
-  if (!partition.ok() && !elsewhere) return Refuse(partition.status(), answer);
+  if (!partition.ok() && !elsewhere) return refuse(partition.status());
   if (partition.ok() && IsInternalTopic((*partition)->topic()) &&
       request_.client_id != kAdminClientId) {
-    return Refuse(MakeError(ErrorKind::kInvalidTopic, "clients may not produce to internal topics"),
-                  answer);
+    return refuse(
+        MakeError(ErrorKind::kInvalidTopic, "clients may not produce to internal topics"));
   }
   absl::StatusOr<BatchView> batch =
       CheckProduceRecords(data.records.value_or(Slice()), request_.version >= kZstdVersion);
-  if (!batch.ok()) return Refuse(batch.status(), answer);
-  std::expected<LeaderAppend, BatchRejection> appended =
-      std::unexpected(BatchRejection{partition.status(), {}});
-  if (partition.ok()) {
-    appended = (*partition)
-                   ->Append(*std::move(batch), body_.acks == kAcksAll, broker_.env.clock.Now(),
-                            broker_.validator, admission);
-  }
-  if (!appended.has_value()) {
-    Refuse(appended.error().status, answer);
-    for (RecordError& error : appended.error().record_errors) {
+  if (!batch.ok()) return refuse(batch.status());
+  if (!partition.ok()) return refuse(partition.status());
+
+  const bool all = body_.acks == kAcksAll;
+  const size_t received = batch->bytes().size();
+  std::expected<ValidatedBatch, BatchRejection> valid =
+      (*partition)->Prepare(*std::move(batch), all, broker_.env.clock.Now(), broker_.validator);
+  if (!valid.has_value()) {
+    for (RecordError& error : valid.error().record_errors) {
       answer->record_errors.push_back({error.index, std::move(error.message)});
     }
-    if (request_.version >= kLeaderHintVersion &&
-        KindOf(appended.error().status) == ErrorKind::kNotLeaderOrFollower) {
-      HintLeader(topic, answer);
-    }
-    return;
+    return refuse(valid.error().status);
   }
+  // Recompression makes a batch larger at times: by more than was asked for when it came in.
+  const size_t size = valid->batch.bytes().size();
+  if (size > received + grown) {
+    std::optional<Admission> more = broker_.store.TryAdmit(size - received - grown);
+    if (!more.has_value()) return size - received;
+    admission_.Add(*std::move(more));
+  }
+  absl::StatusOr<LeaderAppend> appended = (*partition)->Append(*std::move(valid), all, admission_);
+  if (!appended.ok()) return refuse(appended.status());
   answer->base_offset = appended->base_offset.value();
   answer->log_append_time_ms =
       appended->log_append_time.has_value() ? appended->log_append_time->ms() : -1;
   answer->log_start_offset = (*partition)->log().start_offset().value();
   if (body_.acks != kAcksNone) Wait(**partition, appended->next_offset, answer);
+  return std::nullopt;
 }
 
-void ProduceRun::AppendAll(Admission& admission) {
+size_t RecordBytes(const ProduceRequest::PartitionProduceData& data) {
+  return data.records.has_value() ? data.records->size() : 0;
+}
+
+Task<bool> ProduceRun::AppendAll() {
+  for (const auto& topic : body_.topic_data) {
+    for (const auto& data : topic.partition_data) bytes_left_ += RecordBytes(data);
+  }
+  // The request holds the connection's turn, so whoever waits for memory here stays in order.
+  absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, request_.cancel);
+  if (!admitted.ok()) co_return false;
+  admission_ = *std::move(admitted);
   const bool acks_known =
       body_.acks == kAcksNone || body_.acks == kAcksLeader || body_.acks == kAcksAll;
   response_.responses.resize(body_.topic_data.size());
@@ -184,16 +212,29 @@ void ProduceRun::AppendAll(Admission& admission) {
         answer->base_offset = -1;
         continue;
       }
-      AppendOne(topic, topic.partition_data[p], admission, answer);
+      const ProduceRequest::PartitionProduceData& data = topic.partition_data[p];
+      size_t grown = 0;
+      while (std::optional<size_t> more = TryAppendOne(topic, data, grown, answer)) {
+        // Everything goes back first: two requests that each held some and waited for more would
+        // wait for ever. The batch is rebuilt again afterwards, so that who waits holds little.
+        grown = *more;
+        admission_ = Admission();
+        admitted = co_await broker_.store.Admit(bytes_left_ + grown, request_.cancel);
+        if (!admitted.ok()) co_return false;
+        admission_ = *std::move(admitted);
+      }
+      bytes_left_ -= RecordBytes(data);
     }
   }
+  admission_ = Admission();  // What was not appended is free again.
+  co_return true;
 }
 
 Task<void> ProduceRun::WaitForAcks(CancellationToken cancel) {
-  if (waiting_ == 0) co_return;
   const Instant deadline = broker_.env.reactor.Now() + milliseconds(std::max(0, body_.timeout_ms));
-  WaitResult result = co_await done_.Wait(deadline, cancel);
-  if (result == WaitResult::kSignalled) co_return;
+  while (waiting_ > 0) {
+    if (co_await done_.Wait(deadline, cancel) != WaitResult::kSignalled) break;
+  }
   for (AppendWait& wait : waits_) {
     if (!wait.linked()) continue;
     wait.Unlink();
@@ -202,29 +243,13 @@ Task<void> ProduceRun::WaitForAcks(CancellationToken cancel) {
   }
 }
 
-size_t RecordBytes(const ProduceRequest& body) {
-  size_t bytes = 0;
-  for (const auto& topic : body.topic_data) {
-    for (const auto& partition : topic.partition_data) {
-      if (partition.records.has_value()) bytes += partition.records->size();
-    }
-  }
-  return bytes;
-}
-
 }  // namespace
 
 Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request) {
   absl::StatusOr<ProduceRequest> body = DecodeBody<ProduceRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
-  // The request still holds the connection's turn, so whoever waits for memory here stays in order.
-  absl::StatusOr<Admission> admission =
-      co_await broker->store.Admit(RecordBytes(*body), request.cancel);
-  if (!admission.ok()) co_return ApiReply::Close("stopped while waiting for memory");
-
   ProduceRun run(*broker, request, *body);
-  run.AppendAll(*admission);
-  *admission = Admission();  // What was not appended is free again.
+  if (!co_await run.AppendAll()) co_return ApiReply::Close("stopped while waiting for memory");
   request.order->Release();
   if (body->acks == kAcksNone) {
     // A client that wants no answers learns of an error by the closed connection (rule 1.2).

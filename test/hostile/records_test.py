@@ -181,6 +181,25 @@ def hostile_windows(node):
         refused(node, wire.batch([b""], codec=ZSTD, body=zstd), CORRUPT_MESSAGE, INVALID_RECORD)
 
 
+@test("hostile records: batches that the topic's compression.type makes a hundred times larger are stored, in order")
+def grown(node):
+    value = b"\0" * 300_000
+    packed = gzip.compress(wire.record(0, None, value))
+    topic = topic_of(node, partitions=4, **{"compression.type": "uncompressed"})
+    with unharmed(node, growth_kib_max=160 * 1024), wire.Connection(node.port, timeout=60) as connection:
+        small = wire.batch([b"x"], codec=GZIP, body=packed)
+        # Far more at once than may wait for the disk, from requests of a few hundred bytes each.
+        parts = [{"index": index % 4, "records": small} for index in range(40)]
+        values = {**wire.produce_values(topic, None), "topics": [{"name": topic, "partitions": parts}]}
+        for correlation in range(1, 7):
+            connection.send(wire.encode("produce", correlation, **values))
+        for correlation in range(1, 7):
+            answered = connection.answer("produce", correlation)["topics"][0]["partitions"]
+            expect_equal({part["error"] for part in answered}, {0}, "errors")
+            first = 10 * (correlation - 1)
+            expect_equal([part["base_offset"] for part in answered], [first + index // 4 for index in range(40)], "offsets")
+
+
 @test("hostile records: a batch above max.message.bytes gets 10")
 def too_large(node):
     with unharmed(node):
