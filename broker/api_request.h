@@ -21,14 +21,22 @@ namespace millrace {
 // happen in the order of arrival; what follows may overlap.
 class RequestOrder {
  public:
-  explicit RequestOrder(Reactor& reactor) : released_(reactor) {}
+  explicit RequestOrder(Reactor& reactor) : released_(reactor), front_(reactor) {}
   // The handler's ordered effects are done: the next request of the connection may start.
   // Idempotent; happens by itself when the handler ends.
   void Release() { released_.Set(); }
   Task<void> Released() { co_await released_.Wait(); }
 
+  // The replies of all requests before this one are with the kernel.
+  void ReachFront() { front_.Set(); }
+  // co_await order->Front(cancel): until then. A reply that takes memory others wait for is made
+  // only now: one that was made earlier would hold it for as long as the replies before it take,
+  // and for ever if one of those waits for the same memory.
+  Event::Waiter Front(CancellationToken cancel) { return front_.Wait(std::nullopt, cancel); }
+
  private:
   Event released_;
+  Event front_;
 };
 
 // What is known of the connection a request came over. Constant but for the client's software,

@@ -64,8 +64,9 @@ Task<void> ClientConnection::ReadRequests() {
     if (draining_ || cancel_.cancelled()) break;
     last_progress_ = env_.reactor.Now();
     auto order = std::make_shared<RequestOrder>(env_.reactor);
-    auto pending = std::make_shared<Pending>();
+    auto pending = std::make_shared<Pending>(order, std::nullopt);
     pending_.push_back(pending);
+    if (!sending_) TellFront();
     requests_.Spawn(RunRequest(*std::move(frame), order, pending));
     co_await order->Released();
   }
@@ -120,8 +121,13 @@ Task<void> ClientConnection::WriteReplies() {
       env_.logger.Info("closing connection {}: {}", context_->peer.ToString(), close_reason_);
       co_return;
     }
+    TellFront();
     changed_.Pulse();
   }
+}
+
+void ClientConnection::TellFront() {
+  if (!pending_.empty()) pending_.front()->order->ReachFront();
 }
 
 Task<absl::Status> ClientConnection::SendAll(Chain out) {

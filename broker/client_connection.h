@@ -68,6 +68,7 @@ class ClientConnection final : private Timer {
 
  private:
   struct Pending {
+    std::shared_ptr<RequestOrder> order;
     std::optional<ApiReply>
         reply;  // Set when the handler has ended; a reply without body bytes is kSilent.
   };
@@ -77,6 +78,8 @@ class ClientConnection final : private Timer {
                         std::shared_ptr<Pending> pending);
   Task<void> WriteReplies();
   Task<absl::Status> SendAll(Chain out);
+  // Tells the first request that its reply is the next to leave.
+  void TellFront();
   void Fire() override;  // Idle and slow-frame check.
   void ArmIdleTimer();
 

@@ -5,9 +5,9 @@
 //           error, or a diverging epoch; otherwise waits for max_wait_ms. The first partition with
 //           records returns its first batch whole, however big (KIP-74). Incremental sessions
 //           (KIP-227).
-// Bounds:   one answer holds at most fetch.max.bytes, and at most 16 MiB, which clients accept:
-// limits are upper bounds.
-//           Records being read and sent are charged to the shard's fetch budget.
+// Bounds:   one answer holds at most fetch.max.bytes, 16 MiB, and an eighth of the shard's fetch
+//           budget, which clients accept: limits are upper bounds. Records being read and sent are
+//           charged to that budget; a connection has one answer in the making at a time.
 // Errors:   per partition OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID,
 // NOT_LEADER_OR_FOLLOWER (with the leader
 //           from v16), FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, UNSUPPORTED_COMPRESSION_TYPE,
@@ -35,6 +35,8 @@ using kafka::FetchResponse;
 using PartitionData = FetchResponse::PartitionData;
 
 constexpr size_t kResponseBytesMax = size_t{16} << 20;
+// So many clients that read slowly must come together before the others wait for them.
+constexpr size_t kAnswersInBudget = 8;
 constexpr int8_t kReadCommitted = 1;
 constexpr int16_t kZstdVersion = 10;
 constexpr int16_t kDivergingEpochVersion = 12;
@@ -100,7 +102,8 @@ class FetchRun {
 
 size_t FetchRun::BytesMax() const {
   return std::min({static_cast<size_t>(std::max(0, body_.max_bytes)),
-                   broker_.options.fetch_bytes_max, kResponseBytesMax});
+                   broker_.options.fetch_bytes_max, kResponseBytesMax,
+                   broker_.fetch_budget.bytes_max() / kAnswersInBudget});
 }
 
 absl::StatusOr<Partition*> FetchRun::Find(const FetchKey& key) {
@@ -300,6 +303,10 @@ Task<ApiReply> FetchRun::Run() {
 Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request) {
   request.order
       ->Release();  // Fetches change nothing that a later request of the connection could miss.
+  // Decoded and read only for the answer that leaves next: a connection holds the memory of one.
+  if (co_await request.order->Front(request.cancel) == WaitResult::kCancelled) {
+    co_return ApiReply::Silent();
+  }
   absl::StatusOr<FetchRequest> body = DecodeBody<FetchRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   const int32_t replica =

@@ -55,6 +55,23 @@ def flood(node):
         until(served_again, "a new connection is served when the others are gone")
 
 
+@test("hostile connection: fetches sent ahead take no memory that the one before them waits for")
+def fetches_ahead(node):
+    topic = topic_of(node, partitions=2)
+    with unharmed(node, growth_kib_max=192 * 1024) as neighbour, wire.Connection(node.port, timeout=30) as ahead:
+        for _ in range(30):
+            expect_equal(neighbour.produce(topic, wire.batch([b"v" * 900000]), partition=1)["error"], 0, "error of Produce")
+        parked = wire.fetch_values([(topic, 0, 0)], max_bytes=2**31 - 1, wait_ms=25000)
+        ready = wire.fetch_values([(topic, 1, 0)], max_bytes=2**31 - 1, wait_ms=100)
+        # The first has nothing to read yet; those behind it have more than all memory for answers together.
+        ahead.send(wire.encode("fetch", 1, **parked) + b"".join(wire.encode("fetch", 2 + i, **ready) for i in range(30)))
+        expect_equal(neighbour.fetch(topic, 0, partition=1)["error"], 0, "error of the neighbour's Fetch")
+        expect_equal(neighbour.produce(topic, wire.batch([b"now"]))["error"], 0, "error of Produce")
+        part = ahead.answer("fetch", 1)["topics"][0]["partitions"][0]
+        expect_equal([value for _, _, value in wire.parse_records(part["records"])], [b"now"], "what the first one read")
+        expect(neighbour.fetch(topic, 0, partition=1)["records"], "the neighbour reads on")
+
+
 @test("hostile connection: one that asks on and on and never reads is muted; its answers do not pile up")
 def never_reads(node):
     topic = topic_of(node)

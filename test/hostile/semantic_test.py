@@ -95,8 +95,8 @@ def greedy_fetch(node):
         expect_equal(len(parts), 10000, "partitions answered")
         expect(all(part["error"] == UNKNOWN_TOPIC for name, part in parts if name != topic), "a ghost without error 3")
         full = [part for name, part in parts if name == topic and part["records"]]
-        # Kafka answers up to its fetch.max.bytes of 55 MiB; less is every broker's right, nothing would be starving.
-        expect(10 <= len(full) <= 64, f"{len(full)} partitions had records")
+        # Kafka answers up to its fetch.max.bytes of 55 MiB; less is every broker's right: the next fetch gets the rest.
+        expect(1 <= len(full) <= 64, f"{len(full)} partitions had records")
 
 
 @test("hostile request: an offset outside the log gets 1, its end and its start do not")
