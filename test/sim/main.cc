@@ -98,6 +98,7 @@ bool RunScenario(const Scenario& scenario, const Arguments& arguments) {
       fmt::print("{} seed={} trace={:016x}\n", scenario.name, seed, outcome.trace_hash);
     }
     if (arguments.verbose) fmt::print("{}: {}\n", name, outcome.summary);
+    std::fflush(stdout);
     if (outcome.violations.empty()) continue;
     ++failed;
     if (scenario.must_fail) {

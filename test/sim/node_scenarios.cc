@@ -54,6 +54,7 @@ class NodeProgram final : public SimProgram {
 StoryOptions NodeStory(const RunOptions& run) {
   StoryOptions options;
   options.broker = [](SimProcess& process) { return std::make_unique<NodeProgram>(process); };
+  options.folder = "/data";
   options.produce_version_max = 13;
   options.fetch_version_max = 17;
   options.trace = run.trace;
@@ -68,6 +69,13 @@ void AddNodeScenarios(std::vector<Scenario>* scenarios) {
                         [](uint64_t seed, const RunOptions& run) {
                           StoryOptions options = NodeStory(run);
                           options.kills = options.power_losses = false;
+                          options.network_faults = options.disk_faults = false;
+                          return Story(seed, options).Run();
+                        }});
+  scenarios->push_back({"node-fresh", "one node that makes its own data folder, and loses power",
+                        [](uint64_t seed, const RunOptions& run) {
+                          StoryOptions options = NodeStory(run);
+                          options.folder.clear();
                           options.network_faults = options.disk_faults = false;
                           return Story(seed, options).Run();
                         }});

@@ -141,7 +141,7 @@ Task<absl::Status> SimProducer::Session() {
 void SimProducer::MakeBatches(int32_t partition) {
   Lane& lane = lanes_[partition];
   const size_t window = 1 + env_.random.Below(static_cast<uint64_t>(plan_.in_flight_max));
-  while (lane.batches.size() < window) {
+  while (lane.batches.size() < window && history_.sent() < plan_.sent_max) {
     auto batch = std::make_unique<Batch>();
     batch->first_sequence = lane.next_sequence;
     const uint64_t records =

@@ -39,6 +39,7 @@ struct Plan {
   int records_max;
   size_t padding_max;
   Duration think_max;
+  uint64_t sent_max;  // Records in all; then writers rest.
   LogConfig log;
   LogStoreOptions store;
 };
@@ -132,6 +133,10 @@ Task<void> StorageProgram::Write(int number) {
     if (draining_ && !writer.outstanding.has_value()) {
       ++idle_writers_;
       co_return;
+    }
+    if (!writer.outstanding.has_value() && history_.sent() >= plan_.sent_max) {
+      co_await Sleep(env_.reactor, milliseconds(50), scope_.token());
+      continue;
     }
     Log* log = Find(partition);
     absl::Status status = co_await AppendOne(number, log, &writer);
@@ -276,6 +281,7 @@ Plan DrawPlan(SimRandom* swarm) {
   plan.records_max = static_cast<int>(swarm->Between(1, 20));
   plan.padding_max = swarm->Coin() ? 50 : swarm->Between(100, 8000);
   plan.think_max = swarm->Between(Duration(1000), milliseconds(20));
+  plan.sent_max = swarm->Between(500, 20'000);
   // Small, so that segments roll, the cache misses and memory runs short within seconds.
   plan.log.segment_bytes = static_cast<int64_t>(swarm->Between(4 << 10, 1 << 20));
   plan.log.index_interval_bytes = static_cast<int64_t>(swarm->Between(1, 4096));
@@ -342,13 +348,19 @@ Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
   };
 
   const uint64_t lives = swarm.Between(2, 12);
+  uint64_t current_life = 0;
+  bool lies = false;     // A sync failed: only a power loss makes this machine honest again.
+  bool crashed = false;  // By time, or at a disk operation: recovery itself is crashed too.
   for (uint64_t life = 0; life < lives; ++life) {
     SimRandom& dice = world.dice();
+    current_life = life;
+    crashed = false;
     node.Start(make);
-    bool lies = false;  // A sync failed: only a power loss makes this machine honest again.
+    lies = false;
     if (crashes.disk_faults && dice.Below(3) == 0) {
-      world.After(dice.Between(milliseconds(1), milliseconds(1000)), [&] {
-        if (dice.Coin()) {
+      world.After(dice.Between(milliseconds(1), milliseconds(1000)), [&, life] {
+        if (life != current_life) return;
+        if (world.dice().Coin()) {
           node.disk().FailNextWrite();
         } else {
           node.disk().FailNextSync();
@@ -356,15 +368,14 @@ Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
         }
       });
     }
-    // By time, or at a disk operation: recovery itself is crashed too.
-    bool crashed = false;
     if (dice.Coin()) {
       const uint64_t at = node.disk().operations() + 1 + dice.Below(dice.Coin() ? 60 : 2000);
       node.disk().set_operation_hook([&, at](uint64_t number) {
-        if (number == at) world.After(Duration(0), [&crashed] { crashed = true; });
+        if (number == at) world.After(Duration(0), [&] { crashed = true; });
       });
     }
     world.RunUntil([&] { return crashed; }, dice.Between(milliseconds(1), milliseconds(3000)));
+    current_life = lives;
     node.disk().set_operation_hook(nullptr);
     node.disk().ForgetOrderedFaults();
     const bool power = lies || !crashes.kill || (crashes.power && dice.Coin());

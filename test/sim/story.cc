@@ -104,6 +104,10 @@ void Story::DrawPlan() {
   for (int i = 0; i < options_.brokers; ++i) {
     SimNode& node = world_->AddNode(fmt::format("broker-{}", i + 1));
     brokers_.push_back(&node);
+    if (!options_.folder.empty()) {
+      MR_CHECK(node.disk().CreateDirectories(options_.folder).ok());
+      node.disk().SyncEverything();
+    }
     plan_.bootstrap.push_back({node.name(), kBrokerPort});
   }
   plan_.replication = static_cast<int16_t>(std::min(options_.brokers, 3));

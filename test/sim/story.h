@@ -29,6 +29,8 @@ struct StoryOptions {
   // Builds a broker's program on port kBrokerPort; called anew for each process.
   std::function<std::unique_ptr<SimProgram>(SimProcess&)> broker;
   int brokers = 1;
+  // A folder that was there, durably, long before: an administrator made it.
+  std::string folder;
   Promises promises;
   bool kills = true;
   bool power_losses = true;

@@ -31,6 +31,7 @@ struct WorkloadPlan {
   int in_flight_max = 5;  // Batches per producer and partition.
   int records_per_batch_max = 5;
   size_t padding_max = 200;  // Bytes added to a value.
+  uint64_t sent_max = 5000;  // Records in all; then producers rest, and only faults go on.
   Duration think_max = milliseconds(50);
   Duration patience = seconds(5);
 };

@@ -246,6 +246,22 @@ TEST_CASE("SimFileData: a sync promises what was written before it began, and no
   REQUIRE(lost < 35);
 }
 
+TEST_CASE("SimFileData: a durable write keeps its place when a sync that began before it ends") {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    SimRandom dice(seed);
+    SimFileData data;
+    const std::string text = "text";
+    const std::span bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    data.Write(0, bytes);
+    const SimFileData::SyncPoint point = data.BeginSync();
+    data.Write(1000, bytes);
+    data.SyncRange(1000, 1004);
+    data.EndSync(point);
+    data.LosePower(dice);
+    REQUIRE(data.size() == 1004);
+  }
+}
+
 TEST_CASE("SimFileData: agrees with a dumb model of shown bytes") {
   for (uint64_t seed = 0; seed < 30; ++seed) {
     SimRandom dice(seed);

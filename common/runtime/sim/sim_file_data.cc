@@ -115,6 +115,7 @@ void SimFileData::Resize(uint64_t size) {
       }
     }
     reserved_end_ = std::min(reserved_end_, size);
+    range_synced_end_ = std::min(range_synced_end_, size);
   }
   size_ = size;
 }
@@ -142,7 +143,7 @@ void SimFileData::EndSync(SyncPoint point) {
   }
   if (point.write >= synced_write_) {  // Of two that overlap the later one speaks.
     synced_write_ = point.write;
-    synced_size_ = point.size;
+    synced_size_ = std::max(point.size, range_synced_end_);
   }
 }
 
@@ -150,7 +151,8 @@ void SimFileData::SyncRange(uint64_t begin, uint64_t end) {
   if (begin >= end) return;
   const uint64_t last = (end - 1) / kSectorBytes;
   unsynced_.erase(unsynced_.lower_bound(begin / kSectorBytes), unsynced_.upper_bound(last));
-  synced_size_ = std::max(synced_size_, std::min(end, size_));
+  range_synced_end_ = std::max(range_synced_end_, std::min(end, size_));
+  synced_size_ = std::max(synced_size_, range_synced_end_);
 }
 
 void SimFileData::ForgetUnsynced() {

@@ -87,7 +87,8 @@ class SimFileData {
   uint64_t synced_size_ = 0;
   uint64_t reserved_end_ = 0;
   uint64_t writes_ = 0;
-  uint64_t synced_write_ = 0;  // The point of the latest sync that ended.
+  uint64_t range_synced_end_ = 0;  // Of durable writes, which a sync that began before must keep.
+  uint64_t synced_write_ = 0;      // The point of the latest sync that ended.
   int syncs_in_flight_ = 0;
   std::map<uint64_t, std::unique_ptr<Page>> pages_;  // Absent: zeros.
   std::map<uint64_t, Unsynced> unsynced_;            // By sector.
