@@ -71,6 +71,9 @@ Task<void> ClientConnection::ReadRequests() {
     co_await order->Released();
   }
   reading_ended_ = true;
+  // Nobody may be there any more to read an answer: what is in flight ends soon, long polls at
+  // once.
+  drain_.Cancel();
   changed_.Pulse();
 }
 
@@ -79,6 +82,8 @@ Task<void> ClientConnection::RunRequest(Slice frame, std::shared_ptr<RequestOrde
   ApiReply reply =
       co_await handler_.Handle(std::move(frame), context_, order, cancel_.token(), drain_.token());
   reply_bytes_ += reply.body.size();
+  // What came behind a request that closes the connection has no effect any more.
+  if (reply.action == ApiReply::Action::kClose) draining_ = true;
   pending->reply = std::move(reply);
   order->Release();
   changed_.Pulse();
@@ -135,11 +140,14 @@ Task<absl::Status> ClientConnection::SendAll(Chain out) {
   absl::Status sent;
   Chain piece;
   for (const Slice& slice : out.slices()) {
-    piece.Append(slice);
-    if (piece.size() < kSendPieceBytes) continue;
-    sent = co_await connection_->Send(std::exchange(piece, Chain()));
-    if (!sent.ok()) break;
-    last_progress_ = env_.reactor.Now();
+    for (size_t at = 0; sent.ok() && at < slice.size();) {
+      const size_t length = std::min(slice.size() - at, kSendPieceBytes - piece.size());
+      piece.Append(slice.Sub(at, length));
+      at += length;
+      if (piece.size() < kSendPieceBytes) continue;
+      sent = co_await connection_->Send(std::exchange(piece, Chain()));
+      last_progress_ = env_.reactor.Now();
+    }
   }
   if (sent.ok() && !piece.empty()) sent = co_await connection_->Send(std::move(piece));
   sending_ = false;
@@ -152,8 +160,8 @@ void ClientConnection::ArmIdleTimer() {
 }
 
 void ClientConnection::Fire() {
-  if (frames_.received() != received_before_) {
-    received_before_ = frames_.received();
+  if (frames_.progress() != progress_before_) {
+    progress_before_ = frames_.progress();
     last_progress_ = env_.reactor.Now();
   }
   Duration quiet = env_.reactor.Now() - last_progress_;
@@ -161,6 +169,8 @@ void ClientConnection::Fire() {
     Shutdown("a frame was begun and not finished in time");
   } else if (sending_ && quiet >= options_.frame_max) {
     Shutdown("the client does not read its replies");
+  } else if (reading_ended_ && !draining_ && quiet >= options_.frame_max) {
+    Shutdown("the client left, and its last requests do not end");
   } else if (pending_.empty() && options_.idle_max.has_value() && quiet >= *options_.idle_max) {
     Shutdown("idle for longer than connections.max.idle.ms");
   } else {
@@ -170,7 +180,7 @@ void ClientConnection::Fire() {
 
 void ClientConnection::Drain() {
   draining_ = true;
-  if (pending_.empty()) {
+  if (pending_.empty() && !sending_) {
     Shutdown("the broker is stopping");
   } else {
     // The reader is in ReceiveSome or waiting for room; once the last reply is out, WriteReplies

@@ -100,10 +100,10 @@ class ClientConnection final : private Timer {
   size_t reply_bytes_ = 0;                        // Of replies that wait in pending_.
   Event changed_;                                 // pending_, reply_bytes_ or closing_ changed.
   bool reading_ended_ = false;
-  bool draining_ = false;
+  bool draining_ = false;  // No further request is started.
   bool sending_ = false;
   Instant last_progress_;
-  uint64_t received_before_ = 0;  // FrameReader::received() at the last check.
+  uint64_t progress_before_ = 0;  // FrameReader::progress() at the last check.
   std::string close_reason_;
 };
 

@@ -19,7 +19,8 @@ Task<absl::Status> FrameReader::Fill(size_t wanted) {
         co_return absl::OutOfRangeError("the client closed the connection");
       co_return absl::UnavailableError("the client closed the connection within a frame");
     }
-    received_ += more->size();
+    progress_ += more->size();
+    mid_frame_ = true;
     if (ahead_.empty()) {
       ahead_ = *std::move(more);
     } else {
@@ -48,7 +49,10 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
 
   // A peer that announces much and sends nothing takes no budget from the others.
   MR_CO_RETURN_IF_ERROR(co_await Fill(std::min(size, kLargeFrameBytes)));
+  mid_frame_ = false;
   MR_CO_RETURN_IF_ERROR(co_await budget_.Acquire(size, cancel));
+  mid_frame_ = true;
+  ++progress_;  // The peer's time begins now.
 
   MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, &budget_, size);
   const size_t have = std::min(size, ahead_.size());
@@ -60,7 +64,7 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
         co_await connection_.ReceiveExactly(std::move(body), at, end);
     if (!filled.ok()) co_return filled.status();
     body = *std::move(filled);
-    received_ += end - at;
+    progress_ += end - at;
     at = end;
   }
   mid_frame_ = false;

@@ -40,11 +40,12 @@ class FrameReader {
   // budget.
   Task<absl::StatusOr<Slice>> Next(CancellationToken cancel);
 
-  // A frame has been announced but is not complete: the peer owes us bytes.
+  // A frame has begun and is not complete, and we do not wait for memory: the peer owes us bytes.
   bool mid_frame() const { return mid_frame_; }
 
-  // Bytes received so far: a sender that is slow but moves is told from one that stalls.
-  uint64_t received() const { return received_; }
+  // Changes whenever the frame comes on: by bytes, or by the memory it waited for. A sender that is
+  // slow but moves is told from one that stalls.
+  uint64_t progress() const { return progress_; }
 
  private:
   // Makes `ahead_` hold at least `wanted` bytes (<= kReadAheadBytes), copying pieces together where
@@ -56,7 +57,7 @@ class FrameReader {
   const size_t frame_bytes_max_;
   Slice ahead_;  // Received, not yet handed out.
   bool mid_frame_ = false;
-  uint64_t received_ = 0;
+  uint64_t progress_ = 0;
 };
 
 }  // namespace millrace
