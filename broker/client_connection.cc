@@ -15,7 +15,7 @@ constexpr size_t kSendPieceBytes = size_t{1} << 20;
 
 ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connection,
                                    std::string listener, RequestHandler& handler,
-                                   ByteBudget& request_budget, ClientConnectionOptions options)
+                                   RequestBudget& request_budget, ClientConnectionOptions options)
     : options_(options),
       env_(env),
       handler_(handler),

@@ -18,10 +18,10 @@
 
 #include "broker/api_request.h"
 #include "broker/frame_reader.h"
+#include "broker/request_budget.h"
 #include "common/env.h"
 #include "common/network.h"
 #include "common/runtime/cancellation.h"
-#include "common/runtime/semaphore.h"
 #include "common/runtime/task_scope.h"
 
 namespace millrace {
@@ -51,7 +51,7 @@ struct ClientConnectionOptions {
 class ClientConnection final : private Timer {
  public:
   ClientConnection(Env& env, std::unique_ptr<Connection> connection, std::string listener,
-                   RequestHandler& handler, ByteBudget& request_budget,
+                   RequestHandler& handler, RequestBudget& request_budget,
                    ClientConnectionOptions options);
   ~ClientConnection();
 

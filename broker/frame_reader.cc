@@ -49,12 +49,13 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
 
   // A peer that announces much and sends nothing takes no budget from the others.
   MR_CO_RETURN_IF_ERROR(co_await Fill(std::min(size, kLargeFrameBytes)));
+  ByteBudget& budget = budget_.For(size);
   mid_frame_ = false;
-  MR_CO_RETURN_IF_ERROR(co_await budget_.Acquire(size, cancel));
+  MR_CO_RETURN_IF_ERROR(co_await budget.Acquire(size, cancel));
   mid_frame_ = true;
   ++progress_;  // The peer's time begins now.
 
-  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, &budget_, size);
+  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, &budget, size);
   const size_t have = std::min(size, ahead_.size());
   std::memcpy(body.data(), ahead_.data(), have);
   ahead_ = have == ahead_.size() ? Slice() : ahead_.From(have);

@@ -17,9 +17,9 @@
 
 #include <cstddef>
 
+#include "broker/request_budget.h"
 #include "common/bytes/slice.h"
 #include "common/network.h"
-#include "common/runtime/semaphore.h"
 #include "common/runtime/task.h"
 
 namespace millrace {
@@ -33,7 +33,7 @@ inline constexpr size_t kReceivePieceBytes = size_t{1} << 20;
 
 class FrameReader {
  public:
-  FrameReader(Connection& connection, ByteBudget& budget, size_t frame_bytes_max)
+  FrameReader(Connection& connection, RequestBudget& budget, size_t frame_bytes_max)
       : connection_(connection), budget_(budget), frame_bytes_max_(frame_bytes_max) {}
 
   // The next frame without its size prefix. The slice (or what keeps it alive) stays charged to the
@@ -53,7 +53,7 @@ class FrameReader {
   Task<absl::Status> Fill(size_t wanted);
 
   Connection& connection_;
-  ByteBudget& budget_;
+  RequestBudget& budget_;
   const size_t frame_bytes_max_;
   Slice ahead_;  // Received, not yet handed out.
   bool mid_frame_ = false;

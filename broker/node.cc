@@ -29,7 +29,8 @@ NodeBudgets Budgets(const NodeOptions& options) {
 Node::Node(Env& env, NodeOptions options)
     : options_(std::move(options)),
       env_(env),
-      request_budget_(env.reactor, Budgets(options_).requests),
+      request_budget_(env.reactor, Budgets(options_).requests,
+                      static_cast<size_t>(options_.config.connections.request_bytes_max)),
       fetch_budget_(env.reactor, Budgets(options_).fetch),
       configs_(options_.config.server_values, options_.config.producer_id_expiration.count()) {}
 

@@ -22,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/dispatcher.h"
 #include "broker/metadata_applier.h"
+#include "broker/request_budget.h"
 #include "broker/server.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
@@ -66,7 +67,7 @@ class Node {
   // Borrowed.
   Env& env_;
   // Owned, in order of construction; stopped in reverse.
-  ByteBudget request_budget_;
+  RequestBudget request_budget_;
   ByteBudget fetch_budget_;
   TopicConfigSource configs_;
   std::unique_ptr<KvStore> kv_;

@@ -17,8 +17,8 @@ struct NodeBudgets {
 };
 
 // Where a configured value is 0: fixed shares of the memory there is, between bounds that suit
-// small and large machines. The request budget is larger than pending and tail cache together,
-// because both may hold slices of requests.
+// small and large machines. Together they are all of it. What a log keeps of a request is charged
+// to `pending` and `tail_cache`, and no longer to `requests` (request_budget.h).
 inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig& storage,
                                  size_t machine_bytes) {
   const size_t total = memory.memory_bytes > 0
@@ -31,8 +31,7 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.tail_cache = choose(memory.tail_cache_bytes, total / 8);
   budgets.pending = choose(storage.journal_pending_bytes_max, total / 4);
   budgets.fetch = choose(memory.fetch_output_budget_bytes, total / 4);
-  budgets.requests = std::max(choose(memory.request_budget_bytes, total / 2),
-                              budgets.tail_cache + budgets.pending + (size_t{8} << 20));
+  budgets.requests = choose(memory.request_budget_bytes, total / 8 * 3);
   return budgets;
 }
 

@@ -15,7 +15,8 @@ constexpr Duration kAcceptPause = milliseconds(100);
 // The default of max.connection.creation.rate: no limit.
 constexpr int32_t kUnlimitedAccepts = 2147483647;
 
-Server::Server(Env& env, ServerOptions options, RequestHandler& handler, ByteBudget& request_budget)
+Server::Server(Env& env, ServerOptions options, RequestHandler& handler,
+               RequestBudget& request_budget)
     : options_(std::move(options)),
       env_(env),
       handler_(handler),

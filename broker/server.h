@@ -15,9 +15,9 @@
 
 #include "broker/client_connection.h"
 #include "broker/connection_quota.h"
+#include "broker/request_budget.h"
 #include "common/env.h"
 #include "common/network.h"
-#include "common/runtime/semaphore.h"
 #include "common/runtime/task_scope.h"
 
 namespace millrace {
@@ -40,7 +40,7 @@ struct ServerOptions {
 
 class Server {
  public:
-  Server(Env& env, ServerOptions options, RequestHandler& handler, ByteBudget& request_budget);
+  Server(Env& env, ServerOptions options, RequestHandler& handler, RequestBudget& request_budget);
   ~Server();
 
   // Listens on every listener; nothing is accepted until Accept().
@@ -65,7 +65,7 @@ class Server {
   const ServerOptions options_;
   Env& env_;
   RequestHandler& handler_;
-  ByteBudget& request_budget_;
+  RequestBudget& request_budget_;
   std::vector<std::unique_ptr<Bound>> bound_;
   ConnectionQuota quota_;
   std::list<ClientConnection> connections_;

@@ -250,6 +250,9 @@ Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request) {
   if (!body.ok()) co_return Undecodable(body.status());
   ProduceRun run(*broker, request, *body);
   if (!co_await run.AppendAll()) co_return ApiReply::Close("stopped while waiting for memory");
+  // What a log keeps of a large batch is charged to its pending bytes and then to the tail cache,
+  // which may keep it until the next append. The receive budget must not wait for that.
+  request.body.Uncharge();
   request.order->Release();
   if (body->acks == kAcksNone) {
     // A client that wants no answers learns of an error by the closed connection (rule 1.2).

@@ -15,8 +15,13 @@ Block* Block::Allocate(size_t capacity, size_t alignment, ByteAccount* account, 
 
 void Block::Free() {
   ::operator delete(data_, std::align_val_t(alignment_));
-  if (account_ != nullptr) account_->Release(charged_);
+  Uncharge();
   delete this;
+}
+
+void Block::Uncharge() {
+  const size_t charged = charged_.exchange(0, std::memory_order_relaxed);
+  if (account_ != nullptr && charged > 0) account_->Release(charged);
 }
 
 Slice MutableBuffer::Freeze(size_t length) && {

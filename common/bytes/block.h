@@ -36,6 +36,10 @@ class Block {
   uint8_t* data() { return data_; }
   size_t capacity() const { return capacity_; }
 
+  // Gives the account its bytes back before the block goes: whoever keeps it from now on counts it
+  // elsewhere. Idempotent.
+  void Uncharge();
+
   void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
   // acq_rel: the thread that frees must see all writes made through the other references.
   void Unref() {
@@ -54,7 +58,7 @@ class Block {
   uint8_t* data_;
   size_t capacity_;
   size_t alignment_;
-  size_t charged_;
+  std::atomic<size_t> charged_;
   ByteAccount* account_;
   std::atomic<uint32_t> references_{1};
 };

@@ -70,6 +70,12 @@ class Slice {
   // How many bytes the backing block holds in memory (what a cache must charge for keeping this).
   size_t backing_size() const { return block_ == nullptr ? 0 : block_->capacity(); }
 
+  // The block's account gets its bytes back now, although slices of it stay: who keeps them counts
+  // them elsewhere.
+  void Uncharge() {
+    if (block_ != nullptr) block_->Uncharge();
+  }
+
   // The bytes, for the one owner who may still patch them. REQUIRES: nobody else reads that range
   // yet.
   uint8_t* Patch() { return const_cast<uint8_t*>(data_); }

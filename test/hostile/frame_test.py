@@ -1,12 +1,13 @@
 """Frames and headers that are not what they say (1-10)."""
 
+import contextlib
 import struct
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
-from harness import expect_equal, test
-from hostile import disconnects, unharmed
+from harness import expect, expect_equal, test
+from hostile import disconnects, topic_of, unharmed
 import wire
 
 INT32_MAX = 2**31 - 1
@@ -36,6 +37,21 @@ def promised(node):
             connections[-1].send(struct.pack(">i", 50 << 20))
     for connection in connections:
         connection.close()
+
+
+@test("hostile frame: frames larger than all memory for requests make nobody else wait")
+def larger_than_all(node):
+    topic = topic_of(node)
+    with unharmed(node) as neighbour, contextlib.ExitStack() as stack:
+        # Kept for readers of the log's end: memory that came in as a request and does not go by itself.
+        expect_equal(neighbour.produce(topic, wire.batch([b"v" * 900000]))["error"], 0, "error of Produce")
+        for _ in range(5):
+            greedy = stack.enter_context(wire.Connection(node.port))
+            greedy.send(struct.pack(">i", 100 << 20) + b"\0" * 20000)
+        expect(neighbour.metadata([])["brokers"], "the neighbour is served")
+        for _ in range(5):
+            with wire.Connection(node.port) as other:
+                expect_equal(other.produce(topic, wire.batch([b"v" * 900000]))["error"], 0, "error of another's Produce")
 
 
 @test("hostile frame: a header that ends early closes the connection")
