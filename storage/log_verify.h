@@ -82,6 +82,7 @@ struct SegmentReport {
   uint64_t unused_bytes = 0;  // Zeroes behind them: space taken in advance.
   Offset begin{0};            // Of the file's name.
   Offset end{0};              // Behind the last record.
+  bool readable = true;       // To its end, batch by batch.
   Findings findings;
 };
 
