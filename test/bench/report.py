@@ -71,7 +71,7 @@ def machine(path):
             f"{file_system(path)}")
 
 
-def version(binary):
+def version():
     out = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return out.stdout.strip() or "unknown"
 
@@ -126,8 +126,12 @@ def text(facts, results, titles, columns):
     return "\n".join(lines) + "\n"
 
 
+def put(begin, end, content):
+    """Replaces what stands between the two marks of the page."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    PAGE.write_text(f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}", encoding="utf-8")
+
+
 def write(content):
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{content}\n{END}{after}", encoding="utf-8")
+    put(BEGIN, END, content)

@@ -1,0 +1,120 @@
+#include "test/bench/micro_node.h"
+
+#include <utility>
+
+#include "common/check.h"
+#include "storage/kv_store_log.h"
+#include "storage/log_directory.h"
+
+namespace millrace::bench {
+namespace {
+
+constexpr const char* kDataDirectory = "/data";
+constexpr const char* kMetadataDirectory = "/meta";
+constexpr const char* kListener = "PLAINTEXT";
+constexpr const char* kCluster = "micro";
+// Nothing waits for memory, and nothing is evicted: a benchmark's loop does not suspend.
+constexpr size_t kPlenty = size_t{1} << 30;
+constexpr int64_t kProducerExpirationMs = 86'400'000;
+
+void CheckOk(const absl::Status& status) { MR_CHECK(status.ok()); }
+
+}  // namespace
+
+MicroNode::MicroNode(SimWorld& world)
+    : world_(world),
+      env_(world.AddNode("micro").Boot()),
+      fetch_budget_(env_.reactor, kPlenty),
+      configs_({}, kProducerExpirationMs),
+      connection_(std::make_shared<ConnectionContext>()) {
+  connection_->listener = kListener;
+}
+
+MicroNode& MicroNode::New(uint64_t seed) {
+  auto* node = new MicroNode(*new SimWorld(seed));
+  node->world_.Run(node->env_, StartTask(node));
+  return *node;
+}
+
+Task<void> MicroNode::StartTask(MicroNode* self) {
+  Env& env = self->env_;
+  const BrokerId id(1);
+  MetaProperties meta;
+  meta.cluster_id = kCluster;
+  meta.node_id = id;
+  meta.directory_id = env.random.NextUuid();
+  CheckOk(co_await FormatLogDirectory(env.disk, kDataDirectory, meta));
+  absl::StatusOr<std::unique_ptr<LogKvStore>> kv =
+      co_await LogKvStore::Open(env, kMetadataDirectory, {});
+  CheckOk(kv.status());
+  self->kv_ = *std::move(kv);
+  self->controller_ = std::make_unique<Controller>(env, TopicRules{});
+  self->quorum_ = std::make_unique<SingleNodeQuorum>(env, *self->kv_, id, *self->controller_);
+  self->controller_->Attach(*self->quorum_);
+  CheckOk(co_await self->quorum_->Start());
+
+  LogStoreOptions store;
+  store.log_dirs = {kDataDirectory};
+  store.pending_bytes_max = kPlenty;
+  store.tail_cache_bytes_max = kPlenty;
+  self->store_ = std::make_unique<LogStore>(env, *self->kv_, std::move(store));
+  CheckOk(co_await self->store_->Start());
+  self->partitions_ = std::make_unique<PartitionTable>(env, *self->store_, id);
+  self->applier_ = std::make_unique<MetadataApplier>(env, id, *self->partitions_, self->configs_);
+  self->broker_.reset(new Broker{
+      .options = {.node_id = id, .cluster_id = kCluster},
+      .env = env,
+      .controller = *self->controller_,
+      .progress = *self->applier_,
+      .partitions = *self->partitions_,
+      .store = *self->store_,
+      .configs = self->configs_,
+      .fetch_budget = self->fetch_budget_,
+      .sessions = FetchSessionCache({}),
+      .producer_ids = ProducerIdSource(env, *self->controller_),
+      .validator = {},
+  });
+  self->dispatcher_ = std::make_unique<Dispatcher>(*self->broker_);
+
+  BrokerImage image;
+  image.id = id;
+  image.incarnation = env.random.NextUuid();
+  image.endpoints.push_back({kListener, "micro", 9092, kListener});
+  CheckOk((co_await self->controller_->RegisterBroker(std::move(image))).status());
+  self->controller_->Follow(*self->applier_);
+  self->applier_->Start();
+}
+
+Task<void> MicroNode::CreateTask(MicroNode* self, CreateTopicRequest request) {
+  std::vector<CreateTopicRequest> requests;
+  requests.push_back(std::move(request));
+  absl::StatusOr<std::vector<CreateTopicReply>> replies =
+      co_await self->controller_->CreateTopics(std::move(requests), /*validate_only=*/false);
+  CheckOk(replies.status());
+  CheckOk(replies->front().status);
+  co_await self->applier_->Applied(*self->controller_->image()->index());
+}
+
+void MicroNode::CreateTopic(std::string name, int32_t partitions, bool durable) {
+  CreateTopicRequest request;
+  request.name = std::move(name);
+  request.partitions = partitions;
+  request.configs.emplace_back("millrace.durability", durable ? "disk" : "page-cache");
+  world_.Run(env_, CreateTask(this, std::move(request)));
+}
+
+Partition& MicroNode::partition(const std::string& topic, int32_t index) {
+  MetadataImage::Topic image = controller_->image()->FindTopic(topic);
+  MR_CHECK(image != nullptr);
+  Partition* found = partitions_->Find({image->topic_id, PartitionId(index)});
+  MR_CHECK(found != nullptr);
+  return *found;
+}
+
+Task<ApiReply> MicroNode::Handle(Slice frame) {
+  return dispatcher_->Handle(std::move(frame), connection_,
+                             std::make_shared<RequestOrder>(env_.reactor), cancel_.token(),
+                             drain_.token());
+}
+
+}  // namespace millrace::bench
