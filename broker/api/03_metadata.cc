@@ -1,6 +1,8 @@
 // Metadata (key 3), versions 0 to 13. Brokers, topics, partitions and leaders, as of the latest
 // image.
 //
+// Bounds:   a topic named several times is answered once, as by Kafka: the answer is never larger
+//           than that to a request for all topics and the request together.
 // Promises: a topic that is created by asking for it (auto.create.topics.enable) is answered as
 // created, with its leaders:
 //           the client need not ask again. Topics by name or, from v10, by id; null (v0: an empty
@@ -138,8 +140,10 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
       return true;
     });
   } else {
-    response.topics.reserve(body->topics->size());
+    std::set<std::pair<TopicId, std::optional<std::string>>> answered;
     for (const auto& asked : *body->topics) {
+      const auto name = asked.topic_id.is_zero() ? asked.name : std::nullopt;
+      if (!answered.emplace(asked.topic_id, name).second) continue;
       response.topics.push_back(
           Answer(*image, asked, listener, body->include_topic_authorized_operations, *refused));
     }

@@ -4,6 +4,7 @@
 // Promises: every known key, or those asked for; secrets without their value. Broker resources:
 // this broker's id, or "" for what is
 //           set for all brokers.
+// Bounds:   a resource named several times is answered once.
 // Errors:   per resource UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST
 // (another broker's id, an unknown
 //           resource type).
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <utility>
 
 #include "broker/api/api_support.h"
 #include "broker/api/config_view.h"
@@ -80,7 +82,10 @@ Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request) {
   absl::StatusOr<DescribeConfigsRequest> body = DecodeBody<DescribeConfigsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   DescribeConfigsResponse response;
+  std::set<std::pair<int8_t, std::string>> answered;
   for (const auto& resource : body->resources) {
+    // Once each: ten bytes asked again a million times would make gigabytes of answers.
+    if (!answered.emplace(resource.resource_type, resource.resource_name).second) continue;
     DescribeConfigsResponse::DescribeConfigsResult result;
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;

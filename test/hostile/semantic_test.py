@@ -161,3 +161,16 @@ def spoofed_replica(node):
         for replica in (0, 1, 2, 2**31 - 1):
             disconnects(node, wire.encode("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=0, replica_id=replica)))
         expect_equal(connection.list_offset(topic, -1)["offset"], 1, "high watermark")
+
+
+@test("hostile request: one topic named ten thousand times is not described ten thousand times",
+      ours_only="Kafka repeats the configs of each")
+def repeated(node):
+    topic = topic_of(node, partitions=50)
+    with unharmed(node), wire.Connection(node.port, timeout=30) as connection:
+        names = [{"topic_id": bytes(16), "name": topic}] * 10000
+        found = connection.ask("metadata", topics=names, auto_create=False, topic_operations=False)["topics"]
+        expect_equal([(one["name"], len(one["partitions"])) for one in found], [(topic, 50)], "what Metadata describes")
+        resources = [{"type": 2, "name": topic, "keys": None}] * 10000
+        described = connection.ask("describe_configs", resources=resources, synonyms=True, documentation=True)["results"]
+        expect_equal([(one["name"], one["error"]) for one in described], [(topic, 0)], "what DescribeConfigs describes")
