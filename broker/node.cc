@@ -74,11 +74,13 @@ Task<absl::Status> Node::Format() {
 
 Task<absl::Status> Node::OpenStores() {
   const BrokerConfig& config = options_.config;
-  MR_CO_RETURN_IF_ERROR(co_await env_.disk.CreateDirectories(config.storage.metadata_dir));
+  MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, config.storage.metadata_dir));
   absl::StatusOr<std::unique_ptr<KvStore>> kv = co_await options_.open_kv_store(
       env_, fmt::format("{}/{}", config.storage.metadata_dir, kKvFolder));
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
+  // The store syncs what is in its folder; its folder's own name is ours to make durable.
+  MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(config.storage.metadata_dir));
 
   TopicRules rules;
   rules.default_partitions = config.topic_creation.partitions_default;

@@ -45,6 +45,19 @@ Task<absl::StatusOr<Slice>> ReadWholeFile(Disk& disk, std::string path, size_t b
   co_return content;
 }
 
+Task<absl::Status> CreateDirectoriesDurably(Disk& disk, std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  MR_CO_RETURN_IF_ERROR(co_await disk.CreateDirectories(path));
+  while (path != "/" && path != ".") {
+    path = FolderOf(path);
+    absl::Status synced = co_await disk.SyncDirectory(path);
+    // Folders above ours may be closed to us; they were there before.
+    if (absl::IsPermissionDenied(synced)) break;
+    MR_CO_RETURN_IF_ERROR(synced);
+  }
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> ReplaceFile(Disk& disk, std::string path, std::string content) {
   const std::string temporary = path + ".tmp";
   absl::StatusOr<std::unique_ptr<File>> file =

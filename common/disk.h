@@ -109,6 +109,11 @@ class Disk {
 Task<absl::StatusOr<Slice>> ReadWholeFile(Disk& disk, std::string path,
                                           size_t bytes_max);  // Borrowed: awaited in place.
 
+// CreateDirectories(), and every name on the way to `path` is durable when it returns: what is made
+// durable inside the folder is worth nothing if power loss takes the folder itself.
+Task<absl::Status> CreateDirectoriesDurably(Disk& disk,
+                                            std::string path);  // Borrowed: awaited in place.
+
 // Replaces `path` by `content` so that a crash leaves the old or the new: temporary file, sync,
 // rename, sync of the folder.
 Task<absl::Status> ReplaceFile(Disk& disk, std::string path,

@@ -30,7 +30,7 @@ Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path, MetaProperti
   if (present->has_value()) {
     co_return absl::AlreadyExistsError(fmt::format("{} is already formatted", path));
   }
-  MR_CO_RETURN_IF_ERROR(co_await disk.CreateDirectories(path));
+  MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(disk, path));
   co_return co_await ReplaceFile(disk, JoinPath(path, kMetaPropertiesFile),
                                  PrintMetaProperties(meta));
 }
