@@ -111,11 +111,27 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> ManualAssignment(
   return placed;
 }
 
+// Takes `count` partitions from what one request may still create: before they are placed, so that
+// a refused request costs nothing that grows with the number it asks for.
+absl::Status TakeFromAllowance(size_t count, size_t* left) {
+  if (count > *left) {
+    return MakeError(ErrorKind::kPolicyViolation,
+                     fmt::format("Excessively large number of partitions per request: at most {} "
+                                 "are created at once.",
+                                 kPartitionsPerRequestMax));
+  }
+  *left -= count;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::vector<BrokerId>>> Place(const MetadataImage& image,
                                                          const TopicRules& rules,
                                                          const CreateTopicRequest& request,
-                                                         uint64_t start) {
-  if (!request.assignments.empty()) return ManualAssignment(image, request);
+                                                         uint64_t start, size_t* left) {
+  if (!request.assignments.empty()) {
+    MR_RETURN_IF_ERROR(TakeFromAllowance(request.assignments.size(), left));
+    return ManualAssignment(image, request);
+  }
   int32_t partitions = request.partitions.value_or(rules.default_partitions);
   if (partitions <= 0) {
     return MakeError(ErrorKind::kInvalidPartitions,
@@ -126,6 +142,7 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> Place(const MetadataImage& im
                      fmt::format("{} partitions were asked for; a topic may have {}", partitions,
                                  kPartitionsPerTopicMax));
   }
+  MR_RETURN_IF_ERROR(TakeFromAllowance(static_cast<size_t>(partitions), left));
   return PlaceReplicas(Candidates(image), partitions,
                        request.replication_factor.value_or(rules.default_replication_factor),
                        start);
@@ -200,7 +217,7 @@ Decision<CreateTopicReply> DecideCreateTopics(const MetadataImage& image, const 
   std::set<std::string> metric_names;  // Of topics decided before in this request.
 
   Decision<CreateTopicReply> decision;
-  size_t partitions_decided = 0;
+  size_t left = kPartitionsPerRequestMax;
   for (const CreateTopicRequest& request : requests) {
     CreateTopicReply reply;
     reply.name = request.name;
@@ -216,14 +233,7 @@ Decision<CreateTopicReply> DecideCreateTopics(const MetadataImage& image, const 
       }
       MR_ASSIGN_OR_RETURN(reply.configs, Configs(rules, request));
       MR_ASSIGN_OR_RETURN(std::vector<std::vector<BrokerId>> placed,
-                          Place(image, rules, request, draws.start()));
-      if (partitions_decided + placed.size() > kPartitionsPerRequestMax) {
-        return MakeError(ErrorKind::kPolicyViolation,
-                         fmt::format("Excessively large number of partitions per request: at most "
-                                     "{} are created at once.",
-                                     kPartitionsPerRequestMax));
-      }
-      partitions_decided += placed.size();
+                          Place(image, rules, request, draws.start(), &left));
       reply.topic_id = draws.topic_id();
       reply.partitions = static_cast<int32_t>(placed.size());
       reply.replication_factor = static_cast<int32_t>(placed.front().size());
@@ -285,7 +295,7 @@ namespace {
 absl::StatusOr<std::vector<std::vector<BrokerId>>> PlaceMore(const MetadataImage& image,
                                                              const TopicImage& topic,
                                                              const CreatePartitionsRequest& request,
-                                                             uint64_t start) {
+                                                             uint64_t start, size_t* left) {
   const int32_t have = static_cast<int32_t>(topic.partitions.size());
   if (request.count == have) {
     return MakeError(ErrorKind::kInvalidPartitions,
@@ -303,6 +313,7 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> PlaceMore(const MetadataImage
                                  kPartitionsPerTopicMax));
   }
   const int32_t more = request.count - have;
+  MR_RETURN_IF_ERROR(TakeFromAllowance(static_cast<size_t>(more), left));
   const size_t factor = topic.partitions.front().replicas.size();
   if (!request.assignments.has_value()) {
     return PlaceReplicas(Candidates(image), more, static_cast<int32_t>(factor), start);
@@ -336,6 +347,7 @@ Decision<CreatePartitionsReply> DecideCreatePartitions(
   Decision<CreatePartitionsReply> decision;
   std::map<std::string, int> times_named;
   for (const CreatePartitionsRequest& request : requests) ++times_named[request.topic];
+  size_t left = kPartitionsPerRequestMax;
   for (const CreatePartitionsRequest& request : requests) {
     auto decide = [&]() -> absl::Status {
       if (times_named[request.topic] > 1)
@@ -346,7 +358,7 @@ Decision<CreatePartitionsReply> DecideCreatePartitions(
                          "This server does not host this topic-partition.");
       }
       MR_ASSIGN_OR_RETURN(std::vector<std::vector<BrokerId>> placed,
-                          PlaceMore(image, *topic, request, start()));
+                          PlaceMore(image, *topic, request, start(), &left));
       if (validate_only) return absl::OkStatus();
       for (size_t i = 0; i < placed.size(); ++i) {
         decision.records.emplace_back(PartitionRecord{

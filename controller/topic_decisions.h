@@ -24,7 +24,7 @@ namespace millrace {
 
 // Bounds that keep one request from taking the controller's memory.
 inline constexpr int32_t kPartitionsPerTopicMax = 100'000;
-inline constexpr size_t kPartitionsPerRequestMax = 100'000;
+inline constexpr size_t kPartitionsPerRequestMax = 10'000;  // As Kafka's.
 
 // OK, or kInvalidTopic with Kafka's message. The only check between a client's bytes and a path on
 // our disk.

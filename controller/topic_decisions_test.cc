@@ -128,7 +128,7 @@ TEST_CASE(
 TEST_CASE("CreateTopics: many topics of one request share one bound of partitions") {
   auto image = Cluster();
   CreateTopicRequest a = Topic("a");
-  a.partitions = kPartitionsPerTopicMax;
+  a.partitions = static_cast<int32_t>(kPartitionsPerRequestMax);
   auto decision = DecideCreateTopics(*image, {}, {a, Topic("b")}, true, Draws());
   CHECK(decision.replies[0].status.ok());
   CHECK(KindOf(decision.replies[1].status) == ErrorKind::kPolicyViolation);
@@ -189,6 +189,20 @@ TEST_CASE("DeleteTopics: by name and by id; unknown ones and switched-off deleti
   off.delete_enabled = false;
   CHECK(KindOf(DecideDeleteTopics(*image, off, {{"t", std::nullopt}}).replies[0].status) ==
         ErrorKind::kTopicDeletionDisabled);
+}
+
+TEST_CASE("CreatePartitions: many topics of one request share one bound of partitions") {
+  auto image = Cluster();
+  auto made = DecideCreateTopics(*image, {}, {Topic("a"), Topic("b"), Topic("c")}, false, Draws());
+  image = Grown(*image, made.records);
+  const auto max = static_cast<int32_t>(kPartitionsPerRequestMax);
+  auto decision = DecideCreatePartitions(
+      *image, {{"a", max, std::nullopt}, {"b", 3, std::nullopt}, {"c", 2, std::nullopt}}, false,
+      [] { return uint64_t{0}; });
+  CHECK(decision.replies[0].status.ok());
+  CHECK(KindOf(decision.replies[1].status) == ErrorKind::kPolicyViolation);
+  CHECK(decision.replies[2].status.ok());  // One more is what was left.
+  CHECK(decision.records.size() == kPartitionsPerRequestMax);
 }
 
 TEST_CASE("CreatePartitions: a topic grows and never shrinks; new partitions follow the old ones") {
