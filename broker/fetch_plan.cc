@@ -75,7 +75,12 @@ FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& requ
       plan.session->Forget(KeyOf(topic.topic, topic.topic_id, partition, by_id));
     }
   }
-  sessions.Resized(before, plan.session->size());
+  if (!sessions.Resized(*plan.session, before)) {
+    // The client makes a full fetch then, and is answered without a session if that is too large.
+    plan.session = nullptr;
+    plan.error = KafkaError::kFetchSessionIdNotFound;
+    return plan;
+  }
   plan.incremental = true;
   plan.targets = plan.session->Targets();
   return plan;

@@ -95,6 +95,13 @@ std::shared_ptr<FetchSession> FetchSessionCache::Insert(int32_t id,
   return session;
 }
 
+bool FetchSessionCache::Resized(const FetchSession& session, size_t size_before) {
+  partitions_ = partitions_ - size_before + session.size();
+  if (partitions_ <= options_.partitions_max || session.size() <= size_before) return true;
+  Close(session.id());
+  return false;
+}
+
 void FetchSessionCache::Close(int32_t id) {
   auto found = sessions_.find(id);
   if (found == sessions_.end()) return;

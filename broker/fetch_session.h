@@ -12,7 +12,8 @@
 // elsewhere gets
 //           FETCH_SESSION_ID_NOT_FOUND and begins anew).
 // Bound:    `slots_max` sessions and `partitions_max` partitions over all of them; beyond, answers
-// are sessionless. Source:   rules 2.30-2.36 of Kafka's broker behaviour.
+// are sessionless, and a session that grows beyond is closed. Source:   rules 2.30-2.36 of Kafka's
+// broker behaviour.
 #pragma once
 
 #include <cstdint>
@@ -124,8 +125,9 @@ class FetchSessionCache {
     return Insert(id, targets, by_topic_id, now);
   }
   void Close(int32_t id);
-  // After a request has changed the session's partitions.
-  void Resized(size_t before, size_t after) { partitions_ = partitions_ - before + after; }
+  // After an incremental request has changed the partitions of `session`. False: it has grown above
+  // the bound of all sessions and is closed.
+  bool Resized(const FetchSession& session, size_t size_before);
 
   size_t size() const { return sessions_.size(); }
   size_t partitions() const { return partitions_; }

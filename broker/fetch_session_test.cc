@@ -143,3 +143,27 @@ TEST_CASE("FetchSession: more partitions than all sessions may have get no sessi
   CHECK(PlanFetch(sessions, Ask(0, 0, {0, 1, 2}), kByName, kNow, random).session == nullptr);
   CHECK(PlanFetch(sessions, Ask(0, 0, {0, 1}), kByName, kNow, random).session != nullptr);
 }
+
+TEST_CASE("FetchSessionCache: a session that grows above the bound of all is closed") {
+  FetchSessionCache sessions({.partitions_max = 4});
+  CountingRandom random;
+  FetchPlan other = PlanFetch(sessions, Ask(0, 0, {0}), kByName, kNow, random);
+  FetchPlan first = PlanFetch(sessions, Ask(0, 0, {0, 1}), kByName, kNow, random);
+  const int32_t id = first.session_id();
+  REQUIRE(id != 0);
+  // One more fits, and naming a known one again is no growth.
+  CHECK(PlanFetch(sessions, Ask(id, 1, {1, 2}), kByName, kNow, random).session != nullptr);
+  CHECK(sessions.partitions() == 4);
+  FetchPlan grown = PlanFetch(sessions, Ask(id, 2, {3}), kByName, kNow, random);
+  CHECK(grown.error == kafka::KafkaError::kFetchSessionIdNotFound);
+  CHECK(grown.session == nullptr);
+  CHECK(sessions.size() == 1);
+  CHECK(sessions.partitions() == 1);
+  // The client begins anew, and the other one never noticed.
+  FetchPlan anew = PlanFetch(sessions, Ask(0, 0, {0, 1, 2, 3}), kByName, kNow, random);
+  CHECK(anew.error == kafka::KafkaError::kNone);
+  CHECK(anew.session == nullptr);
+  CHECK(anew.targets.size() == 4);
+  CHECK(PlanFetch(sessions, Ask(other.session_id(), 1, {}), kByName, kNow, random).session !=
+        nullptr);
+}
