@@ -222,6 +222,15 @@ Task<absl::Status> RebuildProducers(Log::State& state, Offset offset) {
     from = std::max(from, *at);
     break;
   }
+  // Those of the latest rolls may not be in files yet.
+  for (const Segment& segment : state.segments) {
+    if (segment.producer_snapshot.empty() || segment.base > offset || segment.base < from) continue;
+    absl::StatusOr<ProducerState> taken =
+        DecodeProducerSnapshot(segment.producer_snapshot.span(), now);
+    if (!taken.ok()) co_return taken.status();
+    state.producers = *std::move(taken);
+    from = segment.base;
+  }
   for (std::optional<Offset> base = state.segments.front().base; base;) {
     auto next = std::ranges::upper_bound(state.segments, *base, {}, &Segment::base);
     const bool last = next == state.segments.end();

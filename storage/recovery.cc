@@ -313,6 +313,11 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     }
     if (last) break;
     state.end = state.written_end = state.segments[index + 1].base;
+    // Its snapshot, if there was one, is of batches that were not synced then: made anew from
+    // these.
+    if (!state.producers.empty()) {
+      state.segments[index + 1].producer_snapshot = EncodeProducerSnapshot(state.producers);
+    }
   }
   state.active().sealed = false;
   state.start = std::min(state.start, state.end);
