@@ -59,10 +59,25 @@ Task<void> KafkaClient::ReceiveLoop() {
   }
 }
 
+// Gives the connection up when it fires: a client that waits for ever would never try elsewhere.
+class KafkaClient::Patience final : private Timer {
+ public:
+  Patience(KafkaClient& client, Instant until) : client_(client) {
+    client_.env_.reactor.Arm(*this, until);
+  }
+  ~Patience() { client_.env_.reactor.Disarm(*this); }
+
+ private:
+  void Fire() override { client_.Fail(absl::DeadlineExceededError("no answer")); }
+  KafkaClient& client_;
+};
+
 Task<absl::StatusOr<Slice>> KafkaClient::Exchange(Chain frame, int32_t, Duration patience) {
   if (connection_ == nullptr) co_return absl::UnavailableError("not connected");
   const uint64_t ticket = next_ticket_++;
   while (serving_ != ticket) co_await send_turn_.Wait();
+  // Sending can stall for ever, too: into a machine that lost power with our window full.
+  Patience deadline(*this, env_.reactor.Now() + patience);
   absl::Status sent = failure_;
   Waiting waiting(env_.reactor);
   if (sent.ok()) {
@@ -73,8 +88,7 @@ Task<absl::StatusOr<Slice>> KafkaClient::Exchange(Chain frame, int32_t, Duration
   send_turn_.Pulse();
   if (!sent.ok()) Fail(sent);
   if (!waiting.has_answer && failure_.ok()) {
-    const WaitResult result = co_await waiting.answered.Wait(env_.reactor.Now() + patience);
-    if (result == WaitResult::kTimedOut) Fail(absl::DeadlineExceededError("no answer"));
+    co_await waiting.answered.Wait();  // Fail() sets it, also when patience ends.
   }
   if (waiting.has_answer) co_return std::move(waiting.answer);
   std::erase(waiting_, &waiting);

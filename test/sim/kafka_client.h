@@ -67,6 +67,7 @@ class KafkaClient {
   Task<void> Stop();
 
  private:
+  class Patience;
   struct Waiting {
     explicit Waiting(Reactor& reactor) : answered(reactor) {}
     Slice answer;
