@@ -159,6 +159,10 @@ Task<absl::Status> SendLines(ClientSession* session, Producer* producer, Input* 
   co_return co_await producer->Flush();
 }
 
+std::string Records(uint64_t count) {
+  return fmt::format("{} record{}", count, count == 1 ? "" : "s");
+}
+
 void PrintSummary(const Producer& producer, const ProduceArguments& arguments, Duration took) {
   uint64_t records = 0;
   uint64_t bytes = 0;
@@ -170,7 +174,7 @@ void PrintSummary(const Producer& producer, const ProduceArguments& arguments, D
     bytes += written.bytes;
     json.BeginObject().Key("partition").Number(partition.value());
     json.Key("records").Number(static_cast<int64_t>(written.records));
-    places += fmt::format("  partition {}: {} records", partition, written.records);
+    places += fmt::format("  partition {}: {}", partition, Records(written.records));
     if (written.begin.has_value() && written.end.has_value()) {
       json.Key("begin").Number(written.begin->value()).Key("end").Number(written.end->value());
       places += fmt::format(", offsets {} to {}", *written.begin, *written.end - OffsetDelta(1));
@@ -183,7 +187,7 @@ void PrintSummary(const Producer& producer, const ProduceArguments& arguments, D
   if (arguments.client.json()) PrintOutput(json.text() + "\n");
   if (!arguments.verbose && isatty(STDERR_FILENO) == 0) return;
   const double took_seconds = static_cast<double>(took.count()) / 1e9;
-  PrintError(fmt::format("{} records ({} bytes) to {} in {:.3f} s, {}\n{}", records, bytes,
+  PrintError(fmt::format("{} ({} bytes) to {} in {:.3f} s, {}\n{}", Records(records), bytes,
                          arguments.topic, took_seconds,
                          producer.idempotent() ? "each exactly once"
                          : arguments.acks == "all"
