@@ -81,6 +81,7 @@ Task<absl::StatusOr<bool>> DumpSegment(Disk& disk, std::string path, Offset base
 }
 
 template <typename View>
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<bool>> DumpIndex(Disk& disk, std::string path, Offset base,
                                      bool json_output) {  // Borrowed: awaited in place.
   MR_CO_ASSIGN_OR_RETURN(Slice bytes, co_await ReadWholeFile(disk, path, kIndexBytesMax));

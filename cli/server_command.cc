@@ -39,6 +39,7 @@ IoBackend BackendOf(IoChoice choice) {
 }
 
 Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenKvStore(
+    // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
     Env& env, std::string directory) {  // Borrowed: awaited in place.
   co_return co_await OpenRocksDb(env, std::move(directory), {});
 }

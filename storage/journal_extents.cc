@@ -81,6 +81,7 @@ Task<absl::Status> JournalExtents::Create() {
   co_return absl::OkStatus();
 }
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> JournalExtents::Fill(File& file) {
   // Reserving first finds a full disk before the writing does, and gives contiguous blocks.
   MR_CO_RETURN_IF_ERROR(co_await file.Allocate(0, extent_bytes_, /*grow=*/true));

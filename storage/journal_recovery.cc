@@ -195,6 +195,7 @@ absl::StatusOr<std::optional<Plan>> MakePlan(const JournalGeneration& generation
 // The last frame may be whole and yet not durable: its writer was killed before it heard of the
 // completion, and a drive's cache, or the page cache where there is no direct I/O, still has it.
 // From here on it counts, so it must not be lost by the next crash.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> MakeDurable(Disk& disk, std::string path) {  // Borrowed: awaited in place.
   ExtentReader reader(disk, std::move(path));
   MR_CO_RETURN_IF_ERROR(co_await reader.Open());
@@ -306,6 +307,7 @@ Task<absl::StatusOr<Listing>> ListExtents(Disk& disk,
 }  // namespace
 
 Task<absl::StatusOr<JournalRecoveryReport>> RecoverJournals(
+    // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
     Disk& disk, std::string log_dir, JournalVisitor& visitor) {  // Borrowed: awaited in place.
   JournalRecoveryReport report;
   MR_CO_ASSIGN_OR_RETURN(Listing listing, co_await ListExtents(disk, JournalDirectory(log_dir)));
@@ -341,6 +343,7 @@ Task<absl::StatusOr<JournalRecoveryReport>> RecoverJournals(
 //   2. The files are removed one by one, and power fails when the last append's file is gone.
 //   3. Recovery replays "append 0-9, truncate to 5" and cuts acknowledged records off.
 // With the marker durable first, either everything counts or nothing does.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> DiscardJournals(Disk& disk,
                                    std::string log_dir) {  // Borrowed: awaited in place.
   const std::string directory = JournalDirectory(log_dir);

@@ -60,6 +60,7 @@ struct Place {
 
 // The batch that holds `offset`. REQUIRES: it is in a segment file. With `exact`, a batch begins or
 // began at `offset`, and what follows may be damaged: a crash while it was being cut off.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
                                    bool exact) {  // Borrowed: awaited in place.
   Segment* segment = state.SegmentFor(offset);
@@ -101,6 +102,7 @@ void DropMarks(Log::State& state) {
 
 }  // namespace
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<Offset>> CutPoint(Log::State& state, Offset offset) {
   if (offset <= state.start) co_return state.start;
   if (offset >= state.end) co_return state.end;

@@ -259,6 +259,7 @@ Task<absl::Status> LogStore::Stop() {
   co_return status;
 }
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> LogStore::Impl::Release(Log& log) {
   Log::State& state = log.state();
   state.deleted = true;

@@ -98,6 +98,7 @@ Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
   co_return absl::OkStatus();
 }
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<TopicPartitionId>> Recovery::IdOf(LogDirectory& directory,
                                                       PartitionDirectory name) {
   const std::string folder = PartitionDirectoryName(name.topic, name.partition);

@@ -21,6 +21,7 @@ namespace {
 
 using Addresses = std::vector<KernelAddress>;
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<Addresses>> Resolve(HelperPool& helpers,
                                         SocketAddress address) {  // Borrowed: awaited in place.
   if (std::optional<KernelAddress> numeric = NumericAddress(address); numeric.has_value()) {

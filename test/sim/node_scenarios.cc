@@ -9,6 +9,7 @@
 namespace millrace::simtest {
 namespace {
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenLogKvStore(Env& env, std::string directory) {
   // Small, so that stories see rewrites too.
   absl::StatusOr<std::unique_ptr<LogKvStore>> store =
