@@ -202,12 +202,18 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
                 state.config.index_interval_bytes);
     }
   }
-  MR_CO_RETURN_IF_ERROR(co_await CutFile(state.context,
-                                         state.SegmentPath(segment_base, kIndexSuffix),
-                                         built.written_entries * kOffsetIndexEntryBytes));
-  MR_CO_RETURN_IF_ERROR(co_await CutFile(state.context,
-                                         state.SegmentPath(segment_base, kTimeIndexSuffix),
-                                         built.written_time_entries * kTimeIndexEntryBytes));
+  absl::Status cut = co_await CutFile(state.context, state.SegmentPath(segment_base, kIndexSuffix),
+                                      built.written_entries * kOffsetIndexEntryBytes);
+  if (cut.ok()) {
+    cut = co_await CutFile(state.context, state.SegmentPath(segment_base, kTimeIndexSuffix),
+                           built.written_time_entries * kTimeIndexEntryBytes);
+  }
+  if (!cut.ok()) {
+    // A reader may be the first to learn that the disk fails; a sync that failed is final all the
+    // same.
+    state.context.fail_directory(state.directory, cut);
+    co_return cut;
+  }
 
   // Entries of batches that were appended since the start and are not in the file yet stay.
   segment = state.FindSegment(segment_base);
