@@ -112,8 +112,9 @@ Partition& MicroNode::partition(const std::string& topic, int32_t index) {
 }
 
 Task<ApiReply> MicroNode::Handle(Slice frame) {
-  return dispatcher_->Handle(std::move(frame), connection_,
-                             std::make_shared<RequestOrder>(env_.reactor), cancel_.token(),
+  auto order = std::make_shared<RequestOrder>(env_.reactor);
+  order->ReachFront();  // No other request of this connection is before it.
+  return dispatcher_->Handle(std::move(frame), connection_, std::move(order), cancel_.token(),
                              drain_.token());
 }
 
