@@ -1,0 +1,400 @@
+#include "broker/client_connection.h"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/request_budget.h"
+#include "common/bytes/endian.h"
+#include "common/runtime/sim/sim_contract_world.h"
+
+namespace millrace {
+namespace {
+
+using Story = std::vector<std::string>;
+
+Chain Framed(const std::string& payload) {
+  std::string bytes(sizeof(int32_t), '\0');
+  StoreBig<int32_t>(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int32_t>(payload.size()));
+  return Chain(Slice::Copy(bytes + payload));
+}
+
+// Does what a request says: "verb" or "verb:argument".
+class Scripted final : public RequestHandler {
+ public:
+  explicit Scripted(Reactor& reactor) : go(reactor), reactor_(reactor) {}
+
+  Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext>,
+                        std::shared_ptr<RequestOrder> order, CancellationToken cancel,
+                        CancellationToken drain) override {
+    const std::string text(frame.view());
+    const std::string verb = text.substr(0, text.find(':'));
+    story.push_back(text);
+    if (verb == "hold") co_await go.Wait(std::nullopt, cancel);  // Keeps its turn.
+    if (verb == "close") co_return ApiReply::Close("asked to");
+    if (verb == "silent") co_return ApiReply::Silent();
+    order->Release();
+    if (verb == "wait") co_await go.Wait(std::nullopt, cancel);
+    if (verb == "poll") co_await Sleep(reactor_, seconds(1000000), drain);
+    if (verb == "front") co_await order->Front(cancel);
+    story.push_back(text + " ends");
+    if (verb == "big") co_return ApiReply{ApiReply::Action::kSend, Framed(Big(text)), {}, nullptr};
+    co_return ApiReply{ApiReply::Action::kSend, Framed(text), {}, nullptr};
+  }
+
+  static std::string Big(const std::string& text) {
+    return std::string(std::stoul(text.substr(text.find(':') + 1)), 'b');
+  }
+
+  Story story;
+  Event go;
+
+ private:
+  Reactor& reactor_;
+};
+
+// One served connection and the client at its other end.
+struct Bench {
+  explicit Bench(Env& world, ClientConnectionOptions connection_options = {})
+      : env(world),
+        options(connection_options),
+        handler(world.reactor),
+        budget(world.reactor, size_t{1} << 20, options.frame_bytes_max),
+        scope(world.reactor) {}
+
+  static Task<void> Serve(Bench* bench) {
+    co_await bench->served->Serve();
+    bench->ended = bench->env.reactor.Now();
+  }
+  Task<void> Open() {
+    auto listening = co_await env.network.Listen({"127.0.0.1", 0}, {});
+    MR_CHECK(listening.ok());
+    auto connected =
+        co_await env.network.Connect((*listening)->local(), env.reactor.Now() + seconds(5));
+    MR_CHECK(connected.ok());
+    client = *std::move(connected);
+    auto accepted = co_await (*listening)->Accept();
+    MR_CHECK(accepted.ok());
+    (*listening)->Shutdown();
+    co_await (*listening)->Close();
+    served = std::make_unique<ClientConnection>(env, *std::move(accepted), "PLAINTEXT", handler,
+                                                budget, options);
+    opened = env.reactor.Now();
+    scope.Spawn(Serve(this));
+  }
+  Task<void> Say(std::string payload) { MR_CHECK((co_await client->Send(Framed(payload))).ok()); }
+  Task<std::string> Hear() {
+    std::string got;
+    size_t wanted = sizeof(int32_t);
+    while (got.size() < wanted) {
+      absl::StatusOr<Slice> more = co_await client->ReceiveSome(wanted - got.size());
+      if (!more.ok() || more->empty()) co_return "(closed)";
+      got += more->view();
+      if (got.size() == sizeof(int32_t)) {
+        wanted += LoadBig<uint32_t>(reinterpret_cast<const uint8_t*>(got.data()));
+      }
+    }
+    co_return got.substr(sizeof(int32_t));
+  }
+  // Until what was sent has arrived and everything that can happen has.
+  Task<void> Settle() { co_await Sleep(env.reactor, milliseconds(50)); }
+  Task<void> End() {
+    client->Shutdown();
+    co_await scope.Join();
+    co_await client->Close();
+  }
+
+  Env& env;
+  const ClientConnectionOptions options;
+  Scripted handler;
+  RequestBudget budget;
+  TaskScope scope;
+  std::unique_ptr<Connection> client;
+  std::unique_ptr<ClientConnection> served;
+  Instant opened{0};
+  std::optional<Instant> ended;
+};
+
+// Runs `scenario` and gives the story it told.
+Story Tell(Task<void> (*scenario)(Bench* bench, Story* story), ClientConnectionOptions options = {},
+           uint64_t seed = 1) {
+  SimContractWorld world(seed);
+  Bench bench(world.env(), options);
+  Story story;
+  struct Runner {
+    static Task<void> Run(Task<void> scenario, Bench* bench) {
+      co_await bench->Open();
+      co_await scenario;
+      co_await bench->End();
+    }
+  };
+  world.RunUntilDone(Runner::Run(scenario(&bench, &story), &bench));
+  return story;
+}
+
+}  // namespace
+
+TEST_CASE("ClientConnection: replies leave in request order, whichever is ready first") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    CHECK(Tell(
+              [](Bench* bench, Story* story) -> Task<void> {
+                co_await bench->Say("wait:1");
+                co_await bench->Say("echo:2");
+                co_await bench->Say("silent");
+                co_await bench->Say("echo:3");
+                co_await bench->Settle();
+                CHECK(bench->handler.story ==
+                      Story{"wait:1", "echo:2", "echo:2 ends", "silent", "echo:3", "echo:3 ends"});
+                bench->handler.go.Set();
+                for (int i = 0; i < 3; ++i) story->push_back(co_await bench->Hear());
+              },
+              {}, seed) == Story{"wait:1", "echo:2", "echo:3"});
+  }
+}
+
+TEST_CASE("ClientConnection: a request starts once the one before has done its ordered effects") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("hold:1");
+    co_await bench->Say("echo:2");
+    co_await bench->Settle();
+    CHECK(bench->handler.story == Story{"hold:1"});
+    bench->handler.go.Set();
+    CHECK(co_await bench->Hear() == "hold:1");
+    CHECK(co_await bench->Hear() == "echo:2");
+  });
+}
+
+TEST_CASE(
+    "ClientConnection: a request is told when its reply is the next to leave, and not before") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("wait:1");
+    co_await bench->Say("front:2");
+    co_await bench->Say("front:3");
+    co_await bench->Settle();
+    CHECK(bench->handler.story == Story{"wait:1", "front:2", "front:3"});
+    bench->handler.go.Set();
+    for (const char* expected : {"wait:1", "front:2", "front:3"}) {
+      CHECK(co_await bench->Hear() == expected);
+    }
+    co_await bench->Say("front:4");  // Nothing is before it: at once.
+    CHECK(co_await bench->Hear() == "front:4");
+  });
+}
+
+TEST_CASE(
+    "ClientConnection: a close comes after the replies before it, and undoes what came behind") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("wait:1");
+    co_await bench->Say("close");
+    co_await bench->Say("echo:3");
+    co_await bench->Settle();
+    CHECK(bench->handler.story == Story{"wait:1", "close"});
+    bench->handler.go.Set();
+    CHECK(co_await bench->Hear() == "wait:1");
+    CHECK(co_await bench->Hear() == "(closed)");
+  });
+}
+
+TEST_CASE("ClientConnection: reading stops at the requests in flight allowed") {
+  ClientConnectionOptions options;
+  options.requests_in_flight_max = 3;
+  Tell(
+      [](Bench* bench, Story*) -> Task<void> {
+        for (int i = 0; i < 10; ++i) co_await bench->Say("wait");
+        co_await bench->Settle();
+        CHECK(bench->handler.story.size() == 3);
+        bench->handler.go.Set();
+        for (int i = 0; i < 10; ++i) CHECK(co_await bench->Hear() == "wait");
+      },
+      options);
+}
+
+TEST_CASE("ClientConnection: reading stops while replies wait for a client that does not read") {
+  ClientConnectionOptions options;
+  options.reply_bytes_max = 1000;
+  Tell(
+      [](Bench* bench, Story*) -> Task<void> {
+        // Nothing leaves before the first one's reply, so what those behind it answer piles up.
+        co_await bench->Say("wait");
+        for (int i = 0; i < 10; ++i) co_await bench->Say("big:400");
+        co_await bench->Settle();
+        CHECK(bench->handler.story.size() == 1 + 2 * 3);  // 1200 bytes wait.
+        bench->handler.go.Set();
+        CHECK(co_await bench->Hear() == "wait");
+        for (int i = 0; i < 10; ++i) CHECK((co_await bench->Hear()).size() == 400);
+      },
+      options);
+}
+
+TEST_CASE("ClientConnection: Drain answers what is in flight, long polls too, and reads no more") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("wait:1");
+    co_await bench->Say("poll:2");
+    co_await bench->Settle();
+    bench->served->Drain();
+    co_await bench->Say("echo:3");
+    co_await bench->Settle();
+    CHECK(!bench->ended.has_value());
+    bench->handler.go.Set();
+    CHECK(co_await bench->Hear() == "wait:1");
+    CHECK(co_await bench->Hear() == "poll:2");
+    CHECK(co_await bench->Hear() == "(closed)");
+    CHECK(bench->handler.story == Story{"wait:1", "poll:2", "poll:2 ends", "wait:1 ends"});
+  });
+}
+
+TEST_CASE("ClientConnection: Drain does not cut a reply that is being sent") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("big:4000000");  // More than the sockets' buffers hold.
+    co_await bench->Settle();
+    bench->served->Drain();
+    co_await bench->Settle();
+    CHECK((co_await bench->Hear()).size() == 4000000);
+    CHECK(co_await bench->Hear() == "(closed)");
+  });
+}
+
+TEST_CASE("ClientConnection: Drain ends an idle connection at once") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Settle();
+    bench->served->Drain();
+    CHECK(co_await bench->Hear() == "(closed)");
+  });
+}
+
+TEST_CASE("ClientConnection: a client that left ends its long poll") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("poll:1");
+    co_await bench->Settle();
+    bench->client->Shutdown();
+    co_await bench->Settle();
+    CHECK(bench->ended.has_value());
+  });
+}
+
+TEST_CASE(
+    "ClientConnection: a client that left does not keep its connection for a request that hangs") {
+  ClientConnectionOptions options;
+  options.frame_max = seconds(10);
+  Tell(
+      [](Bench* bench, Story*) -> Task<void> {
+        co_await bench->Say("wait:1");
+        co_await bench->Settle();
+        bench->client->Shutdown();
+        co_await Sleep(bench->env.reactor, seconds(9));
+        CHECK(!bench->ended.has_value());
+        co_await Sleep(bench->env.reactor, seconds(20));
+        CHECK(bench->ended.has_value());
+      },
+      options);
+}
+
+TEST_CASE("ClientConnection: one that is idle is closed, one that waits for its answer is not") {
+  ClientConnectionOptions options;
+  options.idle_max = seconds(100);
+  Tell(
+      [](Bench* bench, Story*) -> Task<void> {
+        co_await bench->Say("wait:1");
+        co_await Sleep(bench->env.reactor, seconds(1000));
+        bench->handler.go.Set();
+        CHECK(co_await bench->Hear() == "wait:1");
+        const Instant quiet_since = bench->env.reactor.Now();
+        CHECK(co_await bench->Hear() == "(closed)");
+        const Duration lasted = bench->env.reactor.Now() - quiet_since;
+        CHECK(lasted >= seconds(99));
+        CHECK(lasted <= seconds(170));  // It looks once a minute.
+      },
+      options);
+}
+
+TEST_CASE("ClientConnection: a frame that was begun and stalls is closed long before an idle one") {
+  for (size_t sent : {size_t{1}, size_t{6}, size_t{60000}}) {
+    CAPTURE(sent);
+    SimContractWorld world(sent);
+    Bench bench(world.env());
+    struct Runner {
+      static Task<void> Run(Bench* bench, size_t sent) {
+        co_await bench->Open();
+        const Slice frame = Framed(std::string(100000, 'x')).Flatten();
+        MR_CHECK((co_await bench->client->Send(Chain(frame.Sub(0, sent)))).ok());
+        CHECK(co_await bench->Hear() == "(closed)");
+        const Duration lasted = bench->env.reactor.Now() - bench->opened;
+        CHECK(lasted >= bench->options.frame_max);
+        CHECK(lasted <= 3 * bench->options.frame_max);
+        co_await bench->End();
+      }
+    };
+    world.RunUntilDone(Runner::Run(&bench, sent));
+  }
+}
+
+TEST_CASE("ClientConnection: a frame that waits for our memory is not held against its sender") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    const std::string payload = "echo:" + std::string(50000, 'x');
+    ByteBudget& memory = bench->budget.For(payload.size());
+    CHECK(memory.TryAcquire(memory.bytes_max()));
+    co_await bench->Say(payload);
+    co_await Sleep(bench->env.reactor, seconds(300));
+    CHECK(!bench->ended.has_value());
+    CHECK(bench->handler.story.empty());
+    memory.Release(memory.bytes_max());
+    CHECK(co_await bench->Hear() == payload);
+    co_await bench->Settle();
+    CHECK(memory.used() == 0);
+  });
+}
+
+TEST_CASE(
+    "ClientConnection: a client that reads slowly gets a large reply, one that stops is closed") {
+  Tell([](Bench* bench, Story*) -> Task<void> {
+    co_await bench->Say("big:4000000");
+    // 40 KB a second: more than a minute in all, and never a minute without progress.
+    size_t got = 0;
+    for (size_t due = 40000; got < 4000004; due += 40000) {
+      while (got < std::min<size_t>(due, 4000004)) {
+        absl::StatusOr<Slice> more = co_await bench->client->ReceiveSome(due - got);
+        if (!more.ok() || more->empty()) break;
+        got += more->size();
+      }
+      if (bench->ended.has_value()) break;
+      co_await Sleep(bench->env.reactor, seconds(1));
+    }
+    CHECK(got == 4000004);
+    co_await bench->Say("big:4000000");
+    co_await Sleep(bench->env.reactor, seconds(200));
+    CHECK(bench->ended.has_value());
+  });
+}
+
+TEST_CASE(
+    "ClientConnection: a frame of size zero, negative or too large closes, after the replies "
+    "before") {
+  for (int32_t size : {0, -1, INT32_MIN, INT32_MAX, 1001}) {
+    CAPTURE(size);
+    ClientConnectionOptions options;
+    options.frame_bytes_max = 1000;
+    SimContractWorld world(7);
+    Bench bench(world.env(), options);
+    struct Runner {
+      static Task<void> Run(Bench* bench, int32_t size) {
+        co_await bench->Open();
+        co_await bench->Say("wait:1");
+        std::string prefix(sizeof(int32_t), '\0');
+        StoreBig<int32_t>(reinterpret_cast<uint8_t*>(prefix.data()), size);
+        MR_CHECK((co_await bench->client->Send(Chain(Slice::Copy(prefix)))).ok());
+        co_await bench->Settle();
+        bench->handler.go.Set();
+        CHECK(co_await bench->Hear() == "wait:1");
+        CHECK(co_await bench->Hear() == "(closed)");
+        co_await bench->End();
+      }
+    };
+    world.RunUntilDone(Runner::Run(&bench, size));
+  }
+}
+
+}  // namespace millrace
