@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/status_macros.h"
+
 namespace millrace {
 namespace {
 
@@ -65,9 +67,19 @@ Task<absl::Status> MetadataApplier::ApplyAll(std::shared_ptr<const MetadataImage
     topics.push_back(topic);
     return true;
   });
+  std::set<TopicPartitionId> ours;
+  for (const MetadataImage::Topic& topic : topics) {
+    for (size_t p = 0; p < topic->partitions.size(); ++p) {
+      const std::vector<BrokerId>& replicas = topic->partitions[p].replicas;
+      if (std::ranges::find(replicas, self_) != replicas.end()) {
+        ours.emplace(topic->topic_id, PartitionId(static_cast<int32_t>(p)));
+      }
+    }
+  }
+  MR_CO_RETURN_IF_ERROR(co_await partitions_.RemoveStrays(std::move(ours)));
   for (const MetadataImage::Topic& topic : topics) co_await ApplyTopic(topic);
   applied_ = image->index();
-  co_return co_await partitions_.RemoveStrays();
+  co_return absl::OkStatus();
 }
 
 void MetadataApplier::Start() { scope_.Spawn(Run(), SchedClass::kProduce); }

@@ -111,6 +111,17 @@ Task<absl::Status> Node::OpenStores() {
   co_return While("logs", co_await store_->Start());
 }
 
+absl::Status Node::CheckMetadataKnowsLogs() const {
+  const size_t logs = store_->Logs().size();
+  if (logs == 0 || controller_->image()->index().has_value()) return absl::OkStatus();
+  // Going on would remove every one of them as a stray: data of a cluster whose metadata is
+  // elsewhere, or gone, or Kafka's.
+  return absl::FailedPreconditionError(fmt::format(
+      "log.dirs hold {} partitions, but the metadata in {} is new and knows none of them. Set "
+      "metadata.log.dir to where this cluster's metadata is, or log.dirs to empty directories",
+      logs, options_.config.storage.metadata_dir));
+}
+
 Task<absl::Status> Node::OpenListeners() {
   const BrokerConfig& config = options_.config;
   broker_.reset(new Broker{
@@ -182,6 +193,7 @@ Task<absl::Status> Node::Register() {
 Task<absl::Status> Node::Start() {
   MR_CO_RETURN_IF_ERROR(co_await Format());
   MR_CO_RETURN_IF_ERROR(co_await OpenStores());
+  MR_CO_RETURN_IF_ERROR(CheckMetadataKnowsLogs());
   partitions_ = std::make_unique<PartitionTable>(env_, *store_, options_.config.node_id);
   applier_ =
       std::make_unique<MetadataApplier>(env_, options_.config.node_id, *partitions_, configs_);

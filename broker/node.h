@@ -3,7 +3,7 @@
 //
 //   start: format → store of metadata → metadata log replayed → logs recovered → listeners bound →
 //   broker registered
-//          (all its old leaderships end) → partitions opened → strays removed → connections
+//          (all its old leaderships end) → strays removed → partitions opened → connections
 //          accepted
 //   stop:  the reverse: no new connections, requests in flight answered, logs synced, clean mark
 //
@@ -58,6 +58,8 @@ class Node {
 
  private:
   Task<absl::Status> Format();
+  // Metadata that was never written knows none of the logs that are there.
+  absl::Status CheckMetadataKnowsLogs() const;
   Task<absl::Status> OpenStores();
   Task<absl::Status> OpenListeners();
   Task<absl::Status> Register();

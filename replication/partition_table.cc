@@ -38,10 +38,10 @@ Task<absl::Status> PartitionTable::Remove(TopicPartitionId id) {
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
-Task<absl::Status> PartitionTable::RemoveStrays() {
+Task<absl::Status> PartitionTable::RemoveStrays(std::set<TopicPartitionId> ours) {
   std::vector<TopicPartitionId> strays;
   for (Log* log : store_.Logs()) {
-    if (Find(log->id()) == nullptr) strays.push_back(log->id());
+    if (!ours.contains(log->id())) strays.push_back(log->id());
   }
   for (const TopicPartitionId& id : strays) {
     env_.logger.Info("log {}-{} belongs to no topic; removing it", id.topic_id, id.partition);

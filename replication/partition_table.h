@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "common/env.h"
@@ -32,9 +33,10 @@ class PartitionTable {
                           std::shared_ptr<const PartitionRules> rules);
   // Ends the replica and deletes its log. OK when there is none.
   Task<absl::Status> Remove(TopicPartitionId id);
-  // Deletes every log that is on disk and was not opened here: of a topic deleted while the process
-  // was down.
-  Task<absl::Status> RemoveStrays();
+  // Deletes every log that is on disk and not among `ours`: of a topic that was deleted and whose
+  // replicas had not been removed yet. Before any Open(): a topic of the same name may have been
+  // made since, and its folders have the same names.
+  Task<absl::Status> RemoveStrays(std::set<TopicPartitionId> ours);
   // Ends all replicas; their logs stay.
   void Close();
 

@@ -223,9 +223,13 @@ Task<void> FetchRun::WaitForProgress(Instant deadline) {
   progress_.Reset();
   for (const Answer& answer : answers_) {
     absl::StatusOr<Partition*> partition = Find(answer.target.key);
-    if (!partition.ok()) continue;
-    ProgressWait& wait = waits_.emplace_back(&progress_);
-    (*partition)->committed().Add(wait, (*partition)->high_watermark() + OffsetDelta(1));
+    // Reading may have taken a while since the survey: what came meanwhile must not be slept over.
+    const Offset next = Offset(answer.data.high_watermark) + OffsetDelta(1);
+    if (!partition.ok() || (*partition)->high_watermark() >= next) {
+      progress_.Set();
+      break;
+    }
+    (*partition)->committed().Add(waits_.emplace_back(&progress_), next);
   }
   co_await progress_.Wait(deadline, request_.drain);
   waits_.clear();

@@ -92,3 +92,24 @@ def locked(node):
     expect(second.returncode != 0, "it started")
     expect_in(str(node.log_dir), second.stdout + second.stderr, "message")
     expect(node.alive(), "the first node died")
+
+
+@test("restart: with the metadata gone and the records there it refuses to start, and removes nothing", own_node=True,
+      ours_only="its metadata lies elsewhere")
+def forgotten(node):
+    import subprocess
+    node.start()
+    name, producer, before = fill(node)
+    expect_equal(node.stop(), 0, "exit status")
+    metadata = node.log_dir / "millrace-state"
+    metadata.rename(node.folder / "elsewhere")
+    refused = subprocess.run([str(node.options.binary), "server", "--set", f"listeners=PLAINTEXT://127.0.0.1:{node.port}", "--set",
+                              f"log.dirs={node.log_dir}"], capture_output=True, text=True, timeout=20, check=False)
+    expect(refused.returncode != 0, "it started")
+    expect_in("metadata.log.dir", refused.stdout + refused.stderr, "message")
+    expect((node.log_dir / f"{name}-0").is_dir(), "the records were removed")
+    if metadata.exists():
+        metadata.rename(node.folder / "new")
+    (node.folder / "elsewhere").rename(metadata)
+    node.start()
+    compare(node, name, producer, before)
