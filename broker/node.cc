@@ -105,6 +105,7 @@ Task<absl::Status> Node::OpenStores() {
     store.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
   }
   store.segment_write_age = config.storage.segment_write_delay;
+  store.producer_check_interval = config.producer_id_check_interval;
   if (config.storage.open_files_max > 0)
     store.open_files_max = static_cast<size_t>(config.storage.open_files_max);
   store_ = std::make_unique<LogStore>(env_, *kv_, std::move(store));

@@ -10,6 +10,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
+#include "storage/producer_expiry.h"
 #include "storage/producer_snapshot.h"
 #include "storage/recovery.h"
 #include "storage/segment_writer.h"
@@ -110,7 +111,13 @@ Log::~Log() = default;
 const TopicPartitionId& Log::id() const { return state_->id; }
 const std::string& Log::topic() const { return state_->topic; }
 const LogConfig& Log::config() const { return state_->config; }
-void Log::set_config(LogConfig config) { state_->config = config; }
+void Log::set_config(LogConfig config) {
+  const int64_t expiration_ms = state_->config.producer_id_expiration_ms;
+  state_->config = config;
+  if (config.producer_id_expiration_ms != expiration_ms) {
+    state_->context.expiry->Reschedule(*state_);
+  }
+}
 Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }
 Offset Log::durable_end() const { return state_->durable; }
@@ -201,7 +208,10 @@ void AddToMemory(Log::State& state, const BatchHeader& header, Slice bytes, Time
   state.context.cache.Append(state.tail, std::move(bytes), header.base_offset, header.next_offset(),
                              segment.base, position);
   state.end = header.next_offset();
-  state.producers.Apply(header, now);
+  if (header.producer) {
+    state.producers.Apply(header, now);
+    state.context.expiry->Schedule(state);
+  }
   if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
   state.files_stale = true;
 }

@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
+#include "storage/producer_expiry.h"
 #include "storage/producer_snapshot.h"
 #include "storage/segment_index.h"
 #include "storage/segment_scanner.h"
@@ -253,6 +254,7 @@ Task<absl::Status> RebuildProducers(Log::State& state, Offset offset) {
     }
     base = next_base;
   }
+  if (!state.producers.empty()) state.context.expiry->Schedule(state);
   co_return absl::OkStatus();
 }
 

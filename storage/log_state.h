@@ -109,9 +109,10 @@ struct Log::State final : JournalListener {
   Gate gate;
   std::vector<ReadPlace> places;  // Newest last, few.
 
-  // --- Queues of the segment writer ---
-  ListHook<State> write_hook;       // In the urgent or the aging list.
-  ListHook<State> checkpoint_hook;  // In the list of logs past their recovery point.
+  // --- Queues of the segment writer and of producer expiry ---
+  std::optional<Timestamp> producers_due;  // In ProducerExpiry's schedule.
+  ListHook<State> write_hook;              // In the urgent or the aging list.
+  ListHook<State> checkpoint_hook;         // In the list of logs past their recovery point.
   bool write_urgent = false;
   Instant write_since{0};
   Instant checkpoint_since{0};

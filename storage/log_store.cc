@@ -15,6 +15,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
+#include "storage/producer_expiry.h"
 #include "storage/recovery.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"
@@ -78,9 +79,11 @@ struct LogStore::Impl {
       : env(environment),
         context(environment, kv, options),
         writer(context),
+        expiry(context),
         changed(environment.reactor),
         background(environment.reactor) {
     context.writer = &writer;
+    context.expiry = &expiry;
     context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
       FailDirectory(directory, cause);
     };
@@ -123,6 +126,7 @@ struct LogStore::Impl {
   Env& env;
   StoreContext context;
   SegmentWriter writer;
+  ProducerExpiry expiry;
   std::vector<std::unique_ptr<LogDirectory>> directories;
   absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
 
@@ -193,6 +197,7 @@ Task<absl::Status> LogStore::Start() {
     directory->set_journal(*std::move(journal));
   }
   impl.writer.Start();
+  impl.expiry.Start();
   impl.started = true;
   co_return absl::OkStatus();
 }
@@ -230,6 +235,7 @@ Task<absl::Status> LogStore::Stop() {
   if (impl.stopped) co_return absl::OkStatus();
   absl::Status status;
   co_await impl.background.Stop();
+  co_await impl.expiry.Stop();
   co_await impl.writer.Stop();
   if (impl.started) {
     for (Log* log : impl.Sorted()) {
@@ -265,6 +271,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
   state.deleted = true;
   writer.Forget(state);
   co_await state.gate.Close();
+  expiry.Forget(state);
   writer.Forget(state);  // A write that was under way may have queued it again.
   if (Journal* journal = state.directory.journal(); journal != nullptr) journal->Forget(&state);
   if (state.journal_first) {
@@ -328,7 +335,7 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
   while (impl.changing.contains(id)) co_await impl.changed.Wait();
   if (Log* log = Find(id); log != nullptr) {
     Log::State& state = log->state();
-    state.config = config;
+    log->set_config(config);
     if (state.end == state.recovery_point || state.marks.empty()) {
       state.durability = config.durability;
     }

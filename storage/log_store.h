@@ -81,6 +81,8 @@ struct LogStoreOptions {
   // What a journal may grow to. Raise: fewer checkpoints under load; costs disk and a longer
   // replay.
   uint64_t journal_bytes_max = uint64_t{256} << 20;
+  // How often a log is looked at for idle producers, at most. Raise: less work; they stay longer.
+  milliseconds producer_check_interval{600'000};
   // One read from disk for a consumer that is behind.
   size_t cold_read_bytes = 512 << 10;
   // Batches smaller than this, or much smaller than the buffer they came in, are copied on append,

@@ -128,12 +128,18 @@ void ProducerState::Restore(ProducerId id, const ProducerEntry& entry) {
   EvictIfFull();
 }
 
-size_t ProducerState::Expire(Timestamp now, milliseconds expiration) {
-  return std::erase_if(entries_, [&](const auto& item) {
+ProducerState::ExpiryPass ProducerState::Expire(Timestamp now, milliseconds expiration) {
+  ExpiryPass pass;
+  pass.dropped = std::erase_if(entries_, [&](const auto& item) {
     const ProducerEntry& entry = item.second;
-    return !entry.open_transaction.has_value() &&
-           now.ms() - entry.last_active.ms() >= expiration.count();
+    if (!entry.open_transaction.has_value() &&
+        now.ms() - entry.last_active.ms() >= expiration.count()) {
+      return true;
+    }
+    pass.oldest = std::min(pass.oldest.value_or(entry.last_active), entry.last_active);
+    return false;
   });
+  return pass;
 }
 
 void ProducerState::EvictIfFull() {

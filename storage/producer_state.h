@@ -99,9 +99,12 @@ class ProducerState {
   // The batch is in the log, with its final offsets. Never fails: the log is the truth.
   void Apply(const BatchHeader& batch, Timestamp now);
 
-  // Drops producers that sent nothing for `expiration`, never one with an open transaction. Returns
-  // how many.
-  size_t Expire(Timestamp now, milliseconds expiration);
+  struct ExpiryPass {
+    size_t dropped = 0;
+    std::optional<Timestamp> oldest = {};  // When the longest silent of those left was seen.
+  };
+  // Drops producers that sent nothing for `expiration`, never one with an open transaction.
+  ExpiryPass Expire(Timestamp now, milliseconds expiration);
 
   void Clear() { entries_.clear(); }
   size_t size() const { return entries_.size(); }

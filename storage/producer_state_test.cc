@@ -157,8 +157,10 @@ TEST_CASE("ProducerState: expiry goes by when a producer was seen, and spares op
   state.Apply(Header({.id = 1}), Timestamp(1000));
   state.Apply(Header({.id = 2}), Timestamp(1500));
   state.Apply(Header({.id = 3, .transactional = true}), Timestamp(1000));
-  CHECK(state.Expire(Timestamp(1999), milliseconds(1000)) == 0);
-  CHECK(state.Expire(Timestamp(2000), milliseconds(1000)) == 1);
+  CHECK(state.Expire(Timestamp(1999), milliseconds(1000)).dropped == 0);
+  ProducerState::ExpiryPass pass = state.Expire(Timestamp(2000), milliseconds(1000));
+  CHECK(pass.dropped == 1);
+  CHECK(pass.oldest == Timestamp(1000));  // The transaction's: looked at again before long.
   CHECK(state.Find(ProducerId(1)) == nullptr);
   CHECK(state.Find(ProducerId(2)) != nullptr);
   CHECK(state.Find(ProducerId(3)) != nullptr);

@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "storage/log_cut.h"
 #include "storage/log_files.h"
+#include "storage/producer_expiry.h"
 #include "storage/producer_snapshot.h"
 #include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
@@ -151,6 +152,7 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
   if (result->ok()) {
     *result = co_await DropSnapshots(log_state, std::move(snapshots), log_state.recovery_point);
   }
+  if (!log_state.producers.empty()) context_.expiry->Schedule(log_state);
   loaded_.emplace(*id, std::move(loaded));
 }
 

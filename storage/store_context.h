@@ -23,6 +23,7 @@
 
 namespace millrace {
 
+class ProducerExpiry;
 class SegmentWriter;
 
 // Bytes read from a segment beyond what their reader wanted, for its next read. Few, and replaced
@@ -53,6 +54,7 @@ struct StoreContext {
   ByteBudget pending;  // Appended and not yet in segment files.
   Event io_unlocked;   // Pulsed whenever some log's IoLock is released.
   SegmentWriter* writer = nullptr;
+  ProducerExpiry* expiry = nullptr;
   std::vector<LogDirectory*> directories;
   // Takes a directory offline with every log in it.
   std::function<void(LogDirectory&, const absl::Status&)> fail_directory;
