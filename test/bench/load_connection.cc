@@ -21,8 +21,7 @@
 namespace millrace::bench {
 namespace {
 
-constexpr size_t kPiecesMax = 64;             // Frames in one system call.
-constexpr size_t kReceiveBytes = 256 * 1024;  // Answers are small: room for thousands.
+constexpr size_t kPiecesMax = 64;  // Frames in one system call.
 constexpr useconds_t kConnectRetryUs = 500;
 
 int TryConnect(uint16_t port) {
@@ -50,7 +49,8 @@ int64_t MonotonicNs() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-LoadConnection::LoadConnection(uint16_t port, int64_t give_up_ns) : in_(kReceiveBytes) {
+LoadConnection::LoadConnection(uint16_t port, int64_t give_up_ns, size_t answer_bytes_max)
+    : in_(answer_bytes_max) {
   while ((fd_ = TryConnect(port)) < 0) {
     if (MonotonicNs() > give_up_ns) Fail("nobody listens on port " + std::to_string(port));
     usleep(kConnectRetryUs);

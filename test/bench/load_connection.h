@@ -22,8 +22,9 @@ namespace millrace::bench {
 
 class LoadConnection {
  public:
-  // Connects; waits until `give_up_ns` (CLOCK_MONOTONIC) for a listener to appear.
-  LoadConnection(uint16_t port, int64_t give_up_ns);
+  // Connects; waits until `give_up_ns` (CLOCK_MONOTONIC) for a listener to appear. An answer may
+  // have `answer_bytes_max`.
+  LoadConnection(uint16_t port, int64_t give_up_ns, size_t answer_bytes_max = 256 * 1024);
   ~LoadConnection();
   LoadConnection(const LoadConnection&) = delete;
   LoadConnection& operator=(const LoadConnection&) = delete;

@@ -1,5 +1,6 @@
 #include "test/bench/load_wire.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/bytes/crc32c.h"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr int16_t kProduceKey = 0;
 constexpr int16_t kProduceVersion = 7;
+constexpr int16_t kFetchKey = 1;
+constexpr int16_t kFetchVersion = 4;
 constexpr int16_t kCreateTopicsKey = 19;
 constexpr int16_t kCreateTopicsVersion = 2;
 constexpr int16_t kDeleteTopicsKey = 20;
@@ -21,6 +24,8 @@ constexpr std::string_view kClientId = "millrace-load";
 constexpr size_t kBatchLengthAt = 8;
 constexpr size_t kBatchCrcAt = 17;
 constexpr size_t kBatchAttributesAt = 21;
+constexpr size_t kBatchLastOffsetDeltaAt = 23;
+constexpr size_t kBatchPrefixBytes = 12;   // Base offset and length.
 constexpr size_t kFrameCorrelationAt = 8;  // Behind size, key and version.
 
 template <std::integral T>
@@ -123,6 +128,27 @@ Frame EncodeProduce(std::string_view topic, int32_t partition, int16_t acks,
   return End(std::move(out));
 }
 
+Frame EncodeFetch(std::string_view topic, int32_t partition, int32_t bytes_max) {
+  Frame out = Begin(kFetchKey, kFetchVersion);
+  Put<int32_t>(out, -1);         // A consumer.
+  Put<int32_t>(out, 0);          // Does not wait,
+  Put<int32_t>(out, 0);          // whatever there is.
+  Put<int32_t>(out, bytes_max);  // Of the answer.
+  Put<int8_t>(out, 0);           // READ_UNCOMMITTED.
+  Put<int32_t>(out, 1);          // Topics.
+  PutString(out, topic);
+  Put<int32_t>(out, 1);  // Partitions.
+  Put<int32_t>(out, partition);
+  Put<int64_t>(out, 0);  // The offset: SetFetchOffset().
+  Put<int32_t>(out, bytes_max);
+  return End(std::move(out));
+}
+
+void SetFetchOffset(Frame& request, int64_t offset) {
+  // Before the last field.
+  StoreBig<int64_t>(request.data() + request.size() - sizeof(int32_t) - sizeof(int64_t), offset);
+}
+
 Frame EncodeCreateTopic(std::string_view topic, int32_t partitions,
                         const std::vector<std::pair<std::string, std::string>>& configs) {
   Frame out = Begin(kCreateTopicsKey, kCreateTopicsVersion);
@@ -165,6 +191,34 @@ int16_t ProduceError(std::span<const uint8_t> answer) {
 int16_t CreateTopicError(std::span<const uint8_t> answer) {
   // Correlation id, throttle time, number of topics; name. DeleteTopics answers alike.
   return ErrorBehindName(answer, 12, 0);
+}
+
+FetchedRecords ReadFetch(std::span<const uint8_t> answer) {
+  FetchedRecords got{-1, -1, 0, 0};
+  // Correlation id, throttle time, number of topics; name; then of the one partition: count, index,
+  // error, high watermark, last stable offset, aborted transactions (none), size of the records.
+  constexpr size_t kNameAt = 12;
+  constexpr size_t kPartitionBytes = 4 + 4 + 2 + 8 + 8 + 4 + 4;
+  if (answer.size() < kNameAt + sizeof(int16_t)) return got;
+  const size_t at =
+      kNameAt + sizeof(int16_t) + static_cast<uint16_t>(LoadBig<int16_t>(answer.data() + kNameAt));
+  if (answer.size() < at + kPartitionBytes) return got;
+  const uint8_t* partition = answer.data() + at;
+  got.error = LoadBig<int16_t>(partition + 8);
+  got.high_watermark = LoadBig<int64_t>(partition + 10);
+  const auto size = static_cast<size_t>(std::max(0, LoadBig<int32_t>(partition + 30)));
+  std::span<const uint8_t> records = answer.subspan(at + kPartitionBytes);
+  records = records.first(std::min(records.size(), size));
+  while (records.size() >= kBatchLastOffsetDeltaAt + sizeof(int32_t)) {
+    const size_t batch =
+        kBatchPrefixBytes + static_cast<size_t>(LoadBig<int32_t>(records.data() + kBatchLengthAt));
+    if (batch > records.size()) break;
+    got.next_offset = LoadBig<int64_t>(records.data()) +
+                      LoadBig<int32_t>(records.data() + kBatchLastOffsetDeltaAt) + 1;
+    got.bytes += batch;
+    records = records.subspan(batch);
+  }
+  return got;
 }
 
 }  // namespace millrace::bench

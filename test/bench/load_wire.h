@@ -28,6 +28,9 @@ Frame EncodeBatch(BatchShape shape, int64_t timestamp, uint32_t seed);
 
 Frame EncodeProduce(std::string_view topic, int32_t partition, int16_t acks,
                     std::span<const uint8_t> batch);
+// Of one partition, answered at once; SetFetchOffset() says from where.
+Frame EncodeFetch(std::string_view topic, int32_t partition, int32_t bytes_max);
+void SetFetchOffset(Frame& request, int64_t offset);
 Frame EncodeCreateTopic(std::string_view topic, int32_t partitions,
                         const std::vector<std::pair<std::string, std::string>>& configs);
 Frame EncodeDeleteTopic(std::string_view topic);
@@ -39,5 +42,14 @@ int32_t CorrelationOf(std::span<const uint8_t> answer);
 // Kafka's error code for the one topic or partition asked about.
 int16_t ProduceError(std::span<const uint8_t> answer);
 int16_t CreateTopicError(std::span<const uint8_t> answer);
+
+// What a fetch of one partition answered. Whole batches only count.
+struct FetchedRecords {
+  int16_t error;
+  int64_t high_watermark;
+  size_t bytes;         // Of whole batches.
+  int64_t next_offset;  // Behind the last of them.
+};
+FetchedRecords ReadFetch(std::span<const uint8_t> answer);
 
 }  // namespace millrace::bench

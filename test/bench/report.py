@@ -7,6 +7,8 @@ import platform
 import statistics
 import subprocess
 
+from workloads import WORKLOADS
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -36,21 +38,6 @@ def spread(runs, figure):
     return f"{number(median(values))} ({number(min(values))}–{number(max(values))})" if values else "–"
 
 
-MB_PER_S = lambda run: run["bytes"] / run["seconds"] / 1e6
-CPU_PER_GB = lambda run: run["broker_cpu_s"] / (run["bytes"] / 1e9) if run["bytes"] else None
-CPU_PER_BATCH_US = lambda run: run["broker_cpu_s"] / run["batches"] * 1e6 if run["batches"] else None
-BATCHES_PER_S = lambda run: run["batches"] / run["seconds"]
-WRITTEN = lambda run: run["broker_written_bytes"] / run["bytes"] if run["bytes"] else None
-P50 = lambda run: run["p50_ms"]
-P99 = lambda run: run["p99_ms"]
-
-FIGURES = {
-    "large": [("MB/s", MB_PER_S), ("broker CPU s/GB", CPU_PER_GB), ("written to disk per byte", WRITTEN)],
-    "large-rate": [("broker CPU s/GB", CPU_PER_GB), ("p50 ms", P50), ("p99 ms", P99)],
-    "small": [("batches/s", BATCHES_PER_S), ("broker CPU µs/batch", CPU_PER_BATCH_US)],
-    "small-rate": [("broker CPU µs/batch", CPU_PER_BATCH_US), ("p50 ms", P50), ("p99 ms", P99)],
-}
-COST = {"large": CPU_PER_GB, "large-rate": CPU_PER_GB, "small": CPU_PER_BATCH_US, "small-rate": CPU_PER_BATCH_US}
 AGAINST = [  # What is compared: Kafka's column, ours.
     ("page cache against page cache", "kafka-cache", "millrace-cache"),
     ("disk against disk", "kafka-disk", "millrace-disk"),
@@ -85,7 +72,7 @@ def workload_rows(results, titles, columns):
     rows = []
     for workload, title in titles.items():
         runs = {column: results.get(f"{workload}/{column}", []) for column in columns}
-        for name, figure in FIGURES[workload]:
+        for name, figure in WORKLOADS[workload].figures:
             rows.append([f"{title}: {name}", *(cell(runs[column], figure) for column in columns)])
     return rows
 
@@ -93,10 +80,13 @@ def workload_rows(results, titles, columns):
 def ratio_rows(results, titles):
     rows = []
     for workload, title in titles.items():
+        cost = WORKLOADS[workload].cost
+        if cost is None:
+            continue
         row = [title]
         for _, theirs, ours in AGAINST:
-            a = median([COST[workload](run) for run in results.get(f"{workload}/{theirs}", [])])
-            b = median([COST[workload](run) for run in results.get(f"{workload}/{ours}", [])])
+            a = median([cost(run) for run in results.get(f"{workload}/{theirs}", [])])
+            b = median([cost(run) for run in results.get(f"{workload}/{ours}", [])])
             row.append(f"{a / b:.1f}" if a and b else "–")
         rows.append(row)
     return rows

@@ -1,0 +1,36 @@
+#include "test/bench/process_use.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "test/bench/load_connection.h"
+
+namespace millrace::bench {
+
+ProcessUse ProcessUse::Of(int pid) {
+  ProcessUse use;
+  if (pid == 0) return use;
+  const std::string folder = "/proc/" + std::to_string(pid);
+  std::ifstream stat(folder + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) Fail("no process " + std::to_string(pid));
+  std::istringstream fields(line.substr(name_end + 2));
+  std::string field;
+  for (int skipped = 0; skipped < 11; ++skipped) fields >> field;  // Up to utime, the 14th.
+  double user = 0;
+  double system = 0;
+  fields >> user >> system;
+  use.cpu_s = (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  std::ifstream io(folder + "/io");
+  while (io >> field) {
+    if (field == "write_bytes:") io >> use.written_bytes;
+  }
+  return use;
+}
+
+}  // namespace millrace::bench

@@ -1,0 +1,68 @@
+// Producing at full speed or at an offered rate: what is due, what is in flight, what was answered.
+//
+// With a rate, latency counts from the moment a request was due, not from when it could be sent: a
+// broker that stalls pays for all it made wait.
+// Lifetime: the options outlive it.
+#pragma once
+
+#include <poll.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "test/bench/load_connection.h"
+#include "test/bench/load_options.h"
+#include "test/bench/process_use.h"
+
+namespace millrace::bench {
+
+class ProduceLoad {
+ public:
+  // Waits until every partition of the topic is served. REQUIRES: the topic was created.
+  ProduceLoad(const LoadOptions& options, LoadConnection& control);
+  void Run();
+  // One line of JSON.
+  std::string Report() const;
+
+ private:
+  struct Lane {
+    std::unique_ptr<LoadConnection> connection;
+    std::deque<int64_t> in_flight;  // Since when, in order: answers come in order.
+    std::deque<int64_t> due;        // Since when, of requests that wait for room.
+    size_t next = 0;                // Of `frames`.
+    std::vector<const Frame*> frames;
+  };
+
+  void Offer(int64_t now);
+  void Fill(Lane& lane, int64_t now);
+  void Answered(Lane& lane, std::span<const uint8_t> answer);
+  void Wait(int64_t until);
+  void BeginMeasuring(int64_t now);
+  uint64_t Payload() const;  // Bytes accepted while measuring.
+  bool Filled() const;       // So many bytes as were asked for have been accepted.
+
+  const LoadOptions& options_;
+  std::vector<Frame> frames_;
+  std::vector<Lane> lanes_;
+  std::vector<pollfd> polls_;
+  int64_t start_ns_ = 0;
+  int64_t measure_ns_ = 0;
+  int64_t end_ns_ = 0;
+  double next_due_ns_ = 0;
+  size_t next_lane_ = 0;
+  bool measuring_ = false;
+  uint64_t batches_ = 0;
+  uint64_t errors_ = 0;
+  int16_t last_error_ = 0;
+  std::vector<uint32_t> latencies_us_;
+  ProcessUse use_before_;
+  ProcessUse use_;
+  double client_cpu_before_ = 0;
+  double client_cpu_ = 0;
+};
+
+}  // namespace millrace::bench
