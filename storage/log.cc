@@ -151,7 +151,9 @@ namespace {
 void Roll(Log::State& state, Offset base, Timestamp now) {
   state.active().sealed = true;
   Segment& next = state.segments.emplace_back(base, now);
-  if (!state.producers.empty()) next.producer_snapshot = EncodeProducerSnapshot(state.producers);
+  // Also when there are no producers, as Kafka does: it says so, and no truncation reads the whole
+  // log to find out.
+  next.producer_snapshot = EncodeProducerSnapshot(state.producers);
   const int64_t jitter_max = std::min(state.config.segment_jitter_ms, state.config.segment_ms);
   state.roll_jitter_ms = jitter_max <= 0 ? 0
                                          : static_cast<int64_t>(state.context.env.random.Below(

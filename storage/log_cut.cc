@@ -12,8 +12,7 @@
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
-#include "storage/producer_expiry.h"
-#include "storage/producer_snapshot.h"
+#include "storage/producer_recovery.h"
 #include "storage/segment_index.h"
 #include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
@@ -21,8 +20,6 @@
 
 namespace millrace {
 namespace {
-
-constexpr size_t kSnapshotBytesMax = 64 << 20;
 
 Task<absl::Status> RemoveFile(Log::State& state, std::string path) {  // Borrowed: awaited in place.
   state.context.files.Forget(path);
@@ -162,7 +159,7 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
   MR_CO_RETURN_IF_ERROR(co_await RemoveSnapshotsAbove(state, cut));
   MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
   state.active().synced = state.active().written;
-  if (!state.producers.empty()) MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, cut));
+  MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, cut));
   ForgetReaders(state);
   co_return absl::OkStatus();
 }
@@ -201,61 +198,6 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state) {
   ForgetReaders(state);
   for (Offset base : gone) MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentFiles(state, base));
   co_return co_await state.context.env.disk.SyncDirectory(state.path());
-}
-
-Task<absl::Status> RebuildProducers(Log::State& state, Offset offset) {
-  const Timestamp now = state.context.env.clock.Now();
-  auto entries = co_await state.context.env.disk.List(state.path());
-  if (!entries.ok()) co_return entries.status();
-  std::vector<Offset> snapshots;
-  for (const DirectoryEntry& entry : *entries) {
-    std::optional<Offset> at = ParseSegmentFileName(entry.name, kSnapshotSuffix);
-    if (at && *at <= offset) snapshots.push_back(*at);
-  }
-  state.producers.Clear();
-  Offset from = state.segments.front().base;
-  // The newest that can be read: a damaged one costs a longer scan.
-  for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
-    absl::StatusOr<Slice> bytes = co_await ReadWholeFile(
-        state.context.env.disk, state.SegmentPath(*at, kSnapshotSuffix), kSnapshotBytesMax);
-    if (!bytes.ok()) continue;
-    absl::StatusOr<ProducerState> read = DecodeProducerSnapshot(bytes->span(), now);
-    if (!read.ok()) continue;
-    state.producers = *std::move(read);
-    from = std::max(from, *at);
-    break;
-  }
-  // Those of the latest rolls may not be in files yet.
-  for (const Segment& segment : state.segments) {
-    if (segment.producer_snapshot.empty() || segment.base > offset || segment.base < from) continue;
-    absl::StatusOr<ProducerState> taken =
-        DecodeProducerSnapshot(segment.producer_snapshot.span(), now);
-    if (!taken.ok()) co_return taken.status();
-    state.producers = *std::move(taken);
-    from = segment.base;
-  }
-  for (std::optional<Offset> base = state.segments.front().base; base;) {
-    auto next = std::ranges::upper_bound(state.segments, *base, {}, &Segment::base);
-    const bool last = next == state.segments.end();
-    const std::optional<Offset> next_base = last ? std::nullopt : std::optional<Offset>(next->base);
-    const Segment* segment = state.FindSegment(*base);
-    const bool wanted = segment->written > 0 && *base < offset && (last || *next_base > from);
-    if (wanted) {
-      const uint64_t written = segment->written;
-      auto file = co_await state.context.files.Acquire(state.SegmentPath(*base, kLogSuffix), false);
-      if (!file.ok()) co_return file.status();
-      SegmentScanner scanner(**file, {.end = written, .offset_min = *base, .check_crc = false});
-      for (;;) {
-        auto batch = co_await scanner.Next();
-        if (!batch.ok()) co_return batch.status();
-        if (!batch->has_value() || (*batch)->header().base_offset >= offset) break;
-        if ((*batch)->header().base_offset >= from) state.producers.Apply((*batch)->header(), now);
-      }
-    }
-    base = next_base;
-  }
-  if (!state.producers.empty()) state.context.expiry->Schedule(state);
-  co_return absl::OkStatus();
 }
 
 namespace {

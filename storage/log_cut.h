@@ -31,9 +31,4 @@ Task<absl::Status> CutAll(Log::State& state, Offset offset);  // Borrowed: await
 // Removes segments that lie wholly below state.start, but the active one.
 Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state);  // Borrowed: awaited in place.
 
-// Sets state.producers as of `offset`: the newest snapshot file at or below it, and the batches in
-// segment files from there on. REQUIRES: everything below `offset` is written.
-Task<absl::Status> RebuildProducers(Log::State& state,
-                                    Offset offset);  // Borrowed: awaited in place.
-
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include "storage/log_cut.h"
 #include "storage/log_files.h"
 #include "storage/producer_expiry.h"
+#include "storage/producer_recovery.h"
 #include "storage/producer_snapshot.h"
 #include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
@@ -148,10 +149,7 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
     if (auto at = ParseSegmentFileName(entry.name, kSnapshotSuffix)) snapshots.push_back(*at);
   }
   *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(entries));
-  // Snapshots behind what was synced are of batches that may be gone and replaced by others.
-  if (result->ok()) {
-    *result = co_await DropSnapshots(log_state, std::move(snapshots), log_state.recovery_point);
-  }
+  if (result->ok()) *result = co_await RemoveStraySnapshots(log_state, std::move(snapshots));
   if (!log_state.producers.empty()) context_.expiry->Schedule(log_state);
   loaded_.emplace(*id, std::move(loaded));
 }
@@ -178,31 +176,34 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   for (size_t i = 0; i + 1 < state.segments.size(); ++i) {
     state.segments[i].next = state.segments[i].written_next = state.segments[i + 1].base;
   }
-  // After kill -9 the kernel still shows names that a power loss would take.
+  // After kill -9 the kernel still shows names that a power loss would take, and what Kafka wants
+  // to find after a clean stop is of the one before.
   state.names_unsynced = !clean;
+  state.files_stale = !clean && !state.segments.empty();
   if (known == nullptr) co_return co_await LoadUnknown(state, loaded, clean);
 
   state.start = known->log_start;
   absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(known->epochs);
   if (!known->epochs.empty() && epochs.ok()) state.epochs = *std::move(epochs);
-  Segment* segment = state.FindSegment(known->segment_base);
-  const bool usable = (segment == nullptr ? 0 : segment->size) >= known->position;
-  if (!usable) {
-    // Files are missing or shorter than what was synced: someone else's work, or a cut that a crash
-    // interrupted (the journal then repeats it). Believe the files.
-    context_.env.logger.Warning("[log {}] does not reach its recovery point {}, scanning all of it",
-                                state.path(), known->recovery_point);
-    state.epochs.Clear();
-    co_return co_await LoadUnknown(state, loaded, /*clean=*/false);
-  }
+  absl::StatusOr<ProducerState> producers = ProducerState();
   if (!known->producers.empty()) {
-    absl::StatusOr<ProducerState> producers =
+    producers =
         DecodeProducerSnapshot(std::span(reinterpret_cast<const uint8_t*>(known->producers.data()),
                                          known->producers.size()),
                                context_.env.clock.Now());
-    if (!producers.ok()) co_return producers.status();
-    state.producers = *std::move(producers);
   }
+  Segment* segment = state.FindSegment(known->segment_base);
+  const bool reaches = (segment == nullptr ? 0 : segment->size) >= known->position;
+  if (!reaches || !producers.ok()) {
+    // Files are missing or shorter than what was synced: someone else's work, or a cut that a crash
+    // interrupted (the journal then repeats it). Believe the files.
+    context_.env.logger.Warning(
+        "[log {}] {} its recovery point {}, scanning all of it", state.path(),
+        reaches ? "cannot read the producers of" : "does not reach", known->recovery_point);
+    state.epochs.Clear();
+    co_return co_await LoadUnknown(state, loaded, /*clean=*/false);
+  }
+  state.producers = *std::move(producers);
   state.end = state.written_end = state.synced_end = state.recovery_point = known->recovery_point;
   if (segment == nullptr) {
     // Nothing of the active segment was synced; what lies behind it has lost what it followed.
@@ -246,8 +247,12 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool
       if (epochs.ok()) state.epochs = *std::move(epochs);
     }
   }
-  // Producers whose batches are all in segments that are gone.
+  state.files_stale = true;
+  // Below `from` only what snapshots and segments say; the scan adds the rest.
   MR_CO_RETURN_IF_ERROR(co_await RebuildProducers(state, from));
+  if (from > Offset(0)) {
+    state.segments[first].producer_snapshot = EncodeProducerSnapshot(state.producers);
+  }
   context_.writer->MarkDirty(state);
   co_return co_await ScanFrom(state, loaded, first, 0, /*gaps_allowed=*/true);
 }
@@ -318,28 +323,12 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     state.end = state.written_end = state.segments[index + 1].base;
     // Its snapshot, if there was one, is of batches that were not synced then: made anew from
     // these.
-    if (!state.producers.empty()) {
-      state.segments[index + 1].producer_snapshot = EncodeProducerSnapshot(state.producers);
-    }
+    state.segments[index + 1].producer_snapshot = EncodeProducerSnapshot(state.producers);
   }
   state.active().sealed = false;
   state.start = std::min(state.start, state.end);
   if (state.end > state.recovery_point) context_.writer->MarkDirty(state);
   co_return absl::OkStatus();
-}
-
-Task<absl::Status> Recovery::DropSnapshots(Log::State& state, std::vector<Offset> snapshots,
-                                           Offset above) {
-  bool dropped = false;
-  for (Offset at : snapshots) {
-    if (at <= above) continue;
-    absl::Status removed =
-        co_await context_.env.disk.Remove(state.SegmentPath(at, kSnapshotSuffix));
-    if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
-    dropped = true;
-  }
-  if (!dropped) co_return absl::OkStatus();
-  co_return co_await context_.env.disk.SyncDirectory(state.path());
 }
 
 Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {

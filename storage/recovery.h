@@ -86,8 +86,6 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,
                               uint64_t position,
                               bool gaps_allowed);  // Borrowed: awaited in place.
-  Task<absl::Status> DropSnapshots(Log::State& state, std::vector<Offset> snapshots,
-                                   Offset above);  // Borrowed: awaited in place.
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,

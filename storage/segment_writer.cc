@@ -281,10 +281,13 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
 
 Task<absl::Status> SegmentWriter::WriteSideFiles(Log::State& state,
                                                  const LogCheckpoint* checkpoint) {
-  if (!checkpoint->producers.empty()) {
+  if (checkpoint->recovery_point > Offset(0)) {
+    const std::string producers = checkpoint->producers.empty()
+                                      ? std::string(EncodeProducerSnapshot({}).view())
+                                      : checkpoint->producers;
     MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
         context_.env.disk, state.SegmentPath(checkpoint->recovery_point, kSnapshotSuffix),
-        checkpoint->producers));
+        producers));
   }
   if (!checkpoint->epochs.empty()) {
     MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
