@@ -41,6 +41,9 @@ struct OpenOptions {
 
 struct WriteFlags {
   bool durable = false;  // RWF_DSYNC: the data is on the medium at completion.
+  // The kernel begins to write it out now, instead of with all the rest at the next Sync(), whose
+  // burst would hold up who shares the disk. A hint: promises nothing about durability.
+  bool write_back_soon = false;
 };
 
 enum class ReadHint { kNormal, kSequentialOnce };  // The second drops the pages behind it.

@@ -162,7 +162,9 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
 
     auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
     if (!file.ok()) co_return file.status();
-    MR_CO_RETURN_IF_ERROR(co_await (*file)->WriteAt(position, std::move(bytes), WriteFlags{}));
+    MR_CO_RETURN_IF_ERROR(co_await (*file)->WriteAt(
+        position, std::move(bytes),
+        WriteFlags{.write_back_soon = state.durability == Durability::kDisk}));
 
     // We hold the lock, so nothing was cut; appends may have added runs and segments.
     segment = state.FindSegment(base);

@@ -52,7 +52,7 @@ Task<Story> ManyPieces(ContractWorld* world) {
     chain.Append(Slice::Copy(piece));
     all += piece;
   }
-  story.push_back(Say(co_await (*file)->WriteAt(3, chain, {})));
+  story.push_back(Say(co_await (*file)->WriteAt(3, chain, {.write_back_soon = true})));
   absl::StatusOr<Slice> read = co_await (*file)->ReadAt(3, all.size(), ReadHint::kNormal);
   story.push_back(read.ok() && read->view() == all ? "same" : "different");
   story.push_back(Say(co_await (*file)->Close()));

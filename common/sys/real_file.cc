@@ -21,7 +21,8 @@ namespace {
 // One system call's worth of pieces; what is longer takes several.
 constexpr size_t kPiecesPerWrite = 64;
 // On a helper thread: writes all of `data`; 0 or the errno.
-int WriteBlocking(int fd, uint64_t position, const Chain& data, int flags) {
+int WriteBlocking(int fd, uint64_t position, const Chain& data, int flags, bool write_back_soon) {
+  const uint64_t begin = position;
   ChainCursor remaining(data);
   std::array<iovec, kPiecesPerWrite> pieces;
   while (!remaining.empty()) {
@@ -33,6 +34,11 @@ int WriteBlocking(int fd, uint64_t position, const Chain& data, int flags) {
     if (done == 0) return EIO;
     remaining.Skip(static_cast<size_t>(done));
     position += static_cast<uint64_t>(done);
+  }
+  if (write_back_soon) {
+    // A hint, so its result says nothing: what cannot be written fails the next fdatasync.
+    (void)::sync_file_range(fd, static_cast<off_t>(begin), static_cast<off_t>(position - begin),
+                            SYNC_FILE_RANGE_WRITE);
   }
   return 0;
 }
@@ -80,10 +86,10 @@ Task<absl::Status> RealFile::WriteAt(uint64_t position, Chain data, WriteFlags f
   MR_CHECK(data.size() % alignment_ == 0);
   const int kernel_flags = flags.durable ? RWF_DSYNC : 0;
   if (!direct()) {
-    int error = co_await helpers_.Call<int>(
-        [fd = fd_.get(), position, data = std::move(data), kernel_flags] {
-          return WriteBlocking(fd, position, data, kernel_flags);
-        });
+    int error = co_await helpers_.Call<int>([fd = fd_.get(), position, data = std::move(data),
+                                             kernel_flags, soon = flags.write_back_soon] {
+      return WriteBlocking(fd, position, data, kernel_flags, soon);
+    });
     co_return error == 0 ? absl::OkStatus() : Failed(error, "write");
   }
   ChainCursor remaining(data);
