@@ -150,8 +150,8 @@ std::optional<size_t> ProduceRun::TryAppendOne(const ProduceRequest::TopicProduc
     return refuse(
         MakeError(ErrorKind::kInvalidTopic, "clients may not produce to internal topics"));
   }
-  absl::StatusOr<BatchView> batch =
-      CheckProduceRecords(data.records.value_or(Slice()), request_.version >= kZstdVersion);
+  absl::StatusOr<BatchView> batch = CheckProduceRecords(data.records.value_or(Chain()).Flatten(),
+                                                        request_.version >= kZstdVersion);
   if (!batch.ok()) return refuse(batch.status());
   if (!partition.ok()) return refuse(partition.status());
 

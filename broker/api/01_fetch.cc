@@ -37,6 +37,9 @@ using PartitionData = FetchResponse::PartitionData;
 constexpr size_t kResponseBytesMax = size_t{16} << 20;
 // So many clients that read slowly must come together before the others wait for them.
 constexpr size_t kAnswersInBudget = 8;
+// An answer keeps at most so many times its size of cache or read-ahead alive: what it is charged,
+// and this is the bound on what it is not.
+constexpr size_t kPinnedTimes = 2;
 constexpr int8_t kReadCommitted = 1;
 constexpr int16_t kZstdVersion = 10;
 constexpr int16_t kDivergingEpochVersion = 12;
@@ -130,7 +133,7 @@ bool FetchRun::Diverges(Partition& partition, Answer* answer, absl::Status* stat
 void FetchRun::SurveyOne(Answer* answer) {
   PartitionData& data = answer->data;
   data.partition_index = answer->target.key.partition;
-  data.records = Slice();
+  data.records = Chain();
   data.aborted_transactions = std::nullopt;
   absl::StatusOr<Partition*> found = Find(answer->target.key);
   absl::Status status =
@@ -212,7 +215,7 @@ Task<bool> FetchRun::Read() {
       continue;
     }
     bytes_ += read->batches.size();
-    answer.data.records = read->batches.Flatten();
+    answer.data.records = read->batches.Pinning(kPinnedTimes);
   }
   // A first batch that is bigger than all limits is on top of what was granted; it is one batch.
   hold_->ShrinkTo(bytes_);
@@ -295,7 +298,7 @@ Task<ApiReply> FetchRun::Run() {
     if (any_readable_ && !co_await Read()) co_return ApiReply::Silent();
     if (late || any_urgent_ || (bytes_ >= bytes_min && (bytes_ > 0 || bytes_min == 0))) break;
     hold_.reset();  // Read again when there is more (rule 2.5); nothing is kept meanwhile.
-    for (Answer& answer : answers_) answer.data.records = Slice();
+    for (Answer& answer : answers_) answer.data.records = Chain();
     co_await WaitForProgress(deadline);
     if (request_.cancel.cancelled()) co_return ApiReply::Silent();
   }

@@ -206,7 +206,7 @@ TEST_CASE("Producer: records arrive once and in order, though answers are lost")
   cluster.first.On<kafka::ProduceRequest, kafka::ProduceResponse>(
       [&](const kafka::ProduceRequest& request) -> std::optional<kafka::ProduceResponse> {
         std::optional<int64_t> base =
-            log.Append(*request.topic_data.at(0).partition_data.at(0).records);
+            log.Append(request.topic_data.at(0).partition_data.at(0).records->Flatten());
         // Every second answer never arrives: the broker hangs up after it has written.
         if (++requests % 2 == 1) return std::nullopt;
         if (!base.has_value()) return ProduceAnswer(KafkaError::kDuplicateSequenceNumber, -1);
@@ -235,8 +235,9 @@ TEST_CASE("Producer: follows the leader to another broker") {
       });
   cluster.second.On<kafka::ProduceRequest, kafka::ProduceResponse>(
       [&](const kafka::ProduceRequest& request) -> std::optional<kafka::ProduceResponse> {
-        return ProduceAnswer(KafkaError::kNone,
-                             *log.Append(*request.topic_data.at(0).partition_data.at(0).records));
+        return ProduceAnswer(
+            KafkaError::kNone,
+            *log.Append(request.topic_data.at(0).partition_data.at(0).records->Flatten()));
       });
   cluster.Start();
   CHECK(RunProducer(cluster, 3, {}).ok());
@@ -253,7 +254,7 @@ TEST_CASE(
   cluster.first.ServeTopic("t", 1, [] { return 1; }, {{1, kFirst}});
   cluster.first.On<kafka::ProduceRequest, kafka::ProduceResponse>(
       [&](const kafka::ProduceRequest& request) -> std::optional<kafka::ProduceResponse> {
-        const Slice& records = *request.topic_data.at(0).partition_data.at(0).records;
+        const Slice records = request.topic_data.at(0).partition_data.at(0).records->Flatten();
         if (records.size() > bytes_max) return ProduceAnswer(KafkaError::kMessageTooLarge, -1);
         return ProduceAnswer(KafkaError::kNone, *log.Append(records));
       });
@@ -313,7 +314,7 @@ struct FakePartition {
         }
         bytes.Append(builder.Build()->bytes());
       }
-      data.records = bytes.Flatten();
+      data.records = std::move(bytes);
     }
     response.responses.push_back({"t", Uuid(1, 2), {data}});
     return response;

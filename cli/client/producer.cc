@@ -200,7 +200,7 @@ Task<absl::StatusOr<std::optional<Offset>>> Producer::TrySend(PartitionId partit
   request.timeout_ms = static_cast<int32_t>(
       std::chrono::duration_cast<milliseconds>(options_.request_timeout).count());
   request.topic_data.push_back(
-      {options_.topic, topic_.id, {{partition.value(), std::move(batch)}}});
+      {options_.topic, topic_.id, {{partition.value(), Chain(std::move(batch))}}});
   MR_CO_ASSIGN_OR_RETURN(KafkaConnection * connection,
                          co_await client_.Broker(*view->leader, until));
   if (options_.acks == Acks::kNone) {

@@ -197,7 +197,7 @@ Task<absl::Status> TopicReader::FetchOnce(BrokerId broker, std::vector<Partition
 absl::Status TopicReader::Take(const PartitionAnswer& answer) {
   const PartitionId partition(answer.partition_index);
   Position& position = positions_.at(partition);
-  Slice bytes = answer.records.value_or(Slice());
+  Slice bytes = answer.records.value_or(Chain()).Flatten();
   const bool had_bytes = !bytes.empty();
   FetchedRecords records(std::move(bytes), position.next);
   FetchedRecord record;

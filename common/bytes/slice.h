@@ -10,12 +10,13 @@
 //           rule).
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "common/bytes/block.h"
 
@@ -67,6 +68,9 @@ class Slice {
   // Equal bytes, wherever they lie.
   friend bool operator==(const Slice& a, const Slice& b) { return a.view() == b.view(); }
 
+  // Whether the same memory stays alive for both.
+  bool SharesBlock(const Slice& other) const { return block_ != nullptr && block_ == other.block_; }
+
   // How many bytes the backing block holds in memory (what a cache must charge for keeping this).
   size_t backing_size() const { return block_ == nullptr ? 0 : block_->capacity(); }
 
@@ -86,11 +90,23 @@ class Slice {
   size_t size_ = 0;
 };
 
-// Bytes in several pieces, in order: what is sent or written without being copied together.
+// Bytes in several pieces, in order: what is sent or written without being copied together. One
+// piece costs no memory beside it.
 class Chain {
  public:
   Chain() = default;
   explicit Chain(Slice slice) { Append(std::move(slice)); }
+  Chain(const Chain&) = default;
+  Chain(Chain&& other) noexcept : Chain() { *this = std::move(other); }
+  Chain& operator=(const Chain&) = default;
+  Chain& operator=(Chain&& other) noexcept {
+    if (this == &other) return *this;
+    slices_ = std::move(other.slices_);
+    size_ = std::exchange(other.size_, 0);
+    other.slices_.clear();
+    return *this;
+  }
+
   void Append(Slice slice) {
     if (slice.empty()) return;
     size_ += slice.size();
@@ -101,16 +117,25 @@ class Chain {
   }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  const std::vector<Slice>& slices() const { return slices_; }
+  // None of them is empty.
+  std::span<const Slice> slices() const { return slices_; }
   // One slice with all bytes; copies only when there is more than one piece.
   Slice Flatten() const;
+  // The same bytes, keeping alive at most `times` their size: pieces in a row that use less of
+  // their block are copied.
+  Chain Pinning(size_t times) const;
   void Clear() {
     slices_.clear();
     size_ = 0;
   }
 
+  // Equal bytes, however they are cut.
+  friend bool operator==(const Chain& a, const Chain& b);
+
  private:
-  std::vector<Slice> slices_;
+  Slice Copy() const;
+
+  absl::InlinedVector<Slice, 1> slices_;
   size_t size_ = 0;
 };
 

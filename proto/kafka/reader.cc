@@ -111,6 +111,22 @@ void Reader::ReadNullableBytes(std::optional<Slice>& value, bool flexible, bool 
   ReadBytes(value.emplace(), flexible);
 }
 
+void Reader::ReadRecords(Chain& value, bool flexible) {
+  Slice bytes;
+  ReadBytes(bytes, flexible);
+  value = Chain(std::move(bytes));
+}
+
+void Reader::ReadNullableRecords(std::optional<Chain>& value, bool flexible, bool nullable) {
+  std::optional<Slice> bytes;
+  ReadNullableBytes(bytes, flexible, nullable);
+  if (bytes.has_value()) {
+    value.emplace(*std::move(bytes));
+  } else {
+    value.reset();
+  }
+}
+
 std::optional<size_t> Reader::ReadCount(bool flexible) {
   if (flexible) {
     uint32_t count_plus_one = ReadUvarint();

@@ -75,6 +75,9 @@ class Reader {
   void ReadNullableString(std::optional<std::string>& value, bool flexible, bool nullable);
   void ReadBytes(Slice& value, bool flexible);
   void ReadNullableBytes(std::optional<Slice>& value, bool flexible, bool nullable);
+  // One piece: what was received lies in one frame.
+  void ReadRecords(Chain& value, bool flexible);
+  void ReadNullableRecords(std::optional<Chain>& value, bool flexible, bool nullable);
 
   // The number of elements, checked against the bytes left (each takes at least `size_min`) and
   // charged to the allowance. 0 after a failure.

@@ -59,6 +59,12 @@ void Writer::Copy(const uint8_t* bytes, size_t count) {
   if (count > room) std::memcpy(Reserve(count - room), bytes + room, count - room);
 }
 
+void Writer::Put(const Slice& bytes) {
+  if (bytes.size() < kReferenceMin) return Copy(bytes.data(), bytes.size());
+  Seal();
+  sealed_.Append(bytes);
+}
+
 void Writer::WriteUnsigned(uint64_t value) {
   uint8_t bytes[10];
   size_t count = 0;
@@ -118,14 +124,23 @@ void Writer::WriteLength(size_t length, bool flexible) {
 
 void Writer::WriteBytes(const Slice& value, bool flexible) {
   WriteLength(value.size(), flexible);
-  if (value.size() < kReferenceMin) return Copy(value.data(), value.size());
-  Seal();
-  sealed_.Append(value);
+  Put(value);
 }
 
 void Writer::WriteNullableBytes(const std::optional<Slice>& value, bool flexible, bool nullable) {
   if (value.has_value()) return WriteBytes(*value, flexible);
   if (!nullable) return Fail("bytes are null that must not be");
+  WriteNullArray(flexible, true);  // The same prefix.
+}
+
+void Writer::WriteRecords(const Chain& value, bool flexible) {
+  WriteLength(value.size(), flexible);
+  for (const Slice& piece : value.slices()) Put(piece);
+}
+
+void Writer::WriteNullableRecords(const std::optional<Chain>& value, bool flexible, bool nullable) {
+  if (value.has_value()) return WriteRecords(*value, flexible);
+  if (!nullable) return Fail("records are null that must not be");
   WriteNullArray(flexible, true);  // The same prefix.
 }
 
@@ -181,14 +196,7 @@ void Writer::WriteTagged(uint32_t tag, Writer payload) {
   if (!payload.ok()) return Fail(payload.error_);
   payload.Seal();
   WriteTag(tag, payload.sealed_.size());
-  for (const Slice& piece : payload.sealed_.slices()) {
-    if (piece.size() < kReferenceMin) {
-      Copy(piece.data(), piece.size());
-    } else {
-      Seal();
-      sealed_.Append(piece);
-    }
-  }
+  for (const Slice& piece : payload.sealed_.slices()) Put(piece);
 }
 
 }  // namespace millrace::kafka

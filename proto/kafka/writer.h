@@ -74,6 +74,10 @@ class Writer {
   void WriteBytes(const Slice& value, bool flexible);
   void WriteNullableBytes(const std::optional<Slice>& value, bool flexible, bool nullable);
 
+  // Pieces of at least kReferenceMin leave by reference.
+  void WriteRecords(const Chain& value, bool flexible);
+  void WriteNullableRecords(const std::optional<Chain>& value, bool flexible, bool nullable);
+
   void WriteArrayCount(size_t count, bool flexible);
   void WriteNullArray(bool flexible, bool nullable);
   // The int8 in front of a nullable struct; `nullable` false means that the version has no such
@@ -121,6 +125,8 @@ class Writer {
   void WriteUnsigned(uint64_t value);
   void WriteLength(size_t length, bool flexible);
   void Copy(const uint8_t* bytes, size_t count);
+  // Copied when small, by reference otherwise.
+  void Put(const Slice& bytes);
   // Moves what lies between begin_ and at_ into the chain.
   void Seal();
   void Grow(size_t count);

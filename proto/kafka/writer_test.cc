@@ -1,5 +1,6 @@
 #include "proto/kafka/writer.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -23,7 +24,7 @@ absl::StatusOr<Chain> Encode(const Message& message, int16_t version) {
   return std::move(out).Finish();
 }
 
-FetchResponse WithRecords(Slice records) {
+FetchResponse WithRecords(Chain records) {
   FetchResponse response;
   response.responses.emplace_back().partitions.emplace_back().records = std::move(records);
   return response;
@@ -33,16 +34,42 @@ FetchResponse WithRecords(Slice records) {
 
 TEST_CASE("Writer: large records leave by reference, small ones are copied") {
   Slice large = Slice::Copy(std::string(Writer::kReferenceMin, 'r'));
-  absl::StatusOr<Chain> chain = Encode(WithRecords(large), 12);
+  absl::StatusOr<Chain> chain = Encode(WithRecords(Chain(large)), 12);
   REQUIRE(chain.ok());
   REQUIRE(chain->slices().size() == 3);
   CHECK(chain->slices()[1].data() == large.data());
 
-  chain = Encode(WithRecords(Slice::Copy(std::string(Writer::kReferenceMin - 1, 'r'))), 12);
+  chain = Encode(WithRecords(Chain(Slice::Copy(std::string(Writer::kReferenceMin - 1, 'r')))), 12);
   REQUIRE(chain.ok());
   // It does not fit the first buffer: two pieces, both ours.
   CHECK(chain->slices().size() == 2);
   CHECK(chain->Flatten().view().find("rrr") != std::string_view::npos);
+}
+
+TEST_CASE("Writer: records in several pieces are one field, large pieces of it by reference") {
+  Slice first = Slice::Copy(std::string(Writer::kReferenceMin, 'a'));
+  Slice last = Slice::Copy(std::string(2 * Writer::kReferenceMin, 'c'));
+  Chain records(first);
+  records.Append(Slice::Copy("b"));
+  records.Append(last);
+  for (int16_t version : {11, 12}) {  // The second is flexible.
+    absl::StatusOr<Chain> chain = Encode(WithRecords(records), version);
+    REQUIRE(chain.ok());
+    auto refers_to = [&](const Slice& slice) {
+      return std::ranges::any_of(chain->slices(),
+                                 [&](const Slice& s) { return s.data() == slice.data(); });
+    };
+    CHECK(refers_to(first));
+    CHECK(refers_to(last));
+    FetchResponse decoded;
+    Reader in(chain->Flatten());
+    decoded.Decode(in, version);
+    REQUIRE(in.Finish().ok());
+    const std::optional<Chain>& received = decoded.responses.at(0).partitions.at(0).records;
+    REQUIRE(received.has_value());
+    CHECK(received->slices().size() == 1);
+    CHECK(*received == records);
+  }
 }
 
 TEST_CASE("Writer: a frame begins with the size of what follows, however many buffers that took") {

@@ -66,7 +66,7 @@ kafka::ProduceRequest ProduceOf(const BatchView& batch, int partitions) {
   for (int p = 0; p < partitions; ++p) {
     auto& data = request.topic_data[0].partition_data[static_cast<size_t>(p)];
     data.index = p;
-    data.records = batch.bytes();
+    data.records = Chain(batch.bytes());
   }
   return request;
 }

@@ -144,7 +144,7 @@ Task<absl::StatusOr<SimConsumer::Fetched>> SimConsumer::Fetch(int32_t partition,
   Fetched fetched{{}, answer.high_watermark, offset};
   if (answer.records.has_value()) {
     MR_CO_RETURN_IF_ERROR(
-        ReadRecords(*answer.records, offset, &fetched.records, &fetched.next_offset));
+        ReadRecords(answer.records->Flatten(), offset, &fetched.records, &fetched.next_offset));
   }
   co_return fetched;
 }

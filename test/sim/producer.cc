@@ -190,7 +190,7 @@ Task<void> SimProducer::SendBatch(int32_t partition, Batch* batch, absl::Status*
   } else {
     topic.name = plan_.topic;
   }
-  topic.partition_data.push_back({partition, built->bytes()});
+  topic.partition_data.push_back({partition, Chain(built->bytes())});
   request.topic_data.push_back(std::move(topic));
   absl::StatusOr<kafka::ProduceResponse> response = co_await client_.Call<kafka::ProduceResponse>(
       std::move(request), plan_.produce_version, plan_.patience);

@@ -272,7 +272,7 @@ Task<absl::StatusOr<Chain>> ToyBroker::Produce(kafka::ProduceRequest request, in
       if (partition == nullptr || !data.records.has_value()) {
         answer.error_code = Code(KafkaError::kUnknownTopicOrPartition);
       } else {
-        co_await Append(partition, *data.records, &answer);
+        co_await Append(partition, data.records->Flatten(), &answer);
       }
       answered.partition_responses.push_back(std::move(answer));
     }
@@ -363,7 +363,7 @@ absl::StatusOr<Chain> ToyBroker::Fetch(const kafka::FetchRequest& request, int16
           }
           records.Append(batch.bytes());
         }
-        answer.records = records.Flatten();
+        answer.records = std::move(records);
       }
       answered.partitions.push_back(std::move(answer));
     }

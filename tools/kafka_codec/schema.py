@@ -22,7 +22,7 @@ PRIMITIVES = {
     "uuid": ("Uuid", "Uuid", 16, 16),
     "string": ("std::string", "String", 1, None),
     "bytes": ("Slice", "Bytes", 1, None),
-    "records": ("Slice", "Bytes", 1, None),
+    "records": ("Chain", "Records", 1, None),
 }
 MESSAGE_KINDS = ("request", "response", "header", "data", "coordinator-key", "coordinator-value", "metadata")
 

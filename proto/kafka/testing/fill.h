@@ -74,6 +74,12 @@ inline void Fill(Filler& filler, Uuid& value) {
 }
 inline void Fill(Filler& filler, std::string& value) { value = filler.Text(); }
 inline void Fill(Filler& filler, Slice& value) { value = filler.Data(); }
+// In two pieces, as a sender may have them; a receiver gets one.
+inline void Fill(Filler& filler, Chain& value) {
+  const Slice data = filler.Data();
+  value = Chain(data.Sub(0, data.size() / 2));
+  value.Append(data.From(data.size() / 2));
+}
 
 template <typename T>
 T FreshValue() {
@@ -102,8 +108,9 @@ void FillValue(Filler& filler, std::vector<T>& values) {
 
 // Whether T is or holds structs, whose fields are filled one by one.
 template <typename T>
-inline constexpr bool kIsComposite = std::is_class_v<T> && !std::is_same_v<T, std::string> &&
-                                     !std::is_same_v<T, Uuid> && !std::is_same_v<T, Slice>;
+inline constexpr bool kIsComposite =
+    std::is_class_v<T> && !std::is_same_v<T, std::string> && !std::is_same_v<T, Uuid> &&
+    !std::is_same_v<T, Slice> && !std::is_same_v<T, Chain>;
 template <typename T>
 inline constexpr bool kIsComposite<std::vector<T>> = kIsComposite<T>;
 
