@@ -11,7 +11,6 @@
 #include "cli/command_line.h"
 #include "cli/node_settings.h"
 #include "common/log/spdlog_logger.h"
-#include "common/sys/allocator.h"
 #include "common/sys/host_name.h"
 #include "common/sys/machine.h"
 #include "common/sys/real_world.h"
@@ -102,7 +101,6 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
 
 int RunServer(const ServerArguments& arguments) {
   Signals::Block();
-  KeepFreedBuffers();
   std::optional<NodeSettings> settings =
       ReadNodeSettings(arguments.file, arguments.settings, arguments.strict);
   if (!settings.has_value()) return 1;
