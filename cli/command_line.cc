@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 namespace millrace {
 
@@ -19,7 +20,14 @@ std::string UsageMessage(const CLI::App* app, const CLI::Error& error) {
     app = app->get_subcommands().front();
     verb += " " + app->get_name();
   }
-  return fmt::format("{}\n`{} --help` shows what is accepted.\n", error.what(), verb);
+  std::string wrong = error.what();
+  // A word that is no verb is passed over; what is missed then is any verb at all.
+  const bool misses_verb = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+                           app->get_require_subcommand_min() > 0;
+  if (const std::vector<std::string> unknown = app->remaining(); misses_verb && !unknown.empty()) {
+    wrong = fmt::format("{}: no such command", unknown.front());
+  }
+  return fmt::format("{}\n`{} --help` shows what is accepted.\n", wrong, verb);
 }
 
 }  // namespace

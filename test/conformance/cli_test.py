@@ -62,6 +62,9 @@ def usage(node):
     for arguments in (("topic",), ("topic", "burn", "x"), ("consume",), ("produce", "t", "--acks", "7"), ("consume", "t", "-p", "-3")):
         done = subprocess.run([str(node.options.binary), *arguments], capture_output=True, text=True, timeout=10, check=False, input="")
         expect_equal(done.returncode, 2, f"exit status of {arguments}: {done.stderr[:200]}")
+    for arguments, unknown in ((("srever",), "srever"), (("topic", "burn", "x"), "burn")):
+        done = subprocess.run([str(node.options.binary), *arguments], capture_output=True, text=True, timeout=10, check=False)
+        expect_in(f"{unknown}: no such command", done.stderr)
 
 
 @test("millrace: a server that is not there is named, with what to do")
