@@ -12,13 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "broker/broker_shards.h"
+#include "broker/controller_access.h"
 #include "broker/fetch_session.h"
+#include "broker/metadata_applier.h"
 #include "broker/producer_id_source.h"
 #include "broker/topic_config_source.h"
 #include "common/env.h"
 #include "common/ids.h"
 #include "common/runtime/semaphore.h"
-#include "controller/controller.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
 #include "storage/batch_validator.h"
@@ -34,30 +36,24 @@ struct BrokerOptions {
   int32_t describe_partitions_max = 2000;  // max.request.partition.size.limit: of one page.
 };
 
-// Waits until the partitions of what the controller has committed are open here.
-class MetadataProgress {
- public:
-  virtual ~MetadataProgress() = default;
-  virtual Task<void> Applied(RaftIndex index) = 0;
-};
-
 struct Broker {
   // Constant after construction.
   BrokerOptions options;
   // Borrowed.
   Env& env;
-  Controller& controller;
-  MetadataProgress& progress;
+  BrokerShards& shards;  // This one among them.
+  ControllerAccess& controller;
+  const MetadataApplier& metadata;
   PartitionTable& partitions;
   LogStore& store;
-  TopicConfigSource& configs;
+  const TopicConfigSource& configs;
   ByteBudget& fetch_budget;
   // Owned.
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;
   BatchValidator validator;
 
-  const std::shared_ptr<const MetadataImage>& image() const { return controller.image(); }
+  const std::shared_ptr<const MetadataImage>& image() const { return metadata.image(); }
 };
 
 }  // namespace millrace

@@ -1,6 +1,6 @@
 // ConnectionQuota: how many connections there may be, in all and from one address.
 //
-// Shard:    one per shard; limits are divided by the caller when there are several.
+// Shard:    shard 0, for the whole node (connection_admission.h).
 // Bound:    `total_max` entries; an address without connections takes no memory.
 // Source:   max.connections, max.connections.per.ip, max.connections.per.ip.overrides. Kafka closes
 // what is over a

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 
 namespace millrace {
@@ -11,16 +13,31 @@ namespace {
 // Making a log waits for several syncs of folders; the file system commits those of many at once.
 constexpr int64_t kOpensAtOnceMax = 64;
 
+std::vector<MetadataImage::Topic> TopicsOf(const MetadataImage& image) {
+  std::vector<MetadataImage::Topic> topics;
+  image.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+    topics.push_back(topic);
+    return true;
+  });
+  return topics;
+}
+
 }  // namespace
 
-MetadataApplier::MetadataApplier(Env& env, BrokerId self, PartitionTable& partitions,
-                                 const TopicConfigSource& configs)
+MetadataApplier::MetadataApplier(Env& env, BrokerId self, uint32_t shards,
+                                 PartitionTable& partitions, const TopicConfigSource& configs)
     : env_(env),
       self_(self),
+      shards_(shards),
       partitions_(partitions),
       configs_(configs),
-      changed_(env.reactor),
-      scope_(env.reactor) {}
+      image_(std::make_shared<const MetadataImage>()) {}
+
+bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
+  const std::vector<BrokerId>& replicas = topic.Find(id)->replicas;
+  return ShardOf({topic.topic_id, id}, shards_) == env_.reactor.shard() &&
+         std::ranges::find(replicas, self_) != replicas.end();
+}
 
 Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionId id,
                                           std::shared_ptr<const PartitionRules> rules) {
@@ -39,12 +56,13 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
 }
 
 Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
-  std::shared_ptr<const PartitionRules> rules = configs_.Rules(*topic);
+  std::shared_ptr<const PartitionRules> rules;
   TaskScope opening(env_.reactor);
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
-    const PartitionImage& partition = topic->partitions[p];
-    if (std::ranges::find(partition.replicas, self_) == partition.replicas.end()) continue;
-    opening.Spawn(OpenPartition(topic, PartitionId(static_cast<int32_t>(p)), rules));
+    const PartitionId id(static_cast<int32_t>(p));
+    if (!IsOurs(*topic, id)) continue;
+    if (rules == nullptr) rules = configs_.Rules(*topic);
+    opening.Spawn(OpenPartition(topic, id, rules));
     if (opening.running() >= kOpensAtOnceMax) co_await opening.Join();
   }
   co_await opening.Join();
@@ -61,58 +79,32 @@ Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
   }
 }
 
-Task<absl::Status> MetadataApplier::ApplyAll(std::shared_ptr<const MetadataImage> image) {
-  std::vector<MetadataImage::Topic> topics;
-  image->topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
-    topics.push_back(topic);
-    return true;
-  });
+Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataImage> image) {
   std::set<TopicPartitionId> ours;
-  for (const MetadataImage::Topic& topic : topics) {
+  for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
     for (size_t p = 0; p < topic->partitions.size(); ++p) {
-      const std::vector<BrokerId>& replicas = topic->partitions[p].replicas;
-      if (std::ranges::find(replicas, self_) != replicas.end()) {
-        ours.emplace(topic->topic_id, PartitionId(static_cast<int32_t>(p)));
-      }
+      const PartitionId id(static_cast<int32_t>(p));
+      if (IsOurs(*topic, id)) ours.emplace(topic->topic_id, id);
     }
   }
-  MR_CO_RETURN_IF_ERROR(co_await partitions_.RemoveStrays(std::move(ours)));
-  for (const MetadataImage::Topic& topic : topics) co_await ApplyTopic(topic);
-  applied_ = image->index();
-  co_return absl::OkStatus();
+  co_return co_await partitions_.RemoveStrays(std::move(ours));
 }
 
-void MetadataApplier::Start() { scope_.Spawn(Run(), SchedClass::kProduce); }
-
-Task<void> MetadataApplier::Stop() { co_await scope_.Stop(); }
-
-void MetadataApplier::OnMetadata(std::shared_ptr<const MetadataImage> image,
-                                 const MetadataDelta& delta) {
-  queue_.push_back({std::move(image), delta.changed_topics(), delta.removed_topics()});
-  changed_.Pulse();
+Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
+  image_ = image;
+  for (const MetadataImage::Topic& topic : TopicsOf(*image)) co_await ApplyTopic(topic);
 }
 
-Task<void> MetadataApplier::Run() {
-  while (!scope_.stopping()) {
-    if (queue_.empty()) {
-      co_await changed_.Wait(std::nullopt, scope_.token());
-      continue;
-    }
-    Change change = std::move(queue_.front());
-    queue_.pop_front();
-    for (const auto& [id, topic] : change.removed) co_await RemoveTopic(topic);
-    for (const TopicId& id : change.changed) {
-      if (MetadataImage::Topic topic = change.image->FindTopic(id); topic != nullptr)
-        co_await ApplyTopic(topic);
-    }
-    applied_ = change.image->index();
-    changed_.Pulse();
-  }
+Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {
+  image_ = change->image;
+  for (const auto& [id, topic] : change->removed) co_await RemoveTopic(topic);
 }
 
-Task<void> MetadataApplier::Applied(RaftIndex index) {
-  while ((!applied_.has_value() || *applied_ < index) && !scope_.stopping()) {
-    co_await changed_.Wait(std::nullopt, scope_.token());
+Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) {
+  image_ = change->image;
+  for (const TopicId& id : change->changed) {
+    if (MetadataImage::Topic topic = change->image->FindTopic(id); topic != nullptr)
+      co_await ApplyTopic(topic);
   }
 }
 

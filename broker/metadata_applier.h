@@ -1,50 +1,55 @@
-// MetadataApplier: makes this broker's partitions what the metadata says: opens, changes and
-// removes replicas, in the order of the log, one change at a time.
+// MetadataApplier: makes one shard's partitions what the metadata says: opens, changes and removes
+// replicas. Also holds the image that the shard's requests look at. What is done when, on which
+// shards, is the MetadataPublisher's.
 //
-// Shard:    shard 0. Cost is O(changed): only the topics of a delta are looked at.
-// Lifetime: everything lent outlives it; Stop() must have finished before destruction.
+// Shard:    one per shard. Cost is O(changed): only the topics of a change are looked at.
+// Lifetime: everything lent outlives it, and it outlives the publisher's calls.
 // Errors:   a replica that cannot be opened is logged and stays closed (clients get
-// NOT_LEADER_OR_FOLLOWER and retry);
-//           neighbours are unaffected.
+//           NOT_LEADER_OR_FOLLOWER and retry); neighbours are unaffected.
 #pragma once
 
-#include <deque>
+#include <absl/status/status.h>
+
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <set>
-#include <vector>
 
-#include "broker/broker.h"
 #include "broker/topic_config_source.h"
 #include "common/env.h"
-#include "common/runtime/event.h"
-#include "common/runtime/task_scope.h"
-#include "controller/controller.h"
+#include "common/runtime/task.h"
+#include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
 
 namespace millrace {
 
-class MetadataApplier final : public MetadataFollower, public MetadataProgress {
+// One step of the metadata, as every shard gets it.
+struct MetadataChange {
+  std::shared_ptr<const MetadataImage> image;
+  std::set<TopicId> changed;
+  std::map<TopicId, MetadataImage::Topic> removed;
+};
+
+class MetadataApplier {
  public:
-  MetadataApplier(Env& env, BrokerId self, PartitionTable& partitions,
+  MetadataApplier(Env& env, BrokerId self, uint32_t shards, PartitionTable& partitions,
                   const TopicConfigSource& configs);
 
-  // Everything in `image`, as if it had just been decided: how a start catches up.
-  Task<absl::Status> ApplyAll(std::shared_ptr<const MetadataImage> image);
-  // From now on what OnMetadata() is told.
-  void Start();
-  Task<void> Stop();
+  // The latest image that was published to this shard; an empty one before the first.
+  const std::shared_ptr<const MetadataImage>& image() const { return image_; }
 
-  void OnMetadata(std::shared_ptr<const MetadataImage> image, const MetadataDelta& delta) override;
-  Task<void> Applied(RaftIndex index) override;
+  // How a start catches up: what is on disk and not in `image` goes away on all shards first; then
+  // everything in it is opened, as if it had just been decided.
+  Task<absl::Status> RemoveStrays(std::shared_ptr<const MetadataImage> image);
+  Task<void> OpenAll(std::shared_ptr<const MetadataImage> image);
+
+  // The two halves of a change. Each publishes its image; the second one also opens what changed.
+  Task<void> Remove(std::shared_ptr<const MetadataChange> change);
+  Task<void> Apply(std::shared_ptr<const MetadataChange> change);
 
  private:
-  struct Change {
-    std::shared_ptr<const MetadataImage> image;
-    std::set<TopicId> changed;
-    std::map<TopicId, MetadataImage::Topic> removed;
-  };
-  Task<void> Run();
+  // Whether this broker has a replica of the partition, and on this shard.
+  bool IsOurs(const TopicImage& topic, PartitionId id) const;
   Task<void> ApplyTopic(MetadataImage::Topic topic);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
@@ -52,13 +57,10 @@ class MetadataApplier final : public MetadataFollower, public MetadataProgress {
 
   Env& env_;
   const BrokerId self_;
+  const uint32_t shards_;
   PartitionTable& partitions_;
   const TopicConfigSource& configs_;
-  std::deque<Change> queue_;  // Bounded by the controller: it decides one thing at a time and its
-                              // callers wait here.
-  std::optional<RaftIndex> applied_;
-  Event changed_;
-  TaskScope scope_;
+  std::shared_ptr<const MetadataImage> image_;
 };
 
 }  // namespace millrace

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <utility>
 
-#include "broker/node_budgets.h"
 #include "common/check.h"
+#include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 
@@ -20,21 +21,97 @@ absl::Status While(std::string_view doing, const absl::Status& status) {
   return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
 }
 
-NodeBudgets Budgets(const NodeOptions& options) {
-  return ChooseBudgets(options.config.memory, options.config.storage, options.memory_bytes);
+ConnectionQuotaOptions QuotaOf(const ConnectionConfig& config) {
+  ConnectionQuotaOptions quota;
+  quota.total_max = config.connections_max;
+  quota.per_address_max = config.connections_per_ip_max;
+  for (const auto& [address, limit] : config.connections_per_ip_overrides) {
+    quota.per_address_overrides[address] = limit;
+  }
+  return quota;
+}
+
+// --- Steps that run on a shard; everything they are lent outlives the call that waits for them.
+
+Task<absl::Status> Make(std::unique_ptr<NodeShard>* part, Env* env,
+                        const NodeShardContext* context) {
+  *part = std::make_unique<NodeShard>(*env, *context);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Destroy(std::unique_ptr<NodeShard>* part) {
+  part->reset();
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> CountLogs(NodeShard* shard, std::atomic<size_t>* logs) {
+  logs->fetch_add(shard->logs(), std::memory_order_relaxed);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> CountPartitions(NodeShard* shard, std::atomic<size_t>* partitions) {
+  partitions->fetch_add(shard->partitions(), std::memory_order_relaxed);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> OpenApi(NodeShard* shard, ControllerAccess* controller,
+                           ConnectionAdmission* admission) {
+  shard->Open(controller, admission);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> ListenTo(NodeShard* shard, std::vector<uint16_t> ports) {
+  co_return (co_await shard->Listen(std::move(ports))).status();
+}
+
+Task<absl::Status> AcceptOn(NodeShard* shard) {
+  shard->Accept();
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> StopServerOf(NodeShard* shard) {
+  co_await shard->StopServer();
+  co_return absl::OkStatus();
 }
 
 }  // namespace
 
-Node::Node(Env& env, NodeOptions options)
+Node::Node(Shards& shards, NodeEnvs envs, NodeOptions options)
     : options_(std::move(options)),
-      env_(env),
-      request_budget_(env.reactor, Budgets(options_).requests,
-                      static_cast<size_t>(options_.config.connections.request_bytes_max)),
-      fetch_budget_(env.reactor, Budgets(options_).fetch),
-      configs_(options_.config.server_values, options_.config.producer_id_expiration.count()) {}
+      envs_(std::move(envs)),
+      env_(*envs_.front()),
+      shards_(shards),
+      configs_(options_.config.server_values, options_.config.producer_id_expiration.count()),
+      admission_(QuotaOf(options_.config.connections)),
+      brokers_(shards) {
+  MR_CHECK(envs_.size() == shards.count());
+}
 
-Node::~Node() { MR_CHECK(server_ == nullptr); }
+Node::~Node() { MR_CHECK(parts_.empty()); }
+
+Task<absl::Status> Node::On(ShardId shard, Step step) {
+  NodeShard* part = parts_[shard.value()].get();
+  co_return co_await shards_.Call<absl::Status>(
+      here(), shard, [part, step = std::move(step)] { return step(part); });
+}
+
+Task<void> Node::OnOne(ShardId shard, Step step, absl::Status* result) {
+  *result = co_await On(shard, std::move(step));
+}
+
+Task<absl::Status> Node::OnEach(Step step, bool with_first) {
+  std::vector<absl::Status> results(parts_.size());
+  TaskScope group(env_.reactor);
+  for (uint32_t i = with_first ? 0 : 1; i < parts_.size(); ++i) {
+    // Those that were not made (a start that failed early) have nothing to do.
+    if (parts_[i] != nullptr) group.Spawn(OnOne(ShardId(i), step, &results[i]));
+  }
+  co_await group.Join();
+  for (const absl::Status& result : results) {
+    if (!result.ok()) co_return result;
+  }
+  co_return absl::OkStatus();
+}
 
 Task<absl::Status> Node::Format() {
   const StorageConfig& storage = options_.config.storage;
@@ -72,7 +149,7 @@ Task<absl::Status> Node::Format() {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> Node::OpenStores() {
+Task<absl::Status> Node::OpenMetadata() {
   const BrokerConfig& config = options_.config;
   MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, config.storage.metadata_dir));
   absl::StatusOr<std::unique_ptr<KvStore>> kv = co_await options_.open_kv_store(
@@ -92,87 +169,81 @@ Task<absl::Status> Node::OpenStores() {
   controller_ = std::make_unique<Controller>(env_, std::move(rules));
   quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *controller_);
   controller_->Attach(*quorum_);
-  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
-
-  const NodeBudgets budgets = Budgets(options_);
-  LogStoreOptions store;
-  store.log_dirs = config.storage.data_dirs;
-  store.cluster_id = cluster_id_;
-  store.node_id = config.node_id;
-  store.pending_bytes_max = budgets.pending;
-  store.tail_cache_bytes_max = budgets.tail_cache;
-  if (config.storage.segment_write_bytes > 0) {
-    store.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
-  }
-  store.segment_write_age = config.storage.segment_write_delay;
-  store.producer_check_interval = config.producer_id_check_interval;
-  if (config.storage.open_files_max > 0)
-    store.open_files_max = static_cast<size_t>(config.storage.open_files_max);
-  store_ = std::make_unique<LogStore>(env_, *kv_, std::move(store));
-  co_return While("logs", co_await store_->Start());
+  co_return While("metadata", co_await quorum_->Start());
 }
 
-absl::Status Node::CheckMetadataKnowsLogs() const {
-  const size_t logs = store_->Logs().size();
-  if (logs == 0 || controller_->image()->index().has_value()) return absl::OkStatus();
+Task<absl::Status> Node::MakeShards() {
+  const BrokerConfig& config = options_.config;
+  context_.reset(
+      new NodeShardContext{config, configs_, brokers_, *kv_, cluster_id_,
+                           ChooseBudgets(config.memory, config.storage, options_.memory_bytes)});
+  parts_.resize(envs_.size());
+  for (uint32_t i = 0; i < parts_.size(); ++i) {
+    MR_CO_RETURN_IF_ERROR(co_await shards_.Call<absl::Status>(
+        here(), ShardId(i), [part = &parts_[i], env = envs_[i], context = context_.get()] {
+          return Make(part, env, context);
+        }));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::OpenLogs() {
+  absl::StatusOr<std::vector<bool>> clean = co_await parts_.front()->LockStore();
+  if (!clean.ok()) co_return clean.status();
+  MR_CO_RETURN_IF_ERROR(
+      co_await OnEach([&clean](NodeShard* shard) { return shard->Recover(*clean); }));
+  // Discards the journals, which all have replayed.
+  MR_CO_RETURN_IF_ERROR(co_await parts_.front()->StartStore());
+  MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return shard->StartStore(); },
+                                        /*with_first=*/false));
+  logs_started_ = true;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::CheckMetadataKnowsLogs() {
+  if (controller_->image()->index().has_value()) co_return absl::OkStatus();
+  std::atomic<size_t> logs{0};
+  MR_CO_RETURN_IF_ERROR(
+      co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
+  if (logs == 0) co_return absl::OkStatus();
   // Going on would remove every one of them as a stray: data of a cluster whose metadata is
   // elsewhere, or gone, or Kafka's.
-  return absl::FailedPreconditionError(fmt::format(
+  co_return absl::FailedPreconditionError(fmt::format(
       "log.dirs hold {} partitions, but the metadata in {} is new and knows none of them. Set "
       "metadata.log.dir to where this cluster's metadata is, or log.dirs to empty directories",
-      logs, options_.config.storage.metadata_dir));
+      logs.load(), options_.config.storage.metadata_dir));
 }
 
-Task<absl::Status> Node::OpenListeners() {
-  const BrokerConfig& config = options_.config;
-  broker_.reset(new Broker{
-      .options = {.node_id = config.node_id,
-                  .cluster_id = cluster_id_,
-                  .auto_create_topics = config.topic_creation.auto_create,
-                  .fetch_bytes_max = static_cast<size_t>(config.fetch_bytes_max),
-                  .describe_partitions_max = config.describe_partitions_max},
-      .env = env_,
-      .controller = *controller_,
-      .progress = *applier_,
-      .partitions = *partitions_,
-      .store = *store_,
-      .configs = configs_,
-      .fetch_budget = fetch_budget_,
-      .sessions = FetchSessionCache({.slots_max = static_cast<size_t>(config.fetch_sessions_max)}),
-      .producer_ids = ProducerIdSource(env_, *controller_),
-      .validator = {},
-  });
-  dispatcher_ = std::make_unique<Dispatcher>(*broker_);
+Task<absl::Status> Node::OpenApis() {
+  // Shard 0's access to the controller needs the publisher, which needs every shard's applier; both
+  // are lent before they are used.
+  local_controller_ = std::make_unique<LocalController>(*controller_);
+  MR_CO_RETURN_IF_ERROR(
+      co_await OnEach([controller = local_controller_.get(), admission = &admission_](
+                          NodeShard* shard) { return OpenApi(shard, controller, admission); }));
+  std::vector<MetadataApplier*> appliers;
+  for (uint32_t i = 0; i < parts_.size(); ++i) {
+    appliers.push_back(parts_[i]->applier());
+    brokers_.Set(ShardId(i), parts_[i]->broker());
+  }
+  publisher_ = std::make_unique<MetadataPublisher>(env_.reactor, shards_, std::move(appliers));
+  local_controller_->Attach(*publisher_);
+  co_return absl::OkStatus();
+}
 
-  ServerOptions server;
-  for (const NamedListener& listener : config.listeners.client) {
-    ListenerOptions one;
-    one.name = listener.endpoint.name;
-    one.bind = {listener.endpoint.host, listener.endpoint.port};
-    one.socket.backlog = config.connections.listen_backlog;
-    one.socket.send_buffer_bytes = config.connections.send_buffer_bytes;
-    one.socket.receive_buffer_bytes = config.connections.receive_buffer_bytes;
-    server.listeners.push_back(std::move(one));
-  }
-  server.quota.total_max = config.connections.connections_max;
-  server.quota.per_address_max = config.connections.connections_per_ip_max;
-  for (const auto& [address, limit] : config.connections.connections_per_ip_overrides) {
-    server.quota.per_address_overrides[address] = limit;
-  }
-  server.connection.frame_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
-  server.connection.idle_max = config.connections.idle_max;
-  if (config.memory.connection_output_bytes_max > 0) {
-    server.connection.reply_bytes_max =
-        static_cast<size_t>(config.memory.connection_output_bytes_max);
-  }
-  server.accepts_per_second_max = config.connections.connections_per_second_max;
-  server_ = std::make_unique<Server>(env_, std::move(server), *dispatcher_, request_budget_);
-  MR_CO_RETURN_IF_ERROR(co_await server_->Listen());
+Task<absl::Status> Node::Listen() {
+  absl::StatusOr<std::vector<uint16_t>> ports = co_await parts_.front()->Listen({});
+  if (!ports.ok()) co_return ports.status();
+  MR_CO_RETURN_IF_ERROR(co_await OnEach(
+      [&ports](NodeShard* shard) { return ListenTo(shard, *ports); }, /*with_first=*/false));
 
-  for (const Endpoint& endpoint : config.listeners.advertised) {
+  const ListenerConfig& listeners = options_.config.listeners;
+  for (const Endpoint& endpoint : listeners.advertised) {
     BrokerEndpoint advertised{endpoint.name, endpoint.host, endpoint.port, "PLAINTEXT"};
     if (advertised.host.empty()) advertised.host = options_.host_name;
-    if (advertised.port == 0) advertised.port = server_->BoundAddress(endpoint.name).port;
+    for (size_t i = 0; i < listeners.client.size() && advertised.port == 0; ++i) {
+      if (listeners.client[i].endpoint.name == endpoint.name) advertised.port = (*ports)[i];
+    }
     advertised_.push_back(std::move(advertised));
   }
   co_return absl::OkStatus();
@@ -191,39 +262,60 @@ Task<absl::Status> Node::Register() {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> Node::Start() {
-  MR_CO_RETURN_IF_ERROR(co_await Format());
-  MR_CO_RETURN_IF_ERROR(co_await OpenStores());
-  MR_CO_RETURN_IF_ERROR(CheckMetadataKnowsLogs());
-  partitions_ = std::make_unique<PartitionTable>(env_, *store_, options_.config.node_id);
-  applier_ =
-      std::make_unique<MetadataApplier>(env_, options_.config.node_id, *partitions_, configs_);
-  MR_CO_RETURN_IF_ERROR(co_await OpenListeners());
-  MR_CO_RETURN_IF_ERROR(co_await Register());
+Task<absl::Status> Node::OpenPartitions() {
   // No request has been accepted: nothing is decided between catching up and following.
-  MR_CO_RETURN_IF_ERROR(While("partitions", co_await applier_->ApplyAll(controller_->image())));
-  controller_->Follow(*applier_);
-  applier_->Start();
-  server_->Accept();
-  env_.logger.Info("serving {} topics, {} partitions", controller_->image()->topics().size(),
-                   partitions_->size());
+  MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(controller_->image())));
+  controller_->Follow(*publisher_);
+  publisher_->Start();
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> Node::Start() {
+  MR_CO_RETURN_IF_ERROR(co_await Format());
+  MR_CO_RETURN_IF_ERROR(co_await OpenMetadata());
+  MR_CO_RETURN_IF_ERROR(co_await MakeShards());
+  MR_CO_RETURN_IF_ERROR(co_await OpenLogs());
+  MR_CO_RETURN_IF_ERROR(co_await CheckMetadataKnowsLogs());
+  MR_CO_RETURN_IF_ERROR(co_await OpenApis());
+  MR_CO_RETURN_IF_ERROR(co_await Listen());
+  MR_CO_RETURN_IF_ERROR(co_await Register());
+  MR_CO_RETURN_IF_ERROR(co_await OpenPartitions());
+  MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return AcceptOn(shard); }));
+  std::atomic<size_t> partitions{0};
+  MR_CO_RETURN_IF_ERROR(co_await OnEach(
+      [&partitions](NodeShard* shard) { return CountPartitions(shard, &partitions); }));
+  env_.logger.Info("serving {} topics, {} partitions on {} shard{}",
+                   controller_->image()->topics().size(), partitions.load(), parts_.size(),
+                   parts_.size() == 1 ? "" : "s");
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::StopShards() {
+  // No request is under way on any shard when the first of the other things goes.
+  (void)co_await OnEach([](NodeShard* shard) { return StopServerOf(shard); });
+  if (publisher_ != nullptr) co_await publisher_->Stop();
+  absl::Status status = co_await OnEach(
+      [](NodeShard* shard) { return shard->StopStore(absl::OkStatus()); }, /*with_first=*/false);
+  if (!parts_.empty() && parts_.front() != nullptr) {
+    absl::Status others = status;
+    if (!logs_started_) others.Update(absl::AbortedError("not every shard's logs were started"));
+    status.Update(co_await parts_.front()->StopStore(std::move(others)));
+  }
+  for (uint32_t i = 0; i < parts_.size(); ++i) {
+    (void)co_await shards_.Call<absl::Status>(here(), ShardId(i),
+                                              [part = &parts_[i]] { return Destroy(part); });
+  }
+  publisher_.reset();
+  parts_.clear();
+  co_return status;
+}
+
 Task<absl::Status> Node::Stop() {
-  absl::Status status;
-  if (server_ != nullptr) co_await server_->Stop();
-  server_.reset();
-  if (applier_ != nullptr) co_await applier_->Stop();
-  if (partitions_ != nullptr) partitions_->Close();
-  if (store_ != nullptr) status.Update(co_await store_->Stop());
+  absl::Status status = co_await StopShards();
   if (quorum_ != nullptr) co_await quorum_->Stop();
   if (kv_ != nullptr) status.Update(co_await kv_->Close());
-  dispatcher_.reset();
-  broker_.reset();
-  applier_.reset();
-  partitions_.reset();
-  store_.reset();
+  local_controller_.reset();
+  context_.reset();
   quorum_.reset();
   controller_.reset();
   kv_.reset();

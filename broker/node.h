@@ -2,14 +2,17 @@
 // stopped in the right order. main() builds one on the real world, the simulator many on its own.
 //
 //   start: format → store of metadata → metadata log replayed → logs recovered → listeners bound →
-//   broker registered
-//          (all its old leaderships end) → strays removed → partitions opened → connections
-//          accepted
+//          broker registered (all its old leaderships end) → strays removed → partitions opened →
+//          connections accepted
 //   stop:  the reverse: no new connections, requests in flight answered, logs synced, clean mark
 //
-// Shard:    shard 0 (one shard, for now: docs/architecture.md, Shards).
-// Lifetime: `env` outlives it. Stop() must have finished before destruction, also after a failed
-// Start(). Errors:   Start(): what the parts say, with what was being done.
+// What there is once lives here; what each shard has for itself is a NodeShard, made and used on
+// its shard by calls from here.
+//
+// Shard:    shard 0.
+// Lifetime: `shards` and the Envs outlive it. Stop() must have finished before destruction, also
+//           after a failed Start().
+// Errors:   Start(): what the parts say, with what was being done.
 #pragma once
 
 #include <absl/status/status.h>
@@ -18,14 +21,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "broker/broker.h"
-#include "broker/dispatcher.h"
-#include "broker/metadata_applier.h"
-#include "broker/request_budget.h"
-#include "broker/server.h"
+#include "broker/broker_shards.h"
+#include "broker/connection_admission.h"
+#include "broker/local_controller.h"
+#include "broker/metadata_publisher.h"
+#include "broker/node_shard.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
+#include "common/runtime/shards.h"
 #include "controller/single_node_quorum.h"
 #include "storage/kv_store.h"
 
@@ -41,9 +46,13 @@ struct NodeOptions {
   size_t memory_bytes = size_t{1} << 30;
 };
 
+// Every shard that `shards` calls, in order.
+using NodeEnvs = std::vector<Env*>;
+
 class Node {
  public:
-  Node(Env& env, NodeOptions options);
+  // One shard for each of `envs`, which are those of `shards`.
+  Node(Shards& shards, NodeEnvs envs, NodeOptions options);
   ~Node();
 
   Task<absl::Status> Start();
@@ -57,31 +66,47 @@ class Node {
   std::optional<BrokerEndpoint> Advertised() const;
 
  private:
+  using Step = std::function<Task<absl::Status>(NodeShard* shard)>;
+
   Task<absl::Status> Format();
+  Task<absl::Status> OpenMetadata();
+  Task<absl::Status> MakeShards();
+  Task<absl::Status> OpenLogs();
   // Metadata that was never written knows none of the logs that are there.
-  absl::Status CheckMetadataKnowsLogs() const;
-  Task<absl::Status> OpenStores();
-  Task<absl::Status> OpenListeners();
+  Task<absl::Status> CheckMetadataKnowsLogs();
+  Task<absl::Status> OpenApis();
+  Task<absl::Status> Listen();
   Task<absl::Status> Register();
+  Task<absl::Status> OpenPartitions();
+  Task<absl::Status> StopShards();
+
+  ShardId here() const { return env_.reactor.shard(); }
+  // Runs `step` on the shard, on its NodeShard.
+  Task<absl::Status> On(ShardId shard, Step step);
+  // On each at once, but shard 0 where `with_first` is false; the first error in their order.
+  Task<absl::Status> OnEach(Step step, bool with_first = true);
+  Task<void> OnOne(ShardId shard, Step step, absl::Status* result);
 
   // Constant after construction.
   const NodeOptions options_;
+  const NodeEnvs envs_;
   // Borrowed.
-  Env& env_;
+  Env& env_;  // Shard 0's.
+  Shards& shards_;
   // Owned, in order of construction; stopped in reverse.
-  RequestBudget request_budget_;
-  ByteBudget fetch_budget_;
   TopicConfigSource configs_;
+  LocalAdmission admission_;
+  BrokerShards brokers_;
   std::unique_ptr<KvStore> kv_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<SingleNodeQuorum> quorum_;
-  std::unique_ptr<LogStore> store_;
-  std::unique_ptr<PartitionTable> partitions_;
-  std::unique_ptr<MetadataApplier> applier_;
-  std::unique_ptr<Broker> broker_;
-  std::unique_ptr<Dispatcher> dispatcher_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<NodeShardContext> context_;
+  // Element i is made, used and destroyed on shard i; the vector itself does not change meanwhile.
+  std::vector<std::unique_ptr<NodeShard>> parts_;
+  std::unique_ptr<MetadataPublisher> publisher_;
+  std::unique_ptr<LocalController> local_controller_;
   // State.
+  bool logs_started_ = false;  // On every shard.
   std::string cluster_id_;
   std::vector<DirectoryId> directories_;
   std::vector<BrokerEndpoint> advertised_;

@@ -35,4 +35,14 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   return budgets;
 }
 
+// One shard's equal part: all budgets together are what was promised.
+inline NodeBudgets ShareOf(const NodeBudgets& node, size_t shards) {
+  // Less would not carry one ordinary fetch or batch.
+  static constexpr size_t kShareMin = size_t{1} << 20;
+  auto share = [shards](size_t whole) {
+    return std::max(whole / shards, std::min(whole, kShareMin));
+  };
+  return {share(node.requests), share(node.fetch), share(node.pending), share(node.tail_cache)};
+}
+
 }  // namespace millrace

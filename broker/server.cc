@@ -16,12 +16,12 @@ constexpr Duration kAcceptPause = milliseconds(100);
 constexpr int32_t kUnlimitedAccepts = 2147483647;
 
 Server::Server(Env& env, ServerOptions options, RequestHandler& handler,
-               RequestBudget& request_budget)
+               RequestBudget& request_budget, ConnectionAdmission& admission)
     : options_(std::move(options)),
       env_(env),
       handler_(handler),
       request_budget_(request_budget),
-      quota_(options_.quota),
+      admission_(admission),
       accepting_(env.reactor),
       serving_(env.reactor) {}
 
@@ -72,7 +72,7 @@ Task<void> Server::AcceptLoop(Bound* bound) {
     }
     std::unique_ptr<Connection> connection = *std::move(accepted);
     std::string host = connection->peer().host;
-    ConnectionQuota::Verdict verdict = quota_.TryAdmit(host);
+    ConnectionQuota::Verdict verdict = co_await admission_.Admit(host);
     if (verdict != ConnectionQuota::Verdict::kAdmitted) {
       env_.logger.Debug("listener {}: refused {}: {}", bound->name, host,
                         verdict == ConnectionQuota::Verdict::kTooManyInTotal
@@ -90,8 +90,9 @@ Task<void> Server::AcceptLoop(Bound* bound) {
 
 Task<void> Server::ServeOne(std::list<ClientConnection>::iterator connection) {
   co_await connection->Serve();
-  quota_.Leave(connection->peer_host());
+  std::string host = connection->peer_host();
   connections_.erase(connection);
+  co_await admission_.Leave(std::move(host));
 }
 
 Task<void> Server::Stop() {

@@ -1,9 +1,9 @@
 // Server: the listeners of one shard and the connections accepted on them.
 //
 // Shard:    one Server per shard, all listening on the same addresses (SO_REUSEPORT).
-// Lifetime: Stop() must have finished before destruction (CHECKed). Env, handler and budget outlive
-// it. Errors:   Start(): kFailedPrecondition and others of Network::Listen, naming listener and
-// address.
+// Lifetime: Stop() must have finished before destruction (CHECKed). Env, handler, budget and
+// admission outlive it. Errors:   Start(): kFailedPrecondition and others of Network::Listen,
+// naming listener and address.
 #pragma once
 
 #include <absl/status/status.h>
@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "broker/client_connection.h"
-#include "broker/connection_quota.h"
+#include "broker/connection_admission.h"
 #include "broker/request_budget.h"
 #include "common/env.h"
 #include "common/network.h"
@@ -30,17 +30,17 @@ struct ListenerOptions {
 
 struct ServerOptions {
   std::vector<ListenerOptions> listeners;
-  ConnectionQuotaOptions quota;
   ClientConnectionOptions connection;
-  // max.connection.creation.rate: of each listener. A connection over it waits in the backlog
-  // (KIP-612).
+  // max.connection.creation.rate: of each listener of this shard. A connection over it waits in the
+  // backlog (KIP-612).
   int32_t accepts_per_second_max = 2147483647;
   Duration drain_max = seconds(10);  // How long Stop() waits for requests in flight.
 };
 
 class Server {
  public:
-  Server(Env& env, ServerOptions options, RequestHandler& handler, RequestBudget& request_budget);
+  Server(Env& env, ServerOptions options, RequestHandler& handler, RequestBudget& request_budget,
+         ConnectionAdmission& admission);
   ~Server();
 
   // Listens on every listener; nothing is accepted until Accept().
@@ -52,7 +52,7 @@ class Server {
 
   // Where listener `name` really listens (its port may have been chosen by the kernel).
   SocketAddress BoundAddress(const std::string& name) const;
-  int64_t connections() const { return quota_.total(); }
+  size_t connections() const { return connections_.size(); }
 
  private:
   struct Bound {
@@ -66,8 +66,8 @@ class Server {
   Env& env_;
   RequestHandler& handler_;
   RequestBudget& request_budget_;
+  ConnectionAdmission& admission_;
   std::vector<std::unique_ptr<Bound>> bound_;
-  ConnectionQuota quota_;
   std::list<ClientConnection> connections_;
   TaskScope accepting_;
   TaskScope serving_;

@@ -80,7 +80,11 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
   options.open_kv_store = OpenKvStore;
   options.host_name = HostName();
   options.memory_bytes = UsableMemory();
-  Node node(world->env(ShardId(0)), std::move(options));
+  NodeEnvs envs;
+  for (uint32_t shard = 0; shard < world->shards().count(); ++shard) {
+    envs.push_back(&world->env(ShardId(shard)));
+  }
+  Node node(world->shards(), std::move(envs), std::move(options));
   absl::Status started = co_await node.Start();
   if (!started.ok()) {
     logger->Error("cannot start: {}", std::string(started.message()));

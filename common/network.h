@@ -69,9 +69,18 @@ class Listener {
   virtual const SocketAddress& local() const = 0;
 };
 
+// Several shards listen on one address, and the kernel spreads connections over them. One is the
+// first; the others join it, and must be of the same user. An address that somebody else listens on
+// is refused to the first as to one that is alone; who joins cannot tell.
+enum class PortSharing {
+  kAlone,  // Nobody else may listen there.
+  kFirst,  // Refused when somebody listens there; then others may join.
+  kJoin,   // After kFirst, to the port that it got.
+};
+
 struct ListenOptions {
   int backlog = 50;
-  bool reuse_port = false;  // Several shards listen on one port; the kernel spreads connections.
+  PortSharing sharing = PortSharing::kAlone;
   std::optional<int> send_buffer_bytes{};     // SO_SNDBUF; the kernel's choice when absent.
   std::optional<int> receive_buffer_bytes{};  // SO_RCVBUF.
 };

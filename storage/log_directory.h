@@ -52,6 +52,8 @@ class LogDirectory {
   const std::string& path() const { return path_; }
   const std::optional<DirectoryId>& id() const { return id_; }
   bool was_clean() const { return was_clean_; }
+  // What the shard that took the mark found.
+  void set_was_clean(bool clean) { was_clean_ = clean; }
 
   // The first failure takes the directory offline for good.
   const absl::Status& failure() const { return failure_; }

@@ -117,7 +117,8 @@ struct LogStore::Impl {
 
   Task<absl::StatusOr<std::unique_ptr<Log>>> Create(TopicPartitionId id, std::string topic,
                                                     LogConfig config);
-  Task<absl::Status> StopDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
+  Task<absl::Status> StopDirectory(LogDirectory& directory,
+                                   bool others_clean);  // Borrowed: awaited in place.
   // Waits for whoever uses the log and takes it out of everything shared.
   Task<void> Release(Log& log);  // Borrowed: awaited in place.
   static Task<void> RemoveLater(Impl* impl, std::string path, Duration delay);
@@ -134,7 +135,8 @@ struct LogStore::Impl {
   std::set<TopicPartitionId> changing;  // Being created or deleted.
   Event changed;                        // Pulsed when one leaves `changing`.
   TaskScope background;
-  bool opened = false;  // Directories.
+  bool opened = false;  // Directories, or some of them.
+  bool locked = false;
   bool recovered = false;
   bool started = false;
   bool stopped = false;
@@ -150,16 +152,33 @@ LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
 
 LogStore::~LogStore() { MR_CHECK(!impl_->opened || impl_->stopped); }
 
-Task<absl::Status> LogStore::Recover() {
+Task<absl::Status> LogStore::Lock() {
   Impl& impl = *impl_;
   const LogStoreOptions& options = impl.context.options;
   MR_CO_RETURN_IF_ERROR(options.Validate());
-  const Instant begin = impl.env.reactor.Now();
   impl.opened = true;
-  for (auto& directory : impl.directories) {
-    MR_CO_RETURN_IF_ERROR(co_await directory->OpenDirectory(options.cluster_id, options.node_id,
-                                                            options.shard == ShardId(0)));
+  for (size_t i = 0; i < impl.directories.size(); ++i) {
+    MR_CO_RETURN_IF_ERROR(co_await impl.directories[i]->OpenDirectory(
+        options.cluster_id, options.node_id, options.shard == ShardId(0)));
+    if (i < options.clean_directories.size()) {
+      impl.directories[i]->set_was_clean(options.clean_directories[i]);
+    }
   }
+  impl.locked = true;
+  co_return absl::OkStatus();
+}
+
+std::vector<bool> LogStore::clean_directories() const {
+  std::vector<bool> clean;
+  for (const auto& directory : impl_->directories) clean.push_back(directory->was_clean());
+  return clean;
+}
+
+Task<absl::Status> LogStore::Recover() {
+  Impl& impl = *impl_;
+  if (!impl.locked) MR_CO_RETURN_IF_ERROR(co_await Lock());
+  const LogStoreOptions& options = impl.context.options;
+  const Instant begin = impl.env.reactor.Now();
   Recovery recovery(impl.context);
   absl::Status status = co_await recovery.Run();
   for (auto& [id, log] : recovery.logs()) impl.logs.emplace(id, std::move(log));
@@ -202,7 +221,7 @@ Task<absl::Status> LogStore::Start() {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> LogStore::Impl::StopDirectory(LogDirectory& directory) {
+Task<absl::Status> LogStore::Impl::StopDirectory(LogDirectory& directory, bool others_clean) {
   Journal* journal = directory.journal();
   absl::Status status = directory.failure();
   if (journal != nullptr) {
@@ -214,7 +233,7 @@ Task<absl::Status> LogStore::Impl::StopDirectory(LogDirectory& directory) {
     status.Update(co_await journal->Stop());
     directory.TakeJournal().reset();
   }
-  if (!status.ok() || context.options.shard != ShardId(0)) co_return status;
+  if (!status.ok() || !others_clean || context.options.shard != ShardId(0)) co_return status;
 
   // What Kafka would want to find. With several shards these name shard 0's partitions only; Kafka
   // scans the others, and we go by our own checkpoints.
@@ -230,7 +249,7 @@ Task<absl::Status> LogStore::Impl::StopDirectory(LogDirectory& directory) {
   co_return co_await directory.MarkClean();
 }
 
-Task<absl::Status> LogStore::Stop() {
+Task<absl::Status> LogStore::Stop(absl::Status others) {
   Impl& impl = *impl_;
   if (impl.stopped) co_return absl::OkStatus();
   absl::Status status;
@@ -250,7 +269,7 @@ Task<absl::Status> LogStore::Stop() {
   }
   for (auto& directory : impl.directories) {
     if (impl.started && status.ok()) {
-      status.Update(co_await impl.StopDirectory(*directory));
+      status.Update(co_await impl.StopDirectory(*directory, others.ok()));
     } else if (directory->journal() != nullptr) {
       status.Update(co_await directory->journal()->Stop());
     }

@@ -63,6 +63,8 @@ struct LogStoreOptions {
   // clean mark, so it starts first and stops last.
   ShardId shard{0};
   uint32_t shards = 1;
+  // For shards other than 0, which does not leave the marks for them to read: what it found.
+  std::vector<bool> clean_directories{};
 
   // Raise: longer bursts are absorbed before producers wait. Costs that much memory, and as long a
   // replay.
@@ -142,14 +144,22 @@ class LogStore {
   // Locks the directories and brings every log of this shard back: after a clean stop nothing is
   // scanned; otherwise each is scanned past its recovery point, the torn tail cut, and the journals
   // are replayed in order. Returns when all logs may be appended to.
-  // With several shards, call Recover() on every store first, then Start() on shard 0's, then on
-  // the rest: a journal may hold entries of any shard, and is discarded when all have theirs.
+  // With several shards: Lock() shard 0's and give its clean_directories() to the others' options;
+  // then Recover() every store; then Start() shard 0's; then the rest: a journal may hold entries
+  // of any shard, and is discarded when all have theirs.
   Task<absl::Status> Start();
   Task<absl::Status> Recover();
+  // Checks and locks the directories and takes their clean marks; Recover() does it where this was
+  // not called.
+  Task<absl::Status> Lock();
+  // Which of log_dirs were stopped cleanly, in their order. REQUIRES: Lock().
+  std::vector<bool> clean_directories() const;
 
   // Refuses new work, writes and syncs everything, empties the journal and leaves the clean mark.
   // The caller has stopped appending and reading. An error means that the next start recovers.
-  Task<absl::Status> Stop();
+  // With several shards shard 0's stops last, and leaves the mark only where `others` (what the
+  // other stores' stops came to) is OK.
+  Task<absl::Status> Stop(absl::Status others = absl::OkStatus());
 
   // The log of `id`. With `create` it is made when absent, in the directory with the fewest logs,
   // and exists durably when this returns. Otherwise kNotFound. Errors: kAlreadyExists: another

@@ -64,9 +64,6 @@ Task<void> AutoCreate(Broker* broker, std::vector<std::string> names,
       refused->emplace(reply.name, reply.status);
     }
   }
-  if (const auto& index = broker->image()->index(); index.has_value()) {
-    co_await broker->progress.Applied(*index);
-  }
 }
 
 std::vector<std::string> Missing(const MetadataImage& image, const MetadataRequest& request) {

@@ -71,8 +71,6 @@ Task<ApiReply> HandleCreateTopics(Broker* broker, ApiRequest request) {
     }
     co_return Reply(request, response);
   }
-  if (const auto index = broker->image()->index(); index.has_value())
-    co_await broker->progress.Applied(*index);
   for (const CreateTopicReply& reply : *replies) response.topics.push_back(ToWire(*broker, reply));
   co_return Reply(request, response);
 }

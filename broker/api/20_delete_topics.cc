@@ -59,8 +59,6 @@ Task<ApiReply> HandleDeleteTopics(Broker* broker, ApiRequest request) {
       failed.push_back({topic.name, topic.topic_id, replies.status()});
     }
     replies = std::move(failed);
-  } else if (const auto index = broker->image()->index(); index.has_value()) {
-    co_await broker->progress.Applied(*index);
   }
   DeleteTopicsResponse response;
   response.responses = std::move(asked.refused);

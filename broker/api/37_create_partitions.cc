@@ -34,8 +34,6 @@ Task<ApiReply> HandleCreatePartitions(Broker* broker, ApiRequest request) {
     for (const CreatePartitionsRequest& topic : topics)
       failed.push_back({topic.topic, replies.status()});
     replies = std::move(failed);
-  } else if (const auto index = broker->image()->index(); index.has_value()) {
-    co_await broker->progress.Applied(*index);
   }
   kafka::CreatePartitionsResponse response;
   for (const CreatePartitionsReply& reply : *replies) {

@@ -90,7 +90,7 @@ struct StorageConfig {
   std::vector<std::string> cordoned_dirs;
   std::string metadata_dir;
   int64_t journal_bytes_max;          // Per shard and directory.
-  int64_t journal_pending_bytes_max;  // Per shard and directory.
+  int64_t journal_pending_bytes_max;  // Of the whole node.
   int32_t segment_write_bytes;
   std::chrono::milliseconds segment_write_delay;
   std::chrono::milliseconds retention_check_interval;

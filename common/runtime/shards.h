@@ -5,9 +5,11 @@
 //           returns crosses threads: values, or shared_ptr to const.
 // Lifetime: the reactors outlive it. JoinServed() has ended on each shard, and every call too,
 //           before destruction. No call may be made to a shard that has stopped.
+// Order:    calls of one shard to another one begin in the order they were made, but where an inbox
+//           is full: a message is tried again after a millisecond then.
 // Bound:    at most `calls_max` calls of one shard are under way; further ones wait in Call().
-// Where
-//           an inbox is full, the message is tried again after a millisecond.
+// Those
+//           of CallUntil() are not among them: whoever makes them bounds how many.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +23,7 @@
 
 #include "common/check.h"
 #include "common/ids.h"
+#include "common/runtime/cancellation.h"
 #include "common/runtime/event.h"
 #include "common/runtime/reactor.h"
 #include "common/runtime/task.h"
@@ -42,6 +45,13 @@ class Shards {
   // is `from`.
   template <typename T>
   Task<T> Call(ShardId from, ShardId to, std::move_only_function<Task<T>()> work);
+
+  // The same for work that may wait for long. It gets a token of its own shard, which is cancelled
+  // soon after `token` (of the caller's shard) is. REQUIRES: the source of `token` outlives the
+  // call.
+  template <typename T>
+  Task<T> CallUntil(ShardId from, ShardId to, CancellationToken token,
+                    std::move_only_function<Task<T>(CancellationToken)> work);
 
   // On `shard`: returns when no call of others is running here.
   Task<void> JoinServed(ShardId shard) { return lane(shard).served.Join(); }
@@ -93,6 +103,40 @@ class Shards {
     co_await Deliver(to, from, [call] { call->done.Set(); });
   }
 
+  // A call that is not counted.
+  template <typename T>
+  Task<T> Send(ShardId from, ShardId to, std::move_only_function<Task<T>()> work);
+
+  // Carries a cancellation across. Lives in the caller's frame; `there` belongs to the other shard.
+  class Relay final : public CancellationCallback {
+   public:
+    Relay(Shards& shards, ShardId from, ShardId to)
+        : shards_(shards), from_(from), to_(to), telling_(shards.reactor(from)) {}
+    void OnCancel() override { telling_.Spawn(Tell(this)); }
+    // No cancellation is on its way any more.
+    Task<void> Ended() {
+      Unlink();
+      co_await telling_.Join();
+    }
+    CancellationSource& there() { return there_; }
+
+   private:
+    static Task<void> Tell(Relay* relay) {
+      (void)co_await relay->shards_.Send<std::monostate>(
+          relay->from_, relay->to_, [relay] { return CancelThere(&relay->there_); });
+    }
+    static Task<std::monostate> CancelThere(CancellationSource* there) {
+      there->Cancel();
+      co_return std::monostate();
+    }
+
+    Shards& shards_;
+    const ShardId from_;
+    const ShardId to_;
+    TaskScope telling_;
+    CancellationSource there_;
+  };
+
   static Task<std::monostate> AsValue(std::move_only_function<Task<void>()> work) {
     co_await work();
     co_return std::monostate();
@@ -118,14 +162,32 @@ Task<T> Shards::Call(ShardId from, ShardId to, std::move_only_function<Task<T>()
     Lane& here = lane(from);
     while (here.calls >= calls_max_) co_await here.call_ended.Wait();
     ++here.calls;
-    Pending<T> call(here, lane(to), std::move(work));
-    co_await Deliver(&here, &call.to,
-                     [&call] { call.to.served.Spawn(Serve(&call), call.sched_class); });
-    co_await call.done.Wait();
+    T result = co_await Send<T>(from, to, std::move(work));
     --here.calls;
     if (here.call_ended.has_waiters()) here.call_ended.Pulse();
-    co_return std::move(*call.result);
+    co_return std::move(result);
   }
+}
+
+template <typename T>
+Task<T> Shards::Send(ShardId from, ShardId to, std::move_only_function<Task<T>()> work) {
+  Lane& here = lane(from);
+  Pending<T> call(here, lane(to), std::move(work));
+  co_await Deliver(&here, &call.to,
+                   [&call] { call.to.served.Spawn(Serve(&call), call.sched_class); });
+  co_await call.done.Wait();
+  co_return std::move(*call.result);
+}
+
+template <typename T>
+Task<T> Shards::CallUntil(ShardId from, ShardId to, CancellationToken token,
+                          std::move_only_function<Task<T>(CancellationToken)> work) {
+  if (from == to) co_return co_await work(token);
+  Relay relay(*this, from, to);
+  token.Register(relay);
+  T result = co_await Send<T>(from, to, [&relay, &work] { return work(relay.there().token()); });
+  co_await relay.Ended();
+  co_return std::move(result);
 }
 
 }  // namespace millrace

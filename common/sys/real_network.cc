@@ -40,7 +40,7 @@ absl::StatusOr<FileDescriptor> ListenOn(const KernelAddress& address, const List
   FileDescriptor fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | mode, 0));
   if (!fd.valid()) return ErrnoStatus(errno, fmt::format("socket for {}", name));
   SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // A restart need not wait for old connections.
-  if (options.reuse_port) SetInt(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (options.sharing == PortSharing::kJoin) SetInt(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.storage.ss_family == AF_INET6) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   // Accepted sockets inherit these; after the handshake it is too late for the window's scale.
   if (options.send_buffer_bytes.has_value()) {
@@ -52,6 +52,10 @@ absl::StatusOr<FileDescriptor> ListenOn(const KernelAddress& address, const List
   if (::bind(fd.get(), address.get(), address.length) != 0) {
     return ErrnoStatus(errno, fmt::format("bind {}", name));
   }
+  // Without the option, bind() has refused a port of another process. From here on it admits those
+  // who join: the kernel looks at the option of both sockets, when the second one binds. Before
+  // listen(), which makes the group that connections are spread over.
+  if (options.sharing == PortSharing::kFirst) SetInt(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (::listen(fd.get(), options.backlog) != 0) {
     return ErrnoStatus(errno, fmt::format("listen {}", name));
   }

@@ -24,6 +24,8 @@ void CheckOk(const absl::Status& status) { MR_CHECK(status.ok()); }
 MicroNode::MicroNode(SimWorld& world)
     : world_(world),
       env_(world.AddNode("micro").Boot()),
+      shards_({&env_.reactor}),
+      brokers_(shards_),
       fetch_budget_(env_.reactor, kPlenty),
       configs_({}, kProducerExpirationMs),
       connection_(std::make_shared<ConnectionContext>()) {
@@ -60,20 +62,27 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   self->store_ = std::make_unique<LogStore>(env, *self->kv_, std::move(store));
   CheckOk(co_await self->store_->Start());
   self->partitions_ = std::make_unique<PartitionTable>(env, *self->store_, id);
-  self->applier_ = std::make_unique<MetadataApplier>(env, id, *self->partitions_, self->configs_);
+  self->applier_ =
+      std::make_unique<MetadataApplier>(env, id, 1, *self->partitions_, self->configs_);
+  self->publisher_ = std::make_unique<MetadataPublisher>(
+      env.reactor, self->shards_, std::vector<MetadataApplier*>{self->applier_.get()});
+  self->access_ = std::make_unique<LocalController>(*self->controller_);
+  self->access_->Attach(*self->publisher_);
   self->broker_.reset(new Broker{
       .options = {.node_id = id, .cluster_id = kCluster},
       .env = env,
-      .controller = *self->controller_,
-      .progress = *self->applier_,
+      .shards = self->brokers_,
+      .controller = *self->access_,
+      .metadata = *self->applier_,
       .partitions = *self->partitions_,
       .store = *self->store_,
       .configs = self->configs_,
       .fetch_budget = self->fetch_budget_,
       .sessions = FetchSessionCache({}),
-      .producer_ids = ProducerIdSource(env, *self->controller_),
+      .producer_ids = ProducerIdSource(env, *self->access_),
       .validator = {},
   });
+  self->brokers_.Set(ShardId(0), self->broker_.get());
   self->dispatcher_ = std::make_unique<Dispatcher>(*self->broker_);
 
   BrokerImage image;
@@ -81,18 +90,17 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   image.incarnation = env.random.NextUuid();
   image.endpoints.push_back({kListener, "micro", 9092, kListener});
   CheckOk((co_await self->controller_->RegisterBroker(std::move(image))).status());
-  self->controller_->Follow(*self->applier_);
-  self->applier_->Start();
+  self->controller_->Follow(*self->publisher_);
+  self->publisher_->Start();
 }
 
 Task<void> MicroNode::CreateTask(MicroNode* self, CreateTopicRequest request) {
   std::vector<CreateTopicRequest> requests;
   requests.push_back(std::move(request));
   absl::StatusOr<std::vector<CreateTopicReply>> replies =
-      co_await self->controller_->CreateTopics(std::move(requests), /*validate_only=*/false);
+      co_await self->access_->CreateTopics(std::move(requests), /*validate_only=*/false);
   CheckOk(replies.status());
   CheckOk(replies->front().status);
-  co_await self->applier_->Applied(*self->controller_->image()->index());
 }
 
 void MicroNode::CreateTopic(std::string name, int32_t partitions, bool durable) {

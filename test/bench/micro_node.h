@@ -15,7 +15,9 @@
 
 #include "broker/broker.h"
 #include "broker/dispatcher.h"
+#include "broker/local_controller.h"
 #include "broker/metadata_applier.h"
+#include "broker/metadata_publisher.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "controller/single_node_quorum.h"
@@ -48,6 +50,8 @@ class MicroNode {
 
   SimWorld& world_;
   Env& env_;
+  Shards shards_;
+  BrokerShards brokers_;
   ByteBudget fetch_budget_;
   TopicConfigSource configs_;
   std::shared_ptr<ConnectionContext> connection_;
@@ -59,6 +63,8 @@ class MicroNode {
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<PartitionTable> partitions_;
   std::unique_ptr<MetadataApplier> applier_;
+  std::unique_ptr<MetadataPublisher> publisher_;
+  std::unique_ptr<LocalController> access_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };

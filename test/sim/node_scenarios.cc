@@ -36,7 +36,8 @@ BrokerConfig NodeConfig(const std::string& host) {
 
 class NodeProgram final : public SimProgram {
  public:
-  explicit NodeProgram(SimProcess& process) : node_(process.env(), Options(process)) {}
+  explicit NodeProgram(SimProcess& process)
+      : shards_(Reactors(process)), node_(shards_, Envs(process), Options(process)) {}
   Task<absl::Status> Start() override { co_return co_await node_.Start(); }
   Task<void> Stop() override { (void)co_await node_.Stop(); }
 
@@ -49,6 +50,17 @@ class NodeProgram final : public SimProgram {
     options.memory_bytes = size_t{256} << 20;
     return options;
   }
+  static std::vector<Reactor*> Reactors(SimProcess& process) {
+    std::vector<Reactor*> reactors;
+    for (size_t i = 0; i < process.shards(); ++i) reactors.push_back(&process.reactor(i));
+    return reactors;
+  }
+  static NodeEnvs Envs(SimProcess& process) {
+    NodeEnvs envs;
+    for (size_t i = 0; i < process.shards(); ++i) envs.push_back(&process.env(i));
+    return envs;
+  }
+  Shards shards_;
   Node node_;
 };
 

@@ -44,7 +44,7 @@ inline constexpr ConfigKey kMillraceKeys[] = {
         "be written in larger pieces, less shortens recovery."),
     MillraceKey(
         "millrace.journal.pending.bytes.max", ConfigType::kLong, "67108864", AtLeast(1048576),
-        "Bytes waiting to be journaled, per shard and data directory; beyond that producers "
+        "Bytes taken in and not yet in segment files, the whole node; beyond that producers "
         "wait."),
     MillraceKey("millrace.segment.write.bytes", ConfigType::kInt, "1048576", AtLeast(4096),
                 "Journaled bytes of a partition are written to its segment when there are this "

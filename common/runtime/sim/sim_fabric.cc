@@ -157,12 +157,15 @@ absl::StatusOr<std::unique_ptr<SimPort>> SimFabric::Listen(SimProcess& process, 
   if (address.port == 0) address.port = FreePort(node.index());
   if (address.host.empty()) address.host = node.name();
   std::vector<SimPort*>& there = ports_[{node.index(), address.port}];
-  if (!there.empty() && !options.reuse_port) {
+  const bool may_join = options.sharing == PortSharing::kJoin &&
+                        std::ranges::none_of(there, [](SimPort* port) { return port->alone; });
+  if (!there.empty() && !may_join) {
     return absl::FailedPreconditionError(
         fmt::format("port {} of {} is in use", address.port, node.name()));
   }
   auto port = std::make_unique<SimPort>(process, reactor, std::move(address),
                                         static_cast<size_t>(std::max(options.backlog, 1)));
+  port->alone = options.sharing == PortSharing::kAlone;
   there.push_back(port.get());
   process.Trace("listen", {port->local.port});
   return port;

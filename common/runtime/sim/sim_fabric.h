@@ -84,6 +84,7 @@ struct SimPort {
   const SocketAddress local;
   const size_t backlog_max;
   std::deque<std::shared_ptr<SimLink>> backlog;  // Side 1 of each is to be accepted here.
+  bool alone = true;                             // Nobody may join (PortSharing).
   bool shut_down = false;
   Event arrived;
 };

@@ -1,0 +1,34 @@
+// ControllerAccess: what the APIs ask of the controller, from any shard.
+//
+// When a call returns, what it decided has been applied by every shard of this node: a topic that
+// was created can be produced to, one that was deleted is gone.
+//
+// Shard:    the caller's; the decision is made on shard 0 (local_controller.h,
+// remote_controller.h).
+//           An active controller on another node would be behind this interface too.
+// Errors:   those of Controller.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <vector>
+
+#include "common/runtime/task.h"
+#include "controller/controller.h"
+
+namespace millrace {
+
+class ControllerAccess {
+ public:
+  virtual ~ControllerAccess() = default;
+
+  virtual Task<absl::StatusOr<std::vector<CreateTopicReply>>> CreateTopics(
+      std::vector<CreateTopicRequest> requests, bool validate_only) = 0;
+  virtual Task<absl::StatusOr<std::vector<DeleteTopicReply>>> DeleteTopics(
+      std::vector<DeleteTopicRequest> requests) = 0;
+  virtual Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> CreatePartitions(
+      std::vector<CreatePartitionsRequest> requests, bool validate_only) = 0;
+  virtual Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds() = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,192 @@
+#include "broker/node_shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/remote_controller.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "storage/remote_kv_store.h"
+
+namespace millrace {
+namespace {
+
+constexpr int32_t kUnlimitedAccepts = 2147483647;
+
+absl::Status While(std::string_view doing, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
+}
+
+// An equal part of `whole`, rounded up.
+template <typename T>
+T Share(T whole, size_t shards) {
+  return static_cast<T>((whole + static_cast<T>(shards) - 1) / static_cast<T>(shards));
+}
+
+}  // namespace
+
+NodeShard::NodeShard(Env& env, const NodeShardContext& context)
+    : env_(env),
+      context_(context),
+      budgets_(ShareOf(context.budgets, context.shards.count())),
+      request_budget_(env.reactor, budgets_.requests,
+                      static_cast<size_t>(context.config.connections.request_bytes_max)),
+      fetch_budget_(env.reactor, budgets_.fetch) {
+  if (!IsFirst()) {
+    remote_kv_ = std::make_unique<RemoteKvStore>(context.shards.calls(), env.reactor.shard(),
+                                                 ShardId(0), context.kv);
+  }
+}
+
+NodeShard::~NodeShard() {
+  MR_CHECK(server_ == nullptr);
+  MR_CHECK(store_ == nullptr);
+}
+
+void NodeShard::MakeStore(std::vector<bool> clean) {
+  const BrokerConfig& config = context_.config;
+  const size_t shards = context_.shards.count();
+  LogStoreOptions options;
+  options.log_dirs = config.storage.data_dirs;
+  options.cluster_id = context_.cluster_id;
+  options.node_id = config.node_id;
+  options.shard = env_.reactor.shard();
+  options.shards = static_cast<uint32_t>(shards);
+  options.clean_directories = std::move(clean);
+  if (config.storage.segment_write_bytes > 0) {
+    options.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
+  }
+  options.pending_bytes_max = std::max(budgets_.pending, options.segment_write_bytes);
+  options.tail_cache_bytes_max = budgets_.tail_cache;
+  options.segment_write_age = config.storage.segment_write_delay;
+  options.producer_check_interval = config.producer_id_check_interval;
+  if (config.storage.open_files_max > 0) {
+    options.open_files_max = static_cast<size_t>(config.storage.open_files_max);
+  }
+  // Below some, files would be opened and closed all the time.
+  constexpr size_t kOpenFilesMin = 32;
+  options.open_files_max = std::max(Share(options.open_files_max, shards),
+                                    std::min(options.open_files_max, kOpenFilesMin));
+  store_ = std::make_unique<LogStore>(env_, remote_kv_ == nullptr ? context_.kv : *remote_kv_,
+                                      std::move(options));
+}
+
+Task<absl::StatusOr<std::vector<bool>>> NodeShard::LockStore() {
+  MakeStore({});
+  absl::Status locked = co_await store_->Lock();
+  if (!locked.ok()) co_return While("logs", locked);
+  co_return store_->clean_directories();
+}
+
+Task<absl::Status> NodeShard::Recover(std::vector<bool> clean) {
+  if (store_ == nullptr) MakeStore(std::move(clean));
+  co_return While("logs", co_await store_->Recover());
+}
+
+Task<absl::Status> NodeShard::StartStore() { co_return While("logs", co_await store_->Start()); }
+
+void NodeShard::Open(ControllerAccess* controller, ConnectionAdmission* admission) {
+  const BrokerConfig& config = context_.config;
+  const size_t shards = context_.shards.count();
+  Shards& calls = context_.shards.calls();
+  const ShardId here = env_.reactor.shard();
+  admission_ = admission;
+  if (!IsFirst()) {
+    remote_controller_ = std::make_unique<RemoteController>(calls, here, *controller);
+    controller = remote_controller_.get();
+    remote_admission_ = std::make_unique<RemoteAdmission>(calls, here, *admission);
+    admission_ = remote_admission_.get();
+  }
+  partitions_ = std::make_unique<PartitionTable>(env_, *store_, config.node_id);
+  applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
+                                               *partitions_, context_.configs);
+  FetchSessionOptions sessions;
+  sessions.slots_max = Share(static_cast<size_t>(config.fetch_sessions_max), shards);
+  sessions.partitions_max = Share(sessions.partitions_max, shards);
+  broker_.reset(new Broker{
+      .options = {.node_id = config.node_id,
+                  .cluster_id = context_.cluster_id,
+                  .auto_create_topics = config.topic_creation.auto_create,
+                  .fetch_bytes_max = static_cast<size_t>(config.fetch_bytes_max),
+                  .describe_partitions_max = config.describe_partitions_max},
+      .env = env_,
+      .shards = context_.shards,
+      .controller = *controller,
+      .metadata = *applier_,
+      .partitions = *partitions_,
+      .store = *store_,
+      .configs = context_.configs,
+      .fetch_budget = fetch_budget_,
+      .sessions = FetchSessionCache(sessions),
+      .producer_ids = ProducerIdSource(env_, *controller),
+      .validator = {},
+  });
+  dispatcher_ = std::make_unique<Dispatcher>(*broker_);
+}
+
+ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {
+  const BrokerConfig& config = context_.config;
+  const size_t shards = context_.shards.count();
+  ServerOptions server;
+  for (size_t i = 0; i < config.listeners.client.size(); ++i) {
+    const Endpoint& endpoint = config.listeners.client[i].endpoint;
+    ListenerOptions one;
+    one.name = endpoint.name;
+    one.bind = {endpoint.host, IsFirst() ? endpoint.port : ports.at(i)};
+    one.socket.backlog = config.connections.listen_backlog;
+    one.socket.send_buffer_bytes = config.connections.send_buffer_bytes;
+    one.socket.receive_buffer_bytes = config.connections.receive_buffer_bytes;
+    if (shards > 1) one.socket.sharing = IsFirst() ? PortSharing::kFirst : PortSharing::kJoin;
+    server.listeners.push_back(std::move(one));
+  }
+  server.connection.frame_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
+  server.connection.idle_max = config.connections.idle_max;
+  if (config.memory.connection_output_bytes_max > 0) {
+    server.connection.reply_bytes_max =
+        static_cast<size_t>(config.memory.connection_output_bytes_max);
+  }
+  // The kernel spreads connections evenly enough for an equal part each.
+  server.accepts_per_second_max = config.connections.connections_per_second_max;
+  if (server.accepts_per_second_max < kUnlimitedAccepts) {
+    server.accepts_per_second_max =
+        static_cast<int32_t>(Share(int64_t{server.accepts_per_second_max}, shards));
+  }
+  return server;
+}
+
+Task<absl::StatusOr<std::vector<uint16_t>>> NodeShard::Listen(std::vector<uint16_t> ports) {
+  server_ = std::make_unique<Server>(env_, MakeServerOptions(ports), *dispatcher_, request_budget_,
+                                     *admission_);
+  absl::Status listening = co_await server_->Listen();
+  if (!listening.ok()) co_return listening;
+  std::vector<uint16_t> bound;
+  for (const NamedListener& listener : context_.config.listeners.client) {
+    bound.push_back(server_->BoundAddress(listener.endpoint.name).port);
+  }
+  co_return bound;
+}
+
+void NodeShard::Accept() { server_->Accept(); }
+
+Task<void> NodeShard::StopServer() {
+  if (server_ != nullptr) co_await server_->Stop();
+  server_.reset();
+}
+
+Task<absl::Status> NodeShard::StopStore(absl::Status others) {
+  absl::Status status;
+  if (partitions_ != nullptr) partitions_->Close();
+  if (store_ != nullptr) status = co_await store_->Stop(std::move(others));
+  if (remote_kv_ != nullptr) status.Update(co_await remote_kv_->Close());
+  dispatcher_.reset();
+  broker_.reset();
+  applier_.reset();
+  partitions_.reset();
+  store_.reset();
+  co_return status;
+}
+
+}  // namespace millrace

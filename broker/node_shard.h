@@ -1,0 +1,99 @@
+// NodeShard: what each shard of a node has for itself: its share of the memory, its logs and
+// partitions, its listeners and the connections accepted on them. What exists once is the Node's
+// (node.h), which takes the NodeShards of all shards through the steps below, in this order.
+//
+//   start: LockStore() on shard 0 → Recover() on all → StartStore() on shard 0, then on the rest →
+//          Open() → Listen() on shard 0, then on the rest → (the partitions, by the publisher) →
+//          Accept()
+//   stop:  StopServer() on all → StopStore() on all but shard 0, then on shard 0
+//
+// Shard:    made, used and destroyed on one shard; the Node calls it there.
+// Lifetime: everything lent outlives it. StopServer() and StopStore() must have finished before
+//           destruction, whatever of the start was done.
+// Errors:   what the parts say, with what was being done.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/connection_admission.h"
+#include "broker/dispatcher.h"
+#include "broker/metadata_applier.h"
+#include "broker/node_budgets.h"
+#include "broker/request_budget.h"
+#include "broker/server.h"
+#include "common/config/broker_config.h"
+#include "common/env.h"
+#include "storage/kv_store.h"
+#include "storage/log_store.h"
+
+namespace millrace {
+
+// What the shards share, all of it constant or of shard 0. Outlives every NodeShard.
+struct NodeShardContext {
+  const BrokerConfig& config;
+  const TopicConfigSource& configs;
+  BrokerShards& shards;
+  KvStore& kv;  // Shard 0's.
+  std::string cluster_id;
+  NodeBudgets budgets;  // Of the whole node.
+};
+
+class NodeShard {
+ public:
+  NodeShard(Env& env, const NodeShardContext& context);
+  ~NodeShard();
+
+  // Shard 0's locks the data directories, and says which were stopped cleanly.
+  Task<absl::StatusOr<std::vector<bool>>> LockStore();
+  // `clean` is what LockStore() of shard 0 said.
+  Task<absl::Status> Recover(std::vector<bool> clean);
+  Task<absl::Status> StartStore();
+  size_t logs() { return store_->Logs().size(); }
+
+  // The APIs, and what they stand on; `controller` and `admission` are shard 0's.
+  void Open(ControllerAccess* controller, ConnectionAdmission* admission);
+  MetadataApplier* applier() { return applier_.get(); }
+  Broker* broker() { return broker_.get(); }
+  size_t partitions() const { return partitions_->size(); }
+
+  // Gives the port of each listener of the configuration. Shard 0 says first which ports those with
+  // port 0 have; `ports` is empty there.
+  Task<absl::StatusOr<std::vector<uint16_t>>> Listen(std::vector<uint16_t> ports);
+  void Accept();
+
+  Task<void> StopServer();
+  // `others` is what the stops of the other shards came to: shard 0 is the last.
+  Task<absl::Status> StopStore(absl::Status others);
+
+ private:
+  bool IsFirst() const { return env_.reactor.shard() == ShardId(0); }
+  void MakeStore(std::vector<bool> clean);
+  ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
+
+  // Borrowed.
+  Env& env_;
+  const NodeShardContext& context_;
+  // Owned, in order of construction; stopped in reverse.
+  const NodeBudgets budgets_;
+  RequestBudget request_budget_;
+  ByteBudget fetch_budget_;
+  std::unique_ptr<KvStore> remote_kv_;  // Null on shard 0.
+  std::unique_ptr<LogStore> store_;
+  std::unique_ptr<PartitionTable> partitions_;
+  std::unique_ptr<MetadataApplier> applier_;
+  std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.
+  std::unique_ptr<ConnectionAdmission> remote_admission_;  // Null on shard 0.
+  ConnectionAdmission* admission_ = nullptr;
+  std::unique_ptr<Broker> broker_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace millrace
