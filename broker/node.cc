@@ -44,6 +44,17 @@ Task<absl::Status> Destroy(std::unique_ptr<NodeShard>* part) {
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> CollectOffline(NodeShard* shard,
+                                  std::vector<std::vector<LogDirectoryStatus>>* found) {
+  found->at(shard->shard().value()) = shard->Offline();
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> ApplyOffline(NodeShard* shard, const std::vector<LogDirectoryStatus>* offline) {
+  shard->TakeOffline(*offline);
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> CountLogs(NodeShard* shard, std::atomic<size_t>* logs) {
   logs->fetch_add(shard->logs(), std::memory_order_relaxed);
   co_return absl::OkStatus();
@@ -121,7 +132,8 @@ Task<absl::Status> Node::Format() {
   for (const std::string& path : storage.data_dirs) {
     absl::StatusOr<std::optional<MetaProperties>> meta =
         co_await ReadMetaProperties(env_.disk, path);
-    if (!meta.ok()) co_return While(path, meta.status());
+    if (absl::IsFailedPrecondition(meta.status())) co_return meta.status();
+    if (!meta.ok()) continue;  // The log store takes it offline, and says why.
     if (!meta->has_value()) {
       unformatted.push_back(path);
       continue;
@@ -141,7 +153,12 @@ Task<absl::Status> Node::Format() {
     meta.cluster_id = cluster_id_;
     meta.node_id = options_.config.node_id;
     meta.directory_id = env_.random.NextUuid();
-    MR_CO_RETURN_IF_ERROR(While(path, co_await FormatLogDirectory(env_.disk, path, meta)));
+    absl::Status formatted = co_await FormatLogDirectory(env_.disk, path, meta);
+    if (!formatted.ok()) {
+      if (storage.data_dirs.size() == 1) co_return While(path, formatted);
+      env_.logger.Error("cannot format {}: {}", path, std::string(formatted.message()));
+      continue;
+    }
     directories_.push_back(*meta.directory_id);
     env_.logger.Info("formatted {} for cluster {}, node {}", path, cluster_id_,
                      options_.config.node_id);
@@ -174,9 +191,9 @@ Task<absl::Status> Node::OpenMetadata() {
 
 Task<absl::Status> Node::MakeShards() {
   const BrokerConfig& config = options_.config;
-  context_.reset(
-      new NodeShardContext{config, configs_, brokers_, *kv_, cluster_id_,
-                           ChooseBudgets(config.memory, config.storage, options_.memory_bytes)});
+  context_.reset(new NodeShardContext{
+      config, configs_, brokers_, *kv_, cluster_id_,
+      ChooseBudgets(config.memory, config.storage, options_.memory_bytes), options_.on_failure});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
     MR_CO_RETURN_IF_ERROR(co_await shards_.Call<absl::Status>(
@@ -191,13 +208,27 @@ Task<absl::Status> Node::OpenLogs() {
   absl::StatusOr<std::vector<bool>> clean = co_await parts_.front()->LockStore();
   if (!clean.ok()) co_return clean.status();
   MR_CO_RETURN_IF_ERROR(
-      co_await OnEach([&clean](NodeShard* shard) { return shard->Recover(*clean); }));
+      co_await OnEach([&clean, offline = parts_.front()->Offline()](NodeShard* shard) {
+        return shard->Recover(*clean, offline);
+      }));
+  // Journals of a directory whose logs could not be recovered on some shard must not be discarded.
+  MR_CO_RETURN_IF_ERROR(co_await SpreadOffline());
   // Discards the journals, which all have replayed.
   MR_CO_RETURN_IF_ERROR(co_await parts_.front()->StartStore());
   MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return shard->StartStore(); },
                                         /*with_first=*/false));
   logs_started_ = true;
-  co_return absl::OkStatus();
+  co_return co_await SpreadOffline();
+}
+
+Task<absl::Status> Node::SpreadOffline() {
+  std::vector<std::vector<LogDirectoryStatus>> found(parts_.size());
+  MR_CO_RETURN_IF_ERROR(
+      co_await OnEach([&found](NodeShard* shard) { return CollectOffline(shard, &found); }));
+  std::vector<LogDirectoryStatus> all;
+  for (auto& some : found) all.insert(all.end(), some.begin(), some.end());
+  if (all.empty()) co_return absl::OkStatus();
+  co_return co_await OnEach([&all](NodeShard* shard) { return ApplyOffline(shard, &all); });
 }
 
 Task<absl::Status> Node::CheckMetadataKnowsLogs() {

@@ -42,6 +42,9 @@ struct NodeOptions {
   std::function<Task<absl::StatusOr<std::unique_ptr<KvStore>>>(Env&, std::string)> open_kv_store;
   // What an empty advertised host becomes: this machine's name.
   std::string host_name = "localhost";
+  // Called once, when the node cannot go on: no log directory is online any more. The owner stops
+  // it.
+  std::function<void(const absl::Status& why)> on_failure;
   // Bytes of memory this process may use; what budgets of 0 are shares of.
   size_t memory_bytes = size_t{1} << 30;
 };
@@ -72,6 +75,8 @@ class Node {
   Task<absl::Status> OpenMetadata();
   Task<absl::Status> MakeShards();
   Task<absl::Status> OpenLogs();
+  // What one shard found offline is offline on all.
+  Task<absl::Status> SpreadOffline();
   // Metadata that was never written knows none of the logs that are there.
   Task<absl::Status> CheckMetadataKnowsLogs();
   Task<absl::Status> OpenApis();

@@ -26,6 +26,11 @@ T Share(T whole, size_t shards) {
   return static_cast<T>((whole + static_cast<T>(shards) - 1) / static_cast<T>(shards));
 }
 
+Task<absl::Status> TakeOfflineThere(Broker* there, std::string path, absl::Status cause) {
+  there->store.TakeOffline(path, cause);
+  co_return absl::OkStatus();
+}
+
 }  // namespace
 
 NodeShard::NodeShard(Env& env, const NodeShardContext& context)
@@ -34,7 +39,8 @@ NodeShard::NodeShard(Env& env, const NodeShardContext& context)
       budgets_(ShareOf(context.budgets, context.shards.count())),
       request_budget_(env.reactor, budgets_.requests,
                       static_cast<size_t>(context.config.connections.request_bytes_max)),
-      fetch_budget_(env.reactor, budgets_.fetch) {
+      fetch_budget_(env.reactor, budgets_.fetch),
+      telling_(env.reactor) {
   if (!IsFirst()) {
     remote_kv_ = std::make_unique<RemoteKvStore>(context.shards.calls(), env.reactor.shard(),
                                                  ShardId(0), context.kv);
@@ -56,6 +62,9 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.shard = env_.reactor.shard();
   options.shards = static_cast<uint32_t>(shards);
   options.clean_directories = std::move(clean);
+  options.on_offline = [this](const std::string& path, const absl::Status& cause) {
+    OnDirectoryOffline(path, cause);
+  };
   if (config.storage.segment_write_bytes > 0) {
     options.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
   }
@@ -81,9 +90,41 @@ Task<absl::StatusOr<std::vector<bool>>> NodeShard::LockStore() {
   co_return store_->clean_directories();
 }
 
-Task<absl::Status> NodeShard::Recover(std::vector<bool> clean) {
+Task<absl::Status> NodeShard::Recover(std::vector<bool> clean,
+                                      std::vector<LogDirectoryStatus> offline) {
   if (store_ == nullptr) MakeStore(std::move(clean));
+  TakeOffline(offline);
   co_return While("logs", co_await store_->Recover());
+}
+
+std::vector<LogDirectoryStatus> NodeShard::Offline() const {
+  std::vector<LogDirectoryStatus> offline;
+  for (LogDirectoryStatus& directory : store_->directories()) {
+    if (!directory.failure.ok()) offline.push_back(std::move(directory));
+  }
+  return offline;
+}
+
+void NodeShard::TakeOffline(const std::vector<LogDirectoryStatus>& offline) {
+  for (const LogDirectoryStatus& directory : offline) {
+    store_->TakeOffline(directory.path, directory.failure);
+  }
+}
+
+void NodeShard::OnDirectoryOffline(const std::string& path, const absl::Status& cause) {
+  // Until the APIs are open the Node carries it from shard to shard, step by step.
+  for (uint32_t i = 0; broker_ != nullptr && i < context_.shards.count(); ++i) {
+    if (ShardId(i) != shard()) telling_.Spawn(TellOffline(ShardId(i), path, cause));
+  }
+  if (IsFirst() && context_.on_failure && Offline().size() == store_->directories().size()) {
+    context_.on_failure(absl::UnavailableError("all log directories are offline"));
+  }
+}
+
+Task<void> NodeShard::TellOffline(ShardId to, std::string path, absl::Status cause) {
+  Broker* there = context_.shards.at(to);
+  (void)co_await context_.shards.calls().Call<absl::Status>(
+      shard(), to, [there, path, cause] { return TakeOfflineThere(there, path, cause); });
 }
 
 Task<absl::Status> NodeShard::StartStore() { co_return While("logs", co_await store_->Start()); }
@@ -174,6 +215,7 @@ void NodeShard::Accept() { server_->Accept(); }
 Task<void> NodeShard::StopServer() {
   if (server_ != nullptr) co_await server_->Stop();
   server_.reset();
+  co_await telling_.Stop();
 }
 
 Task<absl::Status> NodeShard::StopStore(absl::Status others) {

@@ -17,6 +17,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@
 #include "broker/server.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
+#include "common/runtime/task_scope.h"
 #include "storage/kv_store.h"
 #include "storage/log_store.h"
 
@@ -43,6 +45,8 @@ struct NodeShardContext {
   KvStore& kv;  // Shard 0's.
   std::string cluster_id;
   NodeBudgets budgets;  // Of the whole node.
+  // Called on shard 0 when no log directory is online any more.
+  std::function<void(const absl::Status& why)> on_failure;
 };
 
 class NodeShard {
@@ -52,9 +56,13 @@ class NodeShard {
 
   // Shard 0's locks the data directories, and says which were stopped cleanly.
   Task<absl::StatusOr<std::vector<bool>>> LockStore();
-  // `clean` is what LockStore() of shard 0 said.
-  Task<absl::Status> Recover(std::vector<bool> clean);
+  // `clean` is what LockStore() of shard 0 said, `offline` what it found offline.
+  Task<absl::Status> Recover(std::vector<bool> clean, std::vector<LogDirectoryStatus> offline);
   Task<absl::Status> StartStore();
+  // Directories that are offline, and what to do with those that are so on another shard.
+  std::vector<LogDirectoryStatus> Offline() const;
+  void TakeOffline(const std::vector<LogDirectoryStatus>& offline);
+  ShardId shard() const { return env_.reactor.shard(); }
   size_t logs() { return store_->Logs().size(); }
 
   // The APIs, and what they stand on; `controller` and `admission` are shard 0's.
@@ -75,6 +83,9 @@ class NodeShard {
  private:
   bool IsFirst() const { return env_.reactor.shard() == ShardId(0); }
   void MakeStore(std::vector<bool> clean);
+  // Tells the other shards, and, when it was the last one, the node's owner.
+  void OnDirectoryOffline(const std::string& path, const absl::Status& cause);
+  Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.
@@ -94,6 +105,7 @@ class NodeShard {
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<Server> server_;
+  TaskScope telling_;  // Other shards, of directories that went offline.
 };
 
 }  // namespace millrace

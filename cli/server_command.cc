@@ -80,6 +80,11 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
   options.open_kv_store = OpenKvStore;
   options.host_name = HostName();
   options.memory_bytes = UsableMemory();
+  absl::Status failure;
+  options.on_failure = [&failure, &signals](const absl::Status& why) {
+    failure = why;
+    (*signals)->Shutdown();
+  };
   NodeEnvs envs;
   for (uint32_t shard = 0; shard < world->shards().count(); ++shard) {
     envs.push_back(&world->env(ShardId(shard)));
@@ -93,11 +98,12 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
     std::fflush(stdout);
     absl::StatusOr<int> signal = co_await (*signals)->Next();
     if (signal.ok()) logger->Info("signal {}: stopping", *signal);
+    if (!failure.ok()) logger->Error("stopping: {}", std::string(failure.message()));
   }
   absl::Status stopped = co_await node.Stop();
   if (!stopped.ok()) {
     logger->Error("stopped uncleanly, the next start recovers: {}", std::string(stopped.message()));
-  } else if (started.ok()) {
+  } else if (started.ok() && failure.ok()) {
     logger->Info("stopped cleanly");
     *exit_status = 0;
   }

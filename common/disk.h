@@ -81,6 +81,12 @@ struct DirectoryEntry {
   uint64_t size;  // 0 for directories.
 };
 
+// Of a file system, as its owner's quota and reserved blocks leave it.
+struct DiskSpace {
+  uint64_t total_bytes;
+  uint64_t usable_bytes;  // What an unprivileged writer may still use.
+};
+
 // Held while the process uses a directory; released by its destructor or the process's end.
 class FileLock {
  public:
@@ -104,8 +110,8 @@ class Disk {
   // Exclusive lock on a file that is created when absent; kFailedPrecondition when another process
   // has it.
   virtual Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) = 0;
-  // Bytes that an unprivileged writer may still use on the file system of `path`.
-  virtual Task<absl::StatusOr<uint64_t>> FreeBytes(std::string path) = 0;
+  // The room on the file system of `path`.
+  virtual Task<absl::StatusOr<DiskSpace>> Space(std::string path) = 0;
 };
 
 // Reads a whole file of at most `bytes_max`; kOutOfRange beyond it.

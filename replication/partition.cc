@@ -15,7 +15,8 @@ Partition::Partition(Log& log, BrokerId self, PrefixLogger logger)
       logger_(std::move(logger)),
       rules_(std::make_shared<const PartitionRules>()),
       // What was replayed was durable here; followers will bring their own bound with replication.
-      high_watermark_(log.durable_end()) {
+      high_watermark_(log.durable_end()),
+      failure_(log.failure()) {
   log_.set_observer(this);
 }
 

@@ -30,10 +30,11 @@ Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
 }
 
 Task<absl::Status> PartitionTable::Remove(TopicPartitionId id) {
-  auto found = partitions_.find(id);
-  if (found == partitions_.end()) co_return absl::OkStatus();
-  found->second->Close();
-  partitions_.erase(found);
+  // A replica whose directory is offline was never opened, and its log is yet to be forgotten.
+  if (auto found = partitions_.find(id); found != partitions_.end()) {
+    found->second->Close();
+    partitions_.erase(found);
+  }
   absl::Status deleted = co_await store_.Delete(id);
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }

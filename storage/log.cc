@@ -118,6 +118,7 @@ void Log::set_config(LogConfig config) {
     state_->context.expiry->Reschedule(*state_);
   }
 }
+const std::string& Log::directory() const { return state_->directory.path(); }
 Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }
 Offset Log::durable_end() const { return state_->durable; }

@@ -116,6 +116,8 @@ class Log {
   Offset durable_end() const;
   // Bytes of all batches from the first segment on.
   uint64_t size_bytes() const;
+  // Path of the log directory it is in.
+  const std::string& directory() const;
   // Why appends are refused, or OK.
   absl::Status failure() const;
 

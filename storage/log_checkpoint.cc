@@ -11,8 +11,9 @@
 namespace millrace {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;  // 1 did not name the directory.
 constexpr size_t kKeyBytes = 20;
+constexpr DirectoryId kNoDirectory(0, 0);
 
 class Writer {
  public:
@@ -103,6 +104,7 @@ std::string EncodeLogCheckpoint(const LogCheckpoint& checkpoint) {
   body.Put<uint64_t>(checkpoint.journal_position.value());
   body.Put(std::string_view(checkpoint.producers));
   body.Put(std::string_view(checkpoint.epochs));
+  body.Put(checkpoint.directory.value_or(kNoDirectory));
 
   Writer whole;
   whole.Put<uint8_t>(kVersion);
@@ -116,7 +118,9 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
   const uint8_t version = head.Take<uint8_t>();
   const uint32_t crc = head.Take<uint32_t>();
   if (!head.Finish()) return Damaged("too short");
-  if (version != kVersion) return Damaged(fmt::format("version {}, we know {}", version, kVersion));
+  if (version < 1 || version > kVersion) {
+    return Damaged(fmt::format("version {}, we know 1 to {}", version, kVersion));
+  }
   std::string_view body = bytes.substr(5);
   if (CrcOf(body) != crc) return Damaged("checksum mismatch");
 
@@ -139,6 +143,9 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
   JournalPosition journal_position(in.Take<uint64_t>());
   std::string producers = in.TakeText();
   std::string epochs = in.TakeText();
+  std::optional<DirectoryId> directory;
+  if (version >= 2) directory = in.TakeUuid();
+  if (directory == kNoDirectory) directory.reset();
   if (!in.Finish()) return Damaged("wrong length");
   return LogCheckpoint{std::move(topic),
                        incarnation,
@@ -152,7 +159,8 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
                        generation,
                        journal_position,
                        std::move(producers),
-                       std::move(epochs)};
+                       std::move(epochs),
+                       directory};
 }
 
 std::string LogCheckpointKey(const TopicPartitionId& id) {

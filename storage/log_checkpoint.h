@@ -41,6 +41,8 @@ struct LogCheckpoint {
   // Encoded by ProducerState and LeaderEpochCache; empty when they are.
   std::string producers;
   std::string epochs;
+  // Where the log is. Nothing in checkpoints of the first format.
+  std::optional<DirectoryId> directory;
   friend bool operator==(const LogCheckpoint&, const LogCheckpoint&) = default;
 };
 

@@ -11,6 +11,13 @@ namespace {
 
 constexpr size_t kTextFileBytesMax = 64 << 10;
 
+// kFailedPrecondition is kept for what a person must look at; the disk uses it for a path that is
+// no folder, which is one more way for a directory to be offline.
+absl::Status FromDisk(const absl::Status& status) {
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return absl::UnavailableError(std::string(status.message()));
+}
+
 }  // namespace
 
 Task<absl::StatusOr<std::optional<MetaProperties>>> ReadMetaProperties(Disk& disk,
@@ -18,9 +25,15 @@ Task<absl::StatusOr<std::optional<MetaProperties>>> ReadMetaProperties(Disk& dis
   absl::StatusOr<Slice> text =
       co_await ReadWholeFile(disk, JoinPath(path, kMetaPropertiesFile), kTextFileBytesMax);
   if (absl::IsNotFound(text.status())) co_return std::optional<MetaProperties>();
-  if (!text.ok()) co_return text.status();
+  if (absl::IsOutOfRange(text.status())) {
+    co_return absl::FailedPreconditionError(std::string(text.status().message()));
+  }
+  if (!text.ok()) co_return FromDisk(text.status());
   absl::StatusOr<MetaProperties> meta = ParseMetaProperties(text->view());
-  if (!meta.ok()) co_return meta.status();
+  if (!meta.ok()) {
+    co_return absl::FailedPreconditionError(fmt::format(
+        "{}: {}", JoinPath(path, kMetaPropertiesFile), std::string(meta.status().message())));
+  }
   co_return std::optional<MetaProperties>(*std::move(meta));
 }
 
@@ -38,13 +51,18 @@ Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path, MetaProperti
 Task<absl::Status> LogDirectory::OpenDirectory(std::optional<std::string> cluster_id,
                                                std::optional<BrokerId> node_id, bool lock) {
   if (lock) {
+    // A path that is no folder would look like one that is locked.
+    if (auto listed = co_await disk_.List(path_);
+        !listed.ok() && !absl::IsNotFound(listed.status())) {
+      co_return FromDisk(listed.status());
+    }
     auto taken = co_await disk_.Lock(JoinPath(path_, kLockFile));
     if (absl::IsFailedPrecondition(taken.status())) {
       co_return absl::FailedPreconditionError(
           fmt::format("log directory {} is in use by another process", path_));
     }
     if (absl::IsNotFound(taken.status())) {
-      co_return absl::FailedPreconditionError(fmt::format("log directory {} is absent", path_));
+      co_return absl::UnavailableError(fmt::format("log directory {} is absent", path_));
     }
     if (!taken.ok()) co_return taken.status();
     lock_ = *std::move(taken);

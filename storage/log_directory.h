@@ -3,9 +3,9 @@
 //
 // Shard:    one object per shard and directory; shard 0's holds the lock and the clean mark.
 // Lifetime: Close() must have finished before destruction.
-// Errors:   kFailedPrecondition: locked by another process, not formatted, or another cluster's or
-// node's.
-//           kDataLoss: meta.properties is damaged. Others as Disk.
+// Errors:   kFailedPrecondition: not a directory to use: locked by another process, not formatted,
+//           another cluster's or node's, or its meta.properties is damaged. Others: the disk does
+//           not let us, and the directory is offline.
 // Source:   docs/storage.md, Files.
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -96,6 +97,18 @@ struct LogStore::Impl {
     for (Log* log : Sorted()) {
       if (&log->state().directory == &directory) log->state().Fail(cause);
     }
+    if (context.options.on_offline) context.options.on_offline(directory.path(), cause);
+  }
+
+  // OK while at least one directory is online.
+  absl::Status CheckAnyOnline() const {
+    std::string causes;
+    for (const auto& directory : directories) {
+      if (directory->failure().ok()) return absl::OkStatus();
+      causes +=
+          fmt::format("; {}: {}", directory->path(), std::string(directory->failure().message()));
+    }
+    return absl::UnavailableError(fmt::format("all log directories are offline{}", causes));
   }
 
   std::vector<Log*> Sorted() const {
@@ -104,6 +117,15 @@ struct LogStore::Impl {
     for (const auto& [id, log] : logs) sorted.push_back(log.get());
     std::ranges::sort(sorted, {}, [](Log* log) { return log->id(); });
     return sorted;
+  }
+
+  // After everything was checkpointed that could be.
+  bool HasUnsaved(const LogDirectory& directory) const {
+    return std::ranges::any_of(logs, [&](const auto& entry) {
+      const Log::State& state = entry.second->state();
+      return &state.directory == &directory &&
+             (!state.failure.ok() || state.files_stale || state.end > state.recovery_point);
+    });
   }
 
   LogDirectory* ChooseDirectory() {
@@ -117,10 +139,12 @@ struct LogStore::Impl {
 
   Task<absl::StatusOr<std::unique_ptr<Log>>> Create(TopicPartitionId id, std::string topic,
                                                     LogConfig config);
+  Task<absl::Status> OpenJournal(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> StopDirectory(LogDirectory& directory,
                                    bool others_clean);  // Borrowed: awaited in place.
   // Waits for whoever uses the log and takes it out of everything shared.
   Task<void> Release(Log& log);  // Borrowed: awaited in place.
+  Task<absl::Status> ForgetCheckpoint(TopicPartitionId id);
   static Task<void> RemoveLater(Impl* impl, std::string path, Duration delay);
 
   // Owned.
@@ -132,8 +156,9 @@ struct LogStore::Impl {
   absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
 
   // State.
-  std::set<TopicPartitionId> changing;  // Being created or deleted.
-  Event changed;                        // Pulsed when one leaves `changing`.
+  std::map<TopicPartitionId, absl::Status> offline;  // Known by their checkpoints, not loaded.
+  std::set<TopicPartitionId> changing;               // Being created or deleted.
+  Event changed;                                     // Pulsed when one leaves `changing`.
   TaskScope background;
   bool opened = false;  // Directories, or some of them.
   bool locked = false;
@@ -158,14 +183,18 @@ Task<absl::Status> LogStore::Lock() {
   MR_CO_RETURN_IF_ERROR(options.Validate());
   impl.opened = true;
   for (size_t i = 0; i < impl.directories.size(); ++i) {
-    MR_CO_RETURN_IF_ERROR(co_await impl.directories[i]->OpenDirectory(
-        options.cluster_id, options.node_id, options.shard == ShardId(0)));
+    LogDirectory& directory = *impl.directories[i];
+    if (!directory.failure().ok()) continue;  // Another shard has said so.
+    absl::Status opened = co_await directory.OpenDirectory(options.cluster_id, options.node_id,
+                                                           options.shard == ShardId(0));
+    if (absl::IsFailedPrecondition(opened) || absl::IsCancelled(opened)) co_return opened;
+    if (!opened.ok()) impl.FailDirectory(directory, opened);
     if (i < options.clean_directories.size()) {
       impl.directories[i]->set_was_clean(options.clean_directories[i]);
     }
   }
   impl.locked = true;
-  co_return absl::OkStatus();
+  co_return impl.CheckAnyOnline();
 }
 
 std::vector<bool> LogStore::clean_directories() const {
@@ -183,6 +212,12 @@ Task<absl::Status> LogStore::Recover() {
   absl::Status status = co_await recovery.Run();
   for (auto& [id, log] : recovery.logs()) impl.logs.emplace(id, std::move(log));
   MR_CO_RETURN_IF_ERROR(status);
+  impl.offline = std::move(recovery.offline());
+  MR_CO_RETURN_IF_ERROR(impl.CheckAnyOnline());
+  if (!impl.offline.empty()) {
+    impl.env.logger.Error("[storage] {} logs are in directories that are offline",
+                          impl.offline.size());
+  }
   for (const std::string& path : recovery.deleted_folders()) {
     if (options.shard != ShardId(0)) break;
     impl.background.Spawn(Impl::RemoveLater(&impl, path, Duration::zero()),
@@ -202,22 +237,30 @@ Task<absl::Status> LogStore::Recover() {
 Task<absl::Status> LogStore::Start() {
   Impl& impl = *impl_;
   if (!impl.recovered) MR_CO_RETURN_IF_ERROR(co_await Recover());
-  const LogStoreOptions& options = impl.context.options;
   for (auto& directory : impl.directories) {
-    if (options.shard == ShardId(0)) {
-      MR_CO_RETURN_IF_ERROR(co_await DiscardJournals(impl.env.disk, directory->path()));
-    }
-    Journal::Options journal_options;
-    journal_options.bytes_max = options.journal_bytes_max;
-    auto journal =
-        co_await Journal::Open(impl.env, directory->path(), options.shard, journal_options);
-    if (!journal.ok()) co_return journal.status();
-    (*journal)->set_pressure_listener(&impl.writer);
-    directory->set_journal(*std::move(journal));
+    if (!directory->failure().ok()) continue;
+    absl::Status opened = co_await impl.OpenJournal(*directory);
+    if (absl::IsCancelled(opened)) co_return opened;
+    if (!opened.ok()) impl.FailDirectory(*directory, opened);
   }
+  MR_CO_RETURN_IF_ERROR(impl.CheckAnyOnline());
   impl.writer.Start();
   impl.expiry.Start();
   impl.started = true;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> LogStore::Impl::OpenJournal(LogDirectory& directory) {
+  const LogStoreOptions& options = context.options;
+  if (options.shard == ShardId(0)) {
+    MR_CO_RETURN_IF_ERROR(co_await DiscardJournals(env.disk, directory.path()));
+  }
+  Journal::Options journal_options;
+  journal_options.bytes_max = options.journal_bytes_max;
+  auto journal = co_await Journal::Open(env, directory.path(), options.shard, journal_options);
+  if (!journal.ok()) co_return journal.status();
+  (*journal)->set_pressure_listener(&writer);
+  directory.set_journal(*std::move(journal));
   co_return absl::OkStatus();
 }
 
@@ -256,22 +299,30 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   co_await impl.background.Stop();
   co_await impl.expiry.Stop();
   co_await impl.writer.Stop();
+  std::set<const LogDirectory*> offline;  // Already: no news, and not ours to stop.
+  for (const auto& directory : impl.directories) {
+    if (!directory->failure().ok()) offline.insert(directory.get());
+  }
   if (impl.started) {
+    status = impl.CheckAnyOnline();
     for (Log* log : impl.Sorted()) {
       Log::State& state = log->state();
       if (!state.failure.ok()) {
-        status.Update(state.failure);
+        if (!offline.contains(&state.directory)) status.Update(state.failure);
       } else if (state.files_stale || state.end > state.recovery_point) {
         impl.writer.MarkDirty(state);
       }
     }
     status.Update(co_await impl.writer.CheckpointAll(/*complete=*/true));
   }
+  // Each for itself: one that failed is recovered at the next start, the others are clean.
   for (auto& directory : impl.directories) {
-    if (impl.started && status.ok()) {
-      status.Update(co_await impl.StopDirectory(*directory, others.ok()));
+    if (impl.started && !impl.HasUnsaved(*directory)) {
+      absl::Status stopped = co_await impl.StopDirectory(*directory, others.ok());
+      if (!offline.contains(directory.get())) status.Update(stopped);
     } else if (directory->journal() != nullptr) {
-      status.Update(co_await directory->journal()->Stop());
+      absl::Status ended = co_await directory->journal()->Stop();
+      if (!offline.contains(directory.get())) status.Update(ended);
     }
   }
   for (Log* log : impl.Sorted()) co_await impl.Release(*log);
@@ -360,6 +411,7 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
     }
     co_return log;
   }
+  MR_CO_RETURN_IF_ERROR(OfflineCause(id));
   if (!create) {
     co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
                         fmt::format("no log of {}-{}", topic, id.partition));
@@ -397,6 +449,7 @@ Task<void> LogStore::Impl::RemoveLater(Impl* impl, std::string path, Duration de
 Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
   Impl& impl = *impl_;
   while (impl.changing.contains(id)) co_await impl.changed.Wait();
+  if (impl.offline.erase(id) > 0) co_return co_await impl.ForgetCheckpoint(id);
   auto found = impl.logs.find(id);
   if (found == impl.logs.end()) {
     co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
@@ -412,15 +465,12 @@ Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
   const std::string gone =
       JoinPath(directory.path(),
                DeletedDirectoryName(state.topic, id.partition, impl.env.random.NextUuid()));
-  absl::Status status = co_await impl.env.disk.Rename(state.path(), gone);
+  absl::Status status;
+  const bool online = directory.failure().ok();
+  if (online) status = co_await impl.env.disk.Rename(state.path(), gone);
   if (absl::IsNotFound(status)) status = absl::OkStatus();
-  if (status.ok()) status = co_await impl.env.disk.SyncDirectory(directory.path());
-  if (status.ok()) {
-    KvBatch batch;
-    batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
-    // Not synced: a checkpoint without its folder is removed at the next start.
-    status = co_await impl.context.kv.Write(std::move(batch), KvWriteOptions{.sync = false});
-  }
+  if (online && status.ok()) status = co_await impl.env.disk.SyncDirectory(directory.path());
+  if (status.ok()) status = co_await impl.ForgetCheckpoint(id);
   impl.changing.erase(id);
   impl.changed.Pulse();
   if (!status.ok()) {
@@ -428,10 +478,29 @@ Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
     co_return status;
   }
   impl.env.logger.Info("[log {}] deleted", state.path());
+  if (!online) co_return absl::OkStatus();  // Its folder is a stray when the directory is back.
   impl.background.Spawn(
       Impl::RemoveLater(&impl, gone, milliseconds(state.config.file_delete_delay_ms)),
       SchedClass::kHousekeeping);
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> LogStore::Impl::ForgetCheckpoint(TopicPartitionId id) {
+  KvBatch batch;
+  batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
+  // Not synced: a checkpoint without its folder is removed at the next start.
+  co_return co_await context.kv.Write(std::move(batch), KvWriteOptions{.sync = false});
+}
+
+absl::Status LogStore::OfflineCause(const TopicPartitionId& id) const {
+  auto found = impl_->offline.find(id);
+  return found == impl_->offline.end() ? absl::OkStatus() : found->second;
+}
+
+void LogStore::TakeOffline(const std::string& path, const absl::Status& cause) {
+  for (auto& directory : impl_->directories) {
+    if (directory->path() == path) impl_->FailDirectory(*directory, cause);
+  }
 }
 
 Task<absl::StatusOr<Admission>> LogStore::Admit(size_t bytes, CancellationToken token) {

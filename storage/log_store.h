@@ -15,10 +15,13 @@
 // (CHECKed), also
 //             after a failed Start().
 // Units:      bytes, milliseconds where the name says so.
-// Errors:     kFailedPrecondition: a directory is locked by another process, unformatted, or
-// belongs to
-//             another cluster or node. kDataLoss: rot in the journal or in a directory's own files.
-//             kResourceExhausted: disk full. kUnavailable: other failures of the disk.
+// Errors:     kFailedPrecondition: a directory is locked by another process, unformatted, damaged,
+// or
+//             belongs to another cluster or node. kUnavailable: no directory is online.
+//             kResourceExhausted: disk full.
+// Offline:    a directory that cannot be read or written, at start or later, goes offline with its
+//             logs, for good; the others go on (Kafka's JBOD). Only when none is left does Start()
+//             fail. Who asks for a log there gets kStorageError.
 // Durability: as Log says. The order that keeps it: segment synced -> recovery point synced ->
 // journal
 //             recycled.
@@ -92,6 +95,11 @@ struct LogStoreOptions {
   size_t copy_bytes_below = 32 << 10;
   size_t open_files_max = 512;
 
+  // Called when a directory has gone offline, once for each, also at start and from TakeOffline().
+  // With several shards the others must be told, at the start before any of them is started: shard
+  // 0 discards the journals of directories that it takes for sound.
+  std::function<void(const std::string& path, const absl::Status& cause)> on_offline;
+
   absl::Status Validate() const;
 };
 
@@ -157,13 +165,15 @@ class LogStore {
 
   // Refuses new work, writes and syncs everything, empties the journal and leaves the clean mark.
   // The caller has stopped appending and reading. An error means that the next start recovers.
-  // With several shards shard 0's stops last, and leaves the mark only where `others` (what the
-  // other stores' stops came to) is OK.
+  // Directories that were offline before are no error, while another one is online. With several
+  // shards shard 0's stops last, and leaves the mark only where `others` (what the other stores'
+  // stops came to) is OK.
   Task<absl::Status> Stop(absl::Status others = absl::OkStatus());
 
   // The log of `id`. With `create` it is made when absent, in the directory with the fewest logs,
   // and exists durably when this returns. Otherwise kNotFound. Errors: kAlreadyExists: another
-  // topic id has the folder <topic>-<partition> (a stray: Delete() it).
+  // topic id has the folder <topic>-<partition> (a stray: Delete() it). kStorageError: it exists in
+  // a directory that is offline (and is not made anew), or no directory is online.
   Task<absl::StatusOr<Log*>> Open(TopicPartitionId id, std::string topic, LogConfig config,
                                   bool create);
 
@@ -184,6 +194,11 @@ class LogStore {
   std::optional<Admission> TryAdmit(size_t bytes);
 
   std::vector<LogDirectoryStatus> directories() const;
+  // Why the log of `id`, which was not loaded, cannot be: kStorageError, its directory is offline.
+  // OK when nothing is known of such a log.
+  absl::Status OfflineCause(const TopicPartitionId& id) const;
+  // Another shard has found that the directory cannot be used. May come before Recover().
+  void TakeOffline(const std::string& path, const absl::Status& cause);
 
   // Whether the last stop was clean, for one log line.
   bool was_clean() const;

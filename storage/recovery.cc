@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/error_kind.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 #include "storage/log_cut.h"
@@ -32,27 +33,95 @@ bool IsLeftover(std::string_view name) {
 Task<absl::Status> Recovery::Run() {
   MR_CO_RETURN_IF_ERROR(co_await ReadCheckpoints());
   for (LogDirectory* directory : context_.directories) {
-    MR_CO_RETURN_IF_ERROR(co_await LoadDirectory(*directory));
+    if (!directory->failure().ok()) continue;
+    absl::Status loaded = co_await LoadDirectory(*directory);
+    if (!loaded.ok()) co_await Abandon(*directory, std::move(loaded));
   }
   for (LogDirectory* directory : context_.directories) {
+    if (!directory->failure().ok()) continue;
     replaying_ = directory;
     auto replayed = co_await RecoverJournals(context_.env.disk, directory->path(), *this);
-    if (!replayed.ok()) co_return replayed.status();
+    if (absl::IsUnimplemented(replayed.status())) co_return replayed.status();
+    if (!replayed.ok()) co_await Abandon(*directory, replayed.status());
   }
   loaded_.clear();
   for (LogDirectory* directory : context_.directories) {
-    if (directory->was_clean()) continue;
-    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(directory->path()));
+    if (directory->was_clean() || !directory->failure().ok()) continue;
+    absl::Status synced = co_await context_.env.disk.SyncDirectory(directory->path());
+    if (!synced.ok()) co_await Abandon(*directory, std::move(synced));
   }
-  MR_CO_RETURN_IF_ERROR(co_await context_.writer->CheckpointAll(/*complete=*/false));
+  // What fails here takes the log's directory offline.
+  for (bool again = true; again;) {
+    again = false;
+    absl::Status settled = co_await context_.writer->CheckpointAll(/*complete=*/false);
+    if (!absl::IsResourceExhausted(settled)) break;
+    // What was replayed finds no room, and its journal must stay until it does.
+    for (LogDirectory* directory : context_.directories) {
+      if (!directory->full || !directory->failure().ok()) continue;
+      co_await Abandon(*directory, settled);
+      again = true;
+    }
+    if (!again) co_return settled;
+  }
+  for (LogDirectory* directory : context_.directories) {
+    if (!directory->failure().ok()) co_await Abandon(*directory, directory->failure());
+  }
   for (auto& [id, log] : logs_) {
     Log::State& state = log->state();
-    if (!state.failure.ok()) co_return state.failure;
     state.durable = state.end;
     MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentsBelowStart(state));
   }
+  FindOffline();
   report_.logs = logs_.size();
   co_return co_await RemoveStaleCheckpoints();
+}
+
+Task<void> Recovery::Abandon(LogDirectory& directory, absl::Status cause) {
+  context_.fail_directory(directory, cause);
+  for (auto at = logs_.begin(); at != logs_.end();) {
+    Log::State& state = at->second->state();
+    if (&state.directory != &directory) {
+      ++at;
+      continue;
+    }
+    state.Fail(cause);
+    context_.expiry->Forget(state);
+    co_await state.gate.Close();
+    context_.cache.Clear(state.tail);
+    for (const Segment& segment : state.segments) {
+      for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
+        context_.files.Forget(state.SegmentPath(segment.base, suffix));
+      }
+    }
+    offline_.emplace(at->first, state.failure);
+    at = logs_.erase(at);
+  }
+  directory.log_count = 0;
+}
+
+bool Recovery::IsOnline(const DirectoryId& id) const {
+  return std::ranges::any_of(context_.directories, [&](const LogDirectory* directory) {
+    return directory->failure().ok() && directory->id() == id;
+  });
+}
+
+void Recovery::FindOffline() {
+  const auto failed = std::ranges::find_if(
+      context_.directories, [](LogDirectory* each) { return !each->failure().ok(); });
+  const bool any_failed = failed != context_.directories.end();
+  for (const auto& [id, checkpoint] : checkpoints_) {
+    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard) {
+      continue;
+    }
+    // Without a directory's name any of those that are offline may have it.
+    if (checkpoint.directory ? IsOnline(*checkpoint.directory) : !any_failed) continue;
+    const std::string where =
+        any_failed ? fmt::format("a log directory that is offline ({})", (*failed)->path())
+                   : std::string("a log directory that log.dirs does not name any more");
+    offline_.emplace(
+        id, MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                      fmt::format("{}-{} is in {}", checkpoint.topic, id.partition, where)));
+  }
 }
 
 Task<absl::Status> Recovery::ReadCheckpoints() {
@@ -106,7 +175,10 @@ Task<absl::StatusOr<TopicPartitionId>> Recovery::IdOf(LogDirectory& directory,
   const std::string folder = PartitionDirectoryName(name.topic, name.partition);
   auto [begin, end] = ids_by_folder_.equal_range(folder);
   // One checkpoint with that name: it is that one. This saves a file per partition.
-  if (begin != end && std::next(begin) == end) co_return begin->second;
+  if (begin != end && std::next(begin) == end) {
+    const std::optional<DirectoryId>& at = checkpoints_.at(begin->second).directory;
+    if (!at || at == directory.id()) co_return begin->second;
+  }
   const std::string path = JoinPath(JoinPath(directory.path(), folder), kPartitionMetadataFile);
   auto text = co_await ReadWholeFile(context_.env.disk, path, kSmallFileBytesMax);
   if (!text.ok()) co_return text.status();
@@ -413,9 +485,12 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
 
 Task<absl::Status> Recovery::MakeRoom() {
   for (auto& [id, log] : logs_) {
-    if (!log->state().HasPending()) continue;
+    if (!log->state().HasPending() || !log->state().failure.ok()) continue;
     IoLock lock = co_await LockIo(log->state());
-    MR_CO_RETURN_IF_ERROR(co_await context_.writer->WriteOut(log->state()));
+    absl::Status written = co_await context_.writer->WriteOut(log->state());
+    if (!written.ok() && &log->state().directory == replaying_) co_return written;
+    // Another directory's trouble: its logs give their memory back as they fail.
+    if (!written.ok()) context_.fail_directory(log->state().directory, written);
   }
   co_return absl::OkStatus();
 }
@@ -423,8 +498,10 @@ Task<absl::Status> Recovery::MakeRoom() {
 Task<absl::Status> Recovery::RemoveStaleCheckpoints() {
   KvBatch batch;
   for (const auto& [id, checkpoint] : checkpoints_) {
-    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard)
+    if (logs_.contains(id) || offline_.contains(id) ||
+        ShardOf(id, context_.options.shards) != context_.options.shard) {
       continue;
+    }
     context_.env.logger.Warning("[log {}-{}] its folder is gone", checkpoint.topic, id.partition);
     batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
   }

@@ -12,9 +12,10 @@
 //
 // Shard:    one; runs before the segment writer's loops and before any journal is open.
 // Lifetime: lives for the time of the recovery; `context` outlives it.
-// Errors:   kDataLoss: rot in a journal (nothing is changed then). Others as Disk and KvStore. A
-// folder that
-//           cannot be read as a partition is left alone and logged.
+// Errors:   kUnimplemented: a journal of a newer version. Those of KvStore. A directory that cannot
+//           be read, or whose journal is rotten (nothing is changed in it then), goes offline, with
+//           a line in the log, and the others go on. A folder that cannot be read as a partition is
+//           left alone and logged.
 // Bounds:   replayed bytes that wait in memory: LogStoreOptions::pending_bytes_max.
 // Source:   docs/storage.md, Recovery.
 #pragma once
@@ -55,6 +56,9 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> Run();
 
   std::map<TopicPartitionId, std::unique_ptr<Log>>& logs() { return logs_; }
+  // Logs that are in a directory which is offline, as far as checkpoints tell: they exist, and must
+  // not be made anew elsewhere. What to say to who asks for them.
+  std::map<TopicPartitionId, absl::Status>& offline() { return offline_; }
   // Folders of deleted partitions that are still there.
   const std::vector<std::string>& deleted_folders() const { return deleted_folders_; }
   const RecoveryReport& report() const { return report_; }
@@ -74,6 +78,10 @@ class Recovery final : public JournalVisitor {
   };
 
   Task<absl::Status> ReadCheckpoints();
+  // The directory is offline: what was loaded of it is let go.
+  Task<void> Abandon(LogDirectory& directory, absl::Status cause);  // Borrowed: awaited in place.
+  void FindOffline();
+  bool IsOnline(const DirectoryId& id) const;
   Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<void> LoadFolder(LogDirectory* directory, PartitionDirectory name, absl::Status* result);
   Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory,
@@ -101,6 +109,7 @@ class Recovery final : public JournalVisitor {
   std::multimap<std::string, TopicPartitionId> ids_by_folder_;
   std::map<TopicPartitionId, std::unique_ptr<Log>> logs_;
   std::map<TopicPartitionId, Loaded> loaded_;
+  std::map<TopicPartitionId, absl::Status> offline_;
   std::vector<std::string> deleted_folders_;
   LogDirectory* replaying_ = nullptr;
   RecoveryReport report_;

@@ -262,6 +262,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
       .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),
       .producers = {},
       .epochs = {},
+      .directory = state.directory.id(),
   };
   if (!state.producers.empty()) {
     checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());
@@ -387,8 +388,11 @@ Task<absl::Status> SegmentWriter::CheckpointSome(size_t logs_max, bool complete)
 
 Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
   absl::Status result;
-  while (!dirty_.empty() && result.ok()) {
-    result = co_await CheckpointSome(kCheckpointsMax, complete);
+  // A log that fails takes its directory offline and leaves the list; one without room comes back
+  // to it, so the round ends there.
+  while (!dirty_.empty() && !absl::IsResourceExhausted(result)) {
+    absl::Status some = co_await CheckpointSome(kCheckpointsMax, complete);
+    if (result.ok() || absl::IsResourceExhausted(some)) result = some;
   }
   co_return result;
 }

@@ -12,6 +12,9 @@ absl::StatusOr<Partition*> Find(Broker& broker, const TopicImage& topic, int32_t
   }
   Partition* found = broker.partitions.Find({topic.topic_id, PartitionId(partition)});
   if (found == nullptr) {
+    const absl::Status offline =
+        broker.store.OfflineCause({topic.topic_id, PartitionId(partition)});
+    if (!offline.ok()) return offline;
     return MakeError(ErrorKind::kNotLeaderOrFollower,
                      "For requests intended only for the leader, this error indicates "
                      "that the broker is not the current leader.");

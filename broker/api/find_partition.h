@@ -10,7 +10,7 @@
 namespace millrace {
 
 // kUnknownTopicOrPartition: no such topic or partition. kNotLeaderOrFollower: it exists, elsewhere
-// (or is not open here yet).
+// (or is not open here yet). kStorageError: its log directory here is offline.
 absl::StatusOr<Partition*> FindPartition(Broker& broker, const std::string& topic,
                                          int32_t partition);
 // The same by id; kUnknownTopicId for an unknown one.

@@ -141,8 +141,9 @@ Task<Story> Locks(ContractWorld* world) {
     story.push_back(Say(co_await disk.Lock(path)));
   }
   story.push_back(Say(co_await disk.Lock(path)));
-  absl::StatusOr<uint64_t> free = co_await disk.FreeBytes(world->folder());
-  story.push_back(free.ok() && *free > 0 ? "room" : Say(free));
+  absl::StatusOr<DiskSpace> space = co_await disk.Space(world->folder());
+  const bool room = space.ok() && space->usable_bytes > 0;
+  story.push_back(room && space->usable_bytes <= space->total_bytes ? "room" : Say(space));
   co_return story;
 }
 

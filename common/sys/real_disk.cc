@@ -206,18 +206,20 @@ Task<absl::StatusOr<std::unique_ptr<FileLock>>> RealDisk::Lock(std::string path)
   co_return std::make_unique<RealFileLock>(std::move(opened.fd));
 }
 
-Task<absl::StatusOr<uint64_t>> RealDisk::FreeBytes(std::string path) {
-  struct Free {
+Task<absl::StatusOr<DiskSpace>> RealDisk::Space(std::string path) {
+  struct Answer {
     int error = 0;
-    uint64_t bytes = 0;
+    DiskSpace space{};
   };
-  Free free = co_await helpers_.Call<Free>([path] {
+  Answer answer = co_await helpers_.Call<Answer>([path] {
     struct statvfs info{};
-    if (::statvfs(path.c_str(), &info) != 0) return Free{errno, 0};
-    return Free{0, static_cast<uint64_t>(info.f_bavail) * info.f_frsize};
+    if (::statvfs(path.c_str(), &info) != 0) return Answer{errno, {}};
+    return Answer{0,
+                  {.total_bytes = static_cast<uint64_t>(info.f_blocks) * info.f_frsize,
+                   .usable_bytes = static_cast<uint64_t>(info.f_bavail) * info.f_frsize}};
   });
-  if (free.error != 0) co_return StatusOf(free.error, "statvfs", path);
-  co_return free.bytes;
+  if (answer.error != 0) co_return StatusOf(answer.error, "statvfs", path);
+  co_return answer.space;
 }
 
 }  // namespace millrace

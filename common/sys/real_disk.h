@@ -25,7 +25,7 @@ class RealDisk final : public Disk {
   Task<absl::Status> Remove(std::string path) override;
   Task<absl::Status> SyncDirectory(std::string path) override;
   Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) override;
-  Task<absl::StatusOr<uint64_t>> FreeBytes(std::string path) override;
+  Task<absl::StatusOr<DiskSpace>> Space(std::string path) override;
 
  private:
   IoPort& port_;

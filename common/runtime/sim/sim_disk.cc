@@ -81,6 +81,7 @@ Task<absl::StatusOr<Slice>> SimFile::ReadAt(uint64_t position, size_t length, Re
   CheckAligned(position, length);
   if (!co_await disk_.Begin("read", position, length, /*sync=*/false)) co_return Crashed();
   if (disk_.image().ReadFails()) co_return IoError("read");
+  MR_CO_RETURN_IF_ERROR(disk_.image().CheckAccess(path_, SimAccess::kRead));
   const uint64_t size = data().size();
   const size_t count =
       position >= size ? 0 : static_cast<size_t>(std::min<uint64_t>(length, size - position));
@@ -101,6 +102,10 @@ Task<absl::Status> SimFile::WriteAt(uint64_t position, Chain chain, WriteFlags f
     co_await disk_.Begin("write", position, chain.size(), flags.durable);
     co_return Crashed();
   }
+  if (absl::Status access = disk_.image().CheckAccess(path_, SimAccess::kChange); !access.ok()) {
+    if (!co_await disk_.Begin("write", position, chain.size(), flags.durable)) co_return Crashed();
+    co_return access;
+  }
   // The caller's buffers are the kernel's until the completion: what they hold then is written.
   const Slice bytes = chain.Flatten();
   SimRandom& dice = disk_.image().dice();
@@ -113,12 +118,12 @@ Task<absl::Status> SimFile::WriteAt(uint64_t position, Chain chain, WriteFlags f
   size_t split = static_cast<size_t>(dice.Below(bytes.size() / kSectorBytes + 1)) * kSectorBytes;
   if (dice.Coin()) split = dice.Coin() ? 0 : bytes.size();
   if (split > 0) {
-    MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(data(), position + split));
+    MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), position + split));
     WritePart(position, bytes, 0, split);
   }
   if (!co_await disk_.Begin("write", position, bytes.size(), flags.durable)) co_return Crashed();
   if (fails) co_return IoError("write");
-  MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(data(), position + bytes.size()));
+  MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), position + bytes.size()));
   WritePart(position, bytes, split, bytes.size());
   if (flags.durable) data().SyncRange(position, position + bytes.size());
   co_return absl::OkStatus();
@@ -136,6 +141,10 @@ Task<absl::Status> SimFile::Sync() {
     data().ForgetUnsynced();
     co_return IoError("fdatasync");
   }
+  if (absl::Status access = disk_.image().CheckAccess(path_, SimAccess::kChange); !access.ok()) {
+    data().AbandonSync();
+    co_return access;
+  }
   data().EndSync(point);
   co_return absl::OkStatus();
 }
@@ -143,7 +152,8 @@ Task<absl::Status> SimFile::Sync() {
 Task<absl::Status> SimFile::Truncate(uint64_t size) {
   InFlight in_flight(*this);
   co_return co_await disk_.Change("truncate", /*sync=*/false, [this, size] {
-    MR_RETURN_IF_ERROR(disk_.image().CheckRoom(data(), size));
+    MR_RETURN_IF_ERROR(disk_.image().CheckAccess(path_, SimAccess::kChange));
+    MR_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), size));
     data().Resize(size);
     return absl::OkStatus();
   });
@@ -152,7 +162,8 @@ Task<absl::Status> SimFile::Truncate(uint64_t size) {
 Task<absl::Status> SimFile::Allocate(uint64_t position, uint64_t length, bool grow) {
   InFlight in_flight(*this);
   co_return co_await disk_.Change("allocate", /*sync=*/false, [this, position, length, grow] {
-    MR_RETURN_IF_ERROR(disk_.image().CheckRoom(data(), position + length));
+    MR_RETURN_IF_ERROR(disk_.image().CheckAccess(path_, SimAccess::kChange));
+    MR_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), position + length));
     data().Reserve(position + length);
     if (grow && position + length > data().size()) data().Resize(position + length);
     return absl::OkStatus();
@@ -217,7 +228,12 @@ Task<absl::Status> SimDisk::Change(std::string_view what, bool sync,
 
 Task<absl::StatusOr<std::unique_ptr<File>>> SimDisk::Open(std::string path, OpenOptions options) {
   std::shared_ptr<SimInode> inode;
+  const SimAccess access = options.read_only ? SimAccess::kRead : SimAccess::kChange;
   MR_CO_RETURN_IF_ERROR(co_await Change("open", /*sync=*/false, [&] {
+    MR_RETURN_IF_ERROR(image().CheckAccess(path, access));
+    if (options.create && image().Find(path) == nullptr) {
+      MR_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kRoom));
+    }
     absl::StatusOr<std::shared_ptr<SimInode>> opened = image().Open(path, options);
     if (opened.ok()) inode = *std::move(opened);
     return opened.status();
@@ -226,36 +242,51 @@ Task<absl::StatusOr<std::unique_ptr<File>>> SimDisk::Open(std::string path, Open
 }
 
 Task<absl::Status> SimDisk::CreateDirectories(std::string path) {
-  co_return co_await Change("mkdir", false, [&] { return image().CreateDirectories(path); });
+  co_return co_await Change("mkdir", false, [&] {
+    MR_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kRoom));
+    return image().CreateDirectories(path);
+  });
 }
 
 Task<absl::StatusOr<std::vector<DirectoryEntry>>> SimDisk::List(std::string path) {
   if (!co_await Begin("list", 0, 0, /*sync=*/false)) co_return Crashed();
+  MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kRead));
   co_return image().List(path);
 }
 
 Task<absl::Status> SimDisk::Rename(std::string from, std::string to) {
-  co_return co_await Change("rename", false, [&] { return image().Rename(from, to); });
+  co_return co_await Change("rename", false, [&] {
+    MR_RETURN_IF_ERROR(image().CheckAccess(from, SimAccess::kChange));
+    return image().Rename(from, to);
+  });
 }
 
 Task<absl::Status> SimDisk::Remove(std::string path) {
-  co_return co_await Change("remove", false, [&] { return image().Remove(path); });
+  co_return co_await Change("remove", false, [&] {
+    MR_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));
+    return image().Remove(path);
+  });
 }
 
 Task<absl::Status> SimDisk::SyncDirectory(std::string path) {
   if (!co_await Begin("syncdir", 0, 0, /*sync=*/true)) co_return Crashed();
+  MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));
   co_return image().SyncDirectory(path);
 }
 
 Task<absl::StatusOr<std::unique_ptr<FileLock>>> SimDisk::Lock(std::string path) {
   if (!co_await Begin("lock", 0, 0, /*sync=*/false)) co_return Crashed();
+  MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));
   MR_CO_RETURN_IF_ERROR(image().Lock(path));
   co_return std::make_unique<SimFileLock>(*this, std::move(path));
 }
 
-Task<absl::StatusOr<uint64_t>> SimDisk::FreeBytes(std::string) {
+Task<absl::StatusOr<DiskSpace>> SimDisk::Space(std::string path) {
   if (!co_await Begin("statfs", 0, 0, /*sync=*/false)) co_return Crashed();
-  co_return image().FreeBytes();
+  MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kRead));
+  const bool full = !image().CheckAccess(path, SimAccess::kRoom).ok();
+  co_return DiskSpace{.total_bytes = image().options().capacity_bytes,
+                      .usable_bytes = full ? 0 : image().FreeBytes()};
 }
 
 }  // namespace millrace

@@ -37,7 +37,7 @@ class SimDisk final : public Disk {
   Task<absl::Status> Remove(std::string path) override;
   Task<absl::Status> SyncDirectory(std::string path) override;
   Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) override;
-  Task<absl::StatusOr<uint64_t>> FreeBytes(std::string path) override;
+  Task<absl::StatusOr<DiskSpace>> Space(std::string path) override;
 
   // --- For its files.
   SimDiskImage& image();

@@ -246,9 +246,29 @@ uint64_t SimDiskImage::FreeBytes() const {
   return used >= options_.capacity_bytes ? 0 : options_.capacity_bytes - used;
 }
 
-absl::Status SimDiskImage::CheckRoom(const SimFileData& file, uint64_t bytes) const {
+void SimDiskImage::Break(const std::string& prefix, SimAccess least, absl::Status why) {
+  broken_.insert_or_assign(Normal(prefix), Breakage{least, std::move(why)});
+}
+
+absl::Status SimDiskImage::CheckAccess(const std::string& path, SimAccess access) const {
+  if (broken_.empty()) return absl::OkStatus();
+  const std::string normal = Normal(path);
+  for (const auto& [prefix, breakage] : broken_) {
+    const bool inside = normal.starts_with(prefix) &&
+                        (normal.size() == prefix.size() || normal[prefix.size()] == '/');
+    if (!inside || access < breakage.least) continue;
+    return absl::Status(breakage.why.code(),
+                        fmt::format("{}: {}", path, std::string(breakage.why.message())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SimDiskImage::CheckRoom(const std::string& path, const SimFileData& file,
+                                     uint64_t bytes) const {
   const uint64_t has = file.charged_bytes();
-  if (bytes <= has || bytes - has <= FreeBytes()) return absl::OkStatus();
+  if (bytes <= has) return absl::OkStatus();
+  MR_RETURN_IF_ERROR(CheckAccess(path, SimAccess::kRoom));
+  if (bytes - has <= FreeBytes()) return absl::OkStatus();
   return absl::ResourceExhaustedError("no space left on the simulated disk");
 }
 

@@ -43,6 +43,9 @@ struct SimInode {
   std::map<std::string, std::shared_ptr<SimInode>> synced_names;
 };
 
+// What an operation wants of the disk, each more than the one before.
+enum class SimAccess { kRead, kChange, kRoom };
+
 class SimDiskImage {
  public:
   SimDiskImage(SimDiskOptions options, uint64_t seed);
@@ -66,7 +69,9 @@ class SimDiskImage {
   uint64_t UsedBytes() const;
   uint64_t FreeBytes() const;
   // kResourceExhausted when `file` may not take `bytes` in all.
-  absl::Status CheckRoom(const SimFileData& file, uint64_t bytes) const;
+  absl::Status CheckRoom(const std::string& path, const SimFileData& file, uint64_t bytes) const;
+  // Why an operation on `path` fails: what Break() was told.
+  absl::Status CheckAccess(const std::string& path, SimAccess access) const;
 
   // --- Crashes.
   void ReleaseLocks() { locks_.clear(); }
@@ -79,6 +84,11 @@ class SimDiskImage {
   void FailNextWrite() { ++writes_to_fail_; }
   void FailNextSync() { ++syncs_to_fail_; }
   void MisdirectNextWrite() { ++writes_to_misdirect_; }
+  // A part of the tree, as if it were a disk of its own, fails with `why` at every operation that
+  // wants `least` or more: kRead is a disk that is gone, kChange one that is read-only, kRoom one
+  // that is full. Files that are open there fail too. Until Mend().
+  void Break(const std::string& prefix, SimAccess least, absl::Status why);
+  void Mend(const std::string& prefix) { broken_.erase(Normal(prefix)); }
   // What was ordered and has not happened does not happen.
   void ForgetOrderedFaults();
   // Whether this one does: by order or by chance.
@@ -128,8 +138,13 @@ class SimDiskImage {
   SimDiskOptions options_;
   SimRandom dice_;
   std::shared_ptr<SimInode> root_;
-  std::vector<Change> unsynced_changes_;        // Oldest first.
-  std::map<std::string, bool> locks_;           // By normal path.
+  std::vector<Change> unsynced_changes_;  // Oldest first.
+  std::map<std::string, bool> locks_;     // By normal path.
+  struct Breakage {
+    SimAccess least;
+    absl::Status why;
+  };
+  std::map<std::string, Breakage> broken_;      // By normal path.
   std::vector<std::weak_ptr<SimInode>> files_;  // All that may take room, named or open.
   uint64_t operations_ = 0;
   std::function<void(uint64_t)> hook_;

@@ -1,0 +1,306 @@
+// Several log directories of which some fail, at start or later.
+#include <catch2/catch.hpp>
+
+#include "common/error_kind.h"
+#include "storage/log_files.h"
+#include "storage/log_store.h"
+#include "storage/log_test_tools.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kLogs = 6;
+
+struct Offline {
+  std::vector<std::string> paths;
+};
+
+LogStoreOptions TwoDirectories(Offline* offline = nullptr) {
+  LogStoreOptions options;
+  options.log_dirs = {"/a", "/b"};
+  options.cluster_id = "c";
+  options.node_id = BrokerId(1);
+  if (offline != nullptr) {
+    options.on_offline = [offline](const std::string& path, const absl::Status&) {
+      offline->paths.push_back(path);
+    };
+  }
+  return options;
+}
+
+bool IsIn(Log& log, const std::string& directory) { return log.directory() == directory; }
+
+// kLogs logs with three durable records each, half of them in either directory.
+void Fill(SimWorld& world, TestStore& store) {
+  for (int i = 0; i < kLogs; ++i) {
+    Log& log = store.Open(i);
+    store.Append(log, TestBatch({"one", "two", "three"}));
+    store.WaitDurable(log);
+  }
+  (void)world;
+}
+
+int CountIn(TestStore& store, const std::string& directory) {
+  int count = 0;
+  for (Log* log : store->Logs()) count += IsIn(*log, directory) ? 1 : 0;
+  return count;
+}
+
+absl::Status TryAppend(SimWorld& world, TestStore& store, Log& log) {
+  BatchView batch = TestBatch({"more"});
+  auto admission = world.Run(store.env(), store->Admit(batch.bytes().size(), CancellationToken()));
+  REQUIRE(admission.ok());
+  return log.Append(std::move(batch), LeaderEpoch(0), *admission).status();
+}
+
+}  // namespace
+
+TEST_CASE("LogStore: new logs go to the directory with the fewest") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  CHECK(CountIn(store, "/a") == kLogs / 2);
+  CHECK(CountIn(store, "/b") == kLogs / 2);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a directory that breaks at start is offline, and the others go on") {
+  const auto why = GENERATE(absl::PermissionDeniedError("EACCES"), absl::DataLossError("EIO"),
+                            absl::UnavailableError("gone"));
+  const SimAccess least = GENERATE(SimAccess::kRead, SimAccess::kChange);
+  const bool clean = GENERATE(true, false);
+  SimWorld world(2);
+  SimNode& node = world.AddNode("n1");
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Fill(world, store);
+    if (clean) REQUIRE(store.Stop().ok());
+    node.Kill();
+    if (!clean) (void)store.Stop();
+  }
+  node.disk().Break("/b", least, why);
+  {
+    Offline offline;
+    TestStore store(world, node.Boot(), TwoDirectories(&offline));
+    absl::Status started = store.Start();
+    INFO(started.ToString());
+    REQUIRE(started.ok());
+    CHECK(offline.paths == std::vector<std::string>{"/b"});
+    CHECK(store->directories()[0].failure.ok());
+    CHECK_FALSE(store->directories()[1].failure.ok());
+    REQUIRE(store->Logs().size() == kLogs / 2);
+    for (Log* log : store->Logs()) CHECK(store.ReadAll(*log).size() == 3);
+    // Those of the other one exist: they are not made anew, and who asks is told.
+    for (int i = 0; i < kLogs; ++i) {
+      if (store->Find(TestPartition(i)) != nullptr) continue;
+      CHECK(KindOf(store->OfflineCause(TestPartition(i))) == ErrorKind::kStorageError);
+      auto opened =
+          world.Run(store.env(), store->Open(TestPartition(i), TestTopic(i), LogConfig(), true));
+      CHECK(KindOf(opened.status()) == ErrorKind::kStorageError);
+    }
+    // New ones go where they can.
+    CHECK(IsIn(store.Open(100), "/a"));
+    CHECK(IsIn(store.Open(101), "/a"));
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  node.disk().Mend("/b");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  REQUIRE(store->Logs().size() == kLogs + 2);
+  for (int i = 0; i < kLogs; ++i) CHECK(store.ReadAll(*store->Find(TestPartition(i))).size() == 3);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a directory that fails while running takes its own logs along and no others") {
+  SimWorld world(3);
+  SimNode& node = world.AddNode("n1");
+  Offline offline;
+  {
+    TestStore store(world, node.Boot(), TwoDirectories(&offline));
+    REQUIRE(store.Start().ok());
+    Fill(world, store);
+    node.disk().Break("/a", SimAccess::kChange, absl::PermissionDeniedError("read-only"));
+    for (Log* log : store->Logs()) (void)TryAppend(world, store, *log);
+    REQUIRE(world.RunUntil([&] { return !offline.paths.empty(); }, seconds(60)));
+    CHECK(offline.paths == std::vector<std::string>{"/a"});
+    for (Log* log : store->Logs()) {
+      absl::Status appended = TryAppend(world, store, *log);
+      CHECK(appended.ok() == IsIn(*log, "/b"));
+      if (!appended.ok()) CHECK(KindOf(appended) == ErrorKind::kStorageError);
+    }
+    CHECK(IsIn(store.Open(100), "/b"));
+    // The directory that is well is stopped as ever.
+    CHECK(store.Stop().ok());
+    CHECK(node.disk().Find("/b/" + std::string(kCleanShutdownFile)) != nullptr);
+    CHECK(node.disk().Find("/a/" + std::string(kCleanShutdownFile)) == nullptr);
+  }
+  node.Kill();
+  node.disk().Mend("/a");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  for (int i = 0; i < kLogs; ++i) {
+    CHECK(store.ReadAll(*store->Find(TestPartition(i))).size() >= 3);
+  }
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: with no directory left the start fails and names each cause") {
+  SimWorld world(4);
+  SimNode& node = world.AddNode("n1");
+  node.disk().Break("/a", SimAccess::kRead, absl::PermissionDeniedError("EACCES"));
+  node.disk().Break("/b", SimAccess::kRead, absl::DataLossError("EIO"));
+  TestStore store(world, node.Boot(), TwoDirectories());
+  absl::Status started = store.Start();
+  CHECK(absl::IsUnavailable(started));
+  const std::string message(started.message());
+  CHECK(message.starts_with("all log directories are offline; /a: "));
+  CHECK(message.find("EACCES; /b: ") != std::string::npos);
+  (void)store.Stop();
+}
+
+TEST_CASE("LogStore: rot in one directory's journal costs that directory and nothing is cut") {
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    for (int round = 0; round < 3; ++round) Fill(world, store);
+    node.Kill();
+    (void)store.Stop();
+  }
+  // The second frame of the first extent: whole ones follow it.
+  int flipped = 0;
+  for (const std::string& path : node.disk().Files()) {
+    if (!path.starts_with("b/millrace-journal/") && !path.starts_with("/b/millrace-journal/")) {
+      continue;
+    }
+    SimFileData* file = node.disk().Find(path);
+    if (file->size() < 16384) continue;
+    std::vector<uint8_t> header(4);
+    file->Read(4096, header);
+    if (std::string(header.begin(), header.end()) != "MRJF") continue;
+    file->FlipBit(4096 + 200, 3);
+    ++flipped;
+    break;
+  }
+  REQUIRE(flipped == 1);
+  Offline offline;
+  TestStore store(world, node.Boot(), TwoDirectories(&offline));
+  absl::Status started = store.Start();
+  INFO(started.ToString());
+  REQUIRE(started.ok());
+  CHECK(offline.paths == std::vector<std::string>{"/b"});
+  CHECK(store->Logs().size() == kLogs / 2);
+  for (Log* log : store->Logs()) CHECK(store.ReadAll(*log).size() == 9);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a log whose directory is offline can be deleted, and does not come back") {
+  SimWorld world(6);
+  SimNode& node = world.AddNode("n1");
+  TopicPartitionId gone = TestPartition(0);
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Fill(world, store);
+    for (int i = 0; i < kLogs; ++i) {
+      if (IsIn(*store->Find(TestPartition(i)), "/b")) gone = TestPartition(i);
+    }
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  node.disk().Break("/b", SimAccess::kRead, absl::DataLossError("EIO"));
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    REQUIRE_FALSE(store->OfflineCause(gone).ok());
+    REQUIRE(world.Run(store.env(), store->Delete(gone)).ok());
+    CHECK(store->OfflineCause(gone).ok());
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  CHECK(store->OfflineCause(gone).ok());
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a full disk refuses appends, loses nothing, and takes them again with room") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  Offline offline;
+  TestStore store(world, node.Boot(), TwoDirectories(&offline));
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
+  std::vector<Offset> ends;
+  // Until the segment writer has met it.
+  REQUIRE(world.RunUntil(
+      [&] {
+        bool refused = false;
+        for (Log* log : store->Logs()) {
+          BatchView batch = TestBatch({"more"});
+          auto admission = store->TryAdmit(batch.bytes().size());
+          if (!admission) continue;
+          absl::Status appended =
+              log->Append(std::move(batch), LeaderEpoch(0), *admission).status();
+          if (appended.ok()) continue;
+          CHECK(KindOf(appended) == ErrorKind::kStorageError);
+          CHECK(IsIn(*log, "/a"));
+          refused = true;
+        }
+        return refused;
+      },
+      seconds(60)));
+  CHECK(offline.paths.empty());
+  // What it has is read, what it took becomes durable, and the other directory goes on.
+  for (Log* log : store->Logs()) {
+    store.WaitDurable(*log);
+    CHECK(store.ReadAll(*log).size() == static_cast<size_t>(log->end_offset().value()));
+    ends.push_back(log->end_offset());
+  }
+  CHECK(IsIn(store.Open(100), "/b"));
+  const bool restart = GENERATE(true, false);
+  if (!restart) {
+    node.disk().Mend("/a");
+    world.RunFor(seconds(5));
+    for (Log* log : store->Logs()) CHECK(TryAppend(world, store, *log).ok());
+    REQUIRE(store.Stop().ok());
+    return;
+  }
+  node.Kill();
+  (void)store.Stop();
+  node.disk().Mend("/a");
+  TestStore again(world, node.Boot(), TwoDirectories());
+  REQUIRE(again.Start().ok());
+  for (int i = 0; i < kLogs; ++i) {
+    Log* log = again->Find(TestPartition(i));
+    CHECK(log->end_offset() == ends[static_cast<size_t>(i)]);
+    CHECK(again.ReadAll(*log).size() == static_cast<size_t>(log->end_offset().value()));
+  }
+  REQUIRE(again.Stop().ok());
+}
+
+TEST_CASE("LogStore: a read error fails that read alone") {
+  SimWorld world(8);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.tail_cache_bytes_max = 0;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  for (Log* log : store->Logs()) REQUIRE(world.Run(store.env(), log->Flush()).ok());
+  Log& log = store.Open(0);
+  node.disk().FailNextRead();
+  auto read = world.Run(store.env(), log.Read(Offset(0), {1000, Offset(3), true}));
+  CHECK(absl::IsDataLoss(read.status()));
+  CHECK_FALSE(KindOf(read.status()).has_value());  // Clients are told KAFKA_STORAGE_ERROR.
+  for (Log* each : store->Logs()) CHECK(store.ReadAll(*each).size() == 3);
+  REQUIRE(store.Stop().ok());
+}
+
+}  // namespace millrace
