@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -45,6 +46,7 @@ class Broker:
     def __init__(self, name, port, folder, load):
         self.name, self.port, self.folder, self.load = name, port, pathlib.Path(folder), load
         self.process = None
+        self.preexec = None  # Runs in the new process before the broker.
         self.starts_ms = []  # Process start to first accepted produce, on an empty and on a used directory.
         self.restarts_ms = []
         self.idle_mb = None
@@ -56,7 +58,7 @@ class Broker:
     def command(self):
         raise NotImplementedError
 
-    def _timed_start(self, topic, preexec=None):
+    def _timed_start(self, topic):
         """Milliseconds from before the process exists until a produce of it was accepted."""
         probe = subprocess.Popen([self.load, "--port", str(self.port), "--topic", topic, "--partitions", "1",
                                   "--batch-records", "1", "--first-produce"], stdout=subprocess.PIPE)
@@ -64,7 +66,7 @@ class Broker:
         with open(self.folder / "node.log", "ab") as log:
             begin = time.monotonic_ns()
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            cwd=self.folder, preexec_fn=preexec)
+                                            cwd=self.folder, preexec_fn=self.preexec)
         try:
             out, _ = probe.communicate(timeout=FIRST_PRODUCE_SECONDS_MAX)
         except subprocess.TimeoutExpired:
@@ -85,6 +87,23 @@ class Broker:
             self.process.wait()
         self.process = None
 
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def restart_killed(self, topic):
+        """Milliseconds from the start after a kill -9 until a produce was accepted."""
+        self.process.kill()
+        self.process.wait()
+        # The kernel takes io_uring's files apart after the process has gone: its listener answers until then.
+        while self.listens():
+            time.sleep(0.001)
+        return self._timed_start(topic)
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_mb(self, field="VmRSS"):
         for line in open(f"/proc/{self.pid}/status", encoding="ascii"):
             if line.startswith(field + ":"):
@@ -102,22 +121,22 @@ class Broker:
 class Millrace(Broker):
     def __init__(self, name, port, folder, load, binary, settings=(), without_io_uring=False):
         super().__init__(name, port, folder, load)
-        self.binary, self.settings, self.without_io_uring = binary, settings, without_io_uring
+        self.binary, self.settings = binary, settings
+        self.preexec = deny_io_uring if without_io_uring else None
 
     def command(self):
         settings = [f"listeners=PLAINTEXT://127.0.0.1:{self.port}", f"log.dirs={self.folder}/data", *self.settings]
         return [str(self.binary), "server", *(word for one in settings for word in ("--set", one))]
 
     def start(self, times=1):
-        preexec = deny_io_uring if self.without_io_uring else None
         for attempt in range(times):
             self.stop()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            self.starts_ms.append(self._timed_start(f"start-{attempt}", preexec))
+            self.starts_ms.append(self._timed_start(f"start-{attempt}"))
         for attempt in range(times - 1):
             self.stop()
-            self.restarts_ms.append(self._timed_start(f"restart-{attempt}", preexec))
+            self.restarts_ms.append(self._timed_start(f"restart-{attempt}"))
 
 
 class Kafka(Broker):

@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 
+import standing
 from workloads import WORKLOADS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -113,6 +114,10 @@ def text(facts, results, titles, columns):
     lines += table(["", *(name for name, _, _ in AGAINST)], ratio_rows(results, titles))
     lines += ["", "Memory in MB; milliseconds from before the process exists to the first accepted produce:", ""]
     lines += table(["", "RSS idle", "RSS peak", "start, empty directory", "start, used directory"], start_rows(facts))
+    if facts["standing"]:
+        lines += ["", "Standing still, and coming back:", ""]
+        lines += table(["", *facts["standing"]], [[title, *(number(figures[key]) for figures in facts["standing"].values())]
+                                                  for key, title in standing.FIGURES.items()])
     return "\n".join(lines) + "\n"
 
 
