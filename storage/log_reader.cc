@@ -183,9 +183,11 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
   constexpr std::optional<LogRead> kLookAgain;
   const uint64_t cuts = state.cuts;
   Segment* segment = state.SegmentFor(from);
+  // A leader's compaction may have removed what was in front of our first segment.
+  if (segment == nullptr) segment = &state.segments.front();
   // A segment may end before the next one begins, where compaction removed the last records.
   if (segment != nullptr && from >= segment->next && segment != &state.segments.back()) ++segment;
-  if (segment == nullptr || segment->written == 0) {
+  if (segment->written == 0) {
     // Behind what is written, and yet not in memory: cannot be.
     co_return absl::InternalError(fmt::format("{}: no segment holds {}", state.path(), from));
   }

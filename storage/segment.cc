@@ -34,19 +34,19 @@ void Segment::Add(const BatchHeader& batch, const LogConfig& config) {
 
 bool MustRoll(const Segment& segment, const BatchHeader& batch, const LogConfig& config,
               int64_t jitter_ms, Timestamp now) {
-  if (segment.empty()) return false;
-  const uint64_t incoming = batch.size_bytes;
-  if (segment.size + incoming > static_cast<uint64_t>(config.segment_bytes)) return true;
-  // Positions and offset deltas are 31 bits in the index files.
+  // Offset deltas are 31 bits in the index files, positions too.
   if (batch.last_offset() - segment.base > OffsetDelta(std::numeric_limits<int32_t>::max())) {
     return true;
   }
+  if (segment.empty()) return false;
+  const uint64_t incoming = batch.size_bytes;
+  if (segment.size + incoming > static_cast<uint64_t>(config.segment_bytes)) return true;
   const uint64_t index_bytes = static_cast<uint64_t>(config.segment_index_bytes);
   if ((segment.indexes.entries() + 1) * kOffsetIndexEntryBytes > index_bytes) return true;
-  if ((segment.indexes.time_entries() + 1) * kTimeIndexEntryBytes > index_bytes) return true;
+  // One more stays free for the largest timestamp, which is added when the segment is closed.
+  if ((segment.indexes.time_entries() + 2) * kTimeIndexEntryBytes > index_bytes) return true;
 
-  const bool has_times = segment.first_timestamp && segment.first_timestamp->ms() >= 0 &&
-                         batch.max_timestamp.ms() >= 0;
+  const bool has_times = segment.first_timestamp && segment.first_timestamp->ms() >= 0;
   const int64_t age_ms = has_times ? batch.max_timestamp.ms() - segment.first_timestamp->ms()
                                    : now.ms() - segment.created.ms();
   return age_ms > config.segment_ms - jitter_ms;

@@ -59,7 +59,7 @@ enum class IndexState : uint8_t {
 
 struct Segment {
   explicit Segment(Offset base_offset, Timestamp now)
-      : base(base_offset), next(base_offset), created(now) {}
+      : base(base_offset), next(base_offset), created(now), appended(now) {}
 
   Offset base;
   Offset next;             // Behind the last batch; equal to base while empty.
@@ -69,6 +69,9 @@ struct Segment {
   Offset written_next{0};  // Behind the last batch of `written`; meaningful when written > 0.
 
   Timestamp created;  // Wall clock, for rolling a segment without timestamps.
+  // Wall clock of the last append (of the start, when the segment was found then): how old a
+  // segment without timestamps is.
+  Timestamp appended;
   std::optional<Timestamp> first_timestamp;  // The first batch's largest.
   // The largest timestamp; nothing while empty, or while it is not known (found at start).
   std::optional<TimeIndexEntry> max_time;
@@ -81,13 +84,18 @@ struct Segment {
   Slice producer_snapshot;  // As of `base`, to be written as <base>.snapshot. Often empty.
 
   bool empty() const { return size == 0; }
+  // What retention goes by: the largest timestamp of its records. REQUIRES: times_known.
+  Timestamp newest() const {
+    return max_time && max_time->timestamp.ms() >= 0 ? max_time->timestamp : appended;
+  }
 
   // Accounts for a batch that was appended at `size`.
   void Add(const BatchHeader& batch, const LogConfig& config);
 };
 
 // Rule 11.1: whether a batch must go to a new segment. `now` is the wall clock; `jitter_ms` was
-// drawn for this segment. A batch with no timestamp goes by the wall clock.
+// drawn for this segment. A segment whose first batch has no timestamp goes by the wall clock. An
+// empty one is left only by a batch whose offset it cannot express.
 bool MustRoll(const Segment& segment, const BatchHeader& batch, const LogConfig& config,
               int64_t jitter_ms, Timestamp now);
 
