@@ -72,6 +72,8 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.tail_cache_bytes_max = budgets_.tail_cache;
   options.segment_write_age = config.storage.segment_write_delay;
   options.producer_check_interval = config.producer_id_check_interval;
+  options.retention_check_interval = config.storage.retention_check_interval;
+  options.retention_initial_delay = config.storage.retention_initial_delay;
   if (config.storage.open_files_max > 0) {
     options.open_files_max = static_cast<size_t>(config.storage.open_files_max);
   }

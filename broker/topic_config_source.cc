@@ -1,5 +1,6 @@
 #include "broker/topic_config_source.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace millrace {
@@ -46,9 +47,15 @@ std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const TopicImage&
   log.durability = config.durability;
   log.segment_bytes = config.segment_bytes;
   log.segment_ms = config.segment_time.count();
+  if (config.cleanup_compact && config.max_compaction_lag.has_value()) {
+    // KIP-354: the active segment is never compacted, so it may not stay active for longer.
+    log.segment_ms = std::min(log.segment_ms, int64_t{config.max_compaction_lag->count()});
+  }
   log.segment_jitter_ms = config.segment_jitter.count();
   log.segment_index_bytes = config.segment_index_bytes;
   log.index_interval_bytes = config.index_interval_bytes;
+  log.cleanup_delete = config.cleanup_delete;
+  log.cleanup_compact = config.cleanup_compact;
   log.retention_ms = config.retention.has_value() ? config.retention->count() : -1;
   log.retention_bytes = config.retention_bytes.value_or(-1);
   log.file_delete_delay_ms = config.file_delete_delay.count();

@@ -99,6 +99,7 @@ class Partition final : private LogObserver {
  private:
   void OnDurable(Log& log, Offset durable_end) override;
   void OnFailed(Log& log, absl::Status cause) override;
+  Offset CommittedEnd(const Log&) const override { return high_watermark_; }
   void AfterProgress();
   absl::Status CheckAppend(bool acks_all) const;
   void FailWaiters(const absl::Status& status);

@@ -7,12 +7,14 @@
 
 #include "common/check.h"
 #include "common/error_kind.h"
+#include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/producer_expiry.h"
 #include "storage/producer_snapshot.h"
 #include "storage/recovery.h"
+#include "storage/retention.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"
 
@@ -35,6 +37,7 @@ Log::State::State(StoreContext& store_context, LogDirectory& log_directory, Topi
       written_end(log_start),
       synced_end(log_start),
       recovery_point(log_start),
+      checkpoint_segment(log_start),
       gate(store_context.env.reactor),
       path_(JoinPath(log_directory.path(), PartitionDirectoryName(topic, tp_id.partition))) {}
 
@@ -42,6 +45,8 @@ Log::State::~State() {
   MR_CHECK(tail.empty());
   MR_CHECK(!write_hook.linked);
   MR_CHECK(!checkpoint_hook.linked);
+  MR_CHECK(!retention_hook.linked);
+  MR_CHECK(!retention_due);
 }
 
 std::string Log::State::SegmentPath(Offset base, std::string_view suffix) const {
@@ -92,6 +97,7 @@ void Log::State::Fail(const absl::Status& cause) {
   failure = MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
                       fmt::format("{}: {}", path_, std::string(cause.message())));
   context.writer->Forget(*this);
+  context.retention->Forget(*this);
   if (directory.journal() != nullptr) directory.journal()->Forget(this);
   if (observer != nullptr) observer->OnFailed(*log, failure);
 }
@@ -105,6 +111,8 @@ void Log::State::OnJournalFailed(const absl::Status& status) {
   context.fail_directory(directory, status);
 }
 
+Offset LogObserver::CommittedEnd(const Log& log) const { return log.durable_end(); }
+
 Log::Log(std::unique_ptr<State> state) : state_(std::move(state)) { state_->log = this; }
 Log::~Log() = default;
 
@@ -112,8 +120,10 @@ const TopicPartitionId& Log::id() const { return state_->id; }
 const std::string& Log::topic() const { return state_->topic; }
 const LogConfig& Log::config() const { return state_->config; }
 void Log::set_config(LogConfig config) {
+  if (state_->config == config) return;
   const int64_t expiration_ms = state_->config.producer_id_expiration_ms;
   state_->config = config;
+  state_->context.retention->Changed(*state_);
   if (config.producer_id_expiration_ms != expiration_ms) {
     state_->context.expiry->Reschedule(*state_);
   }
@@ -123,7 +133,10 @@ Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }
 Offset Log::durable_end() const { return state_->durable; }
 absl::Status Log::failure() const { return state_->failure; }
-void Log::set_observer(LogObserver* observer) { state_->observer = observer; }
+void Log::set_observer(LogObserver* observer) {
+  state_->observer = observer;
+  if (observer != nullptr) state_->context.retention->Changed(*state_);
+}
 const ProducerState& Log::producers() const { return state_->producers; }
 ProducerState& Log::producers() { return state_->producers; }
 const LeaderEpochCache& Log::epochs() const { return state_->epochs; }
@@ -150,15 +163,16 @@ namespace {
 
 // Closes the active segment and begins one at `base`, both in memory: files follow with the bytes.
 void Roll(Log::State& state, Offset base, Timestamp now) {
-  state.active().sealed = true;
-  Segment& next = state.segments.emplace_back(base, now);
+  if (state.active().empty() && !state.active().file_exists) {
+    state.active() = Segment(base, now);  // Nothing was ever in it.
+  } else {
+    state.active().sealed = true;
+    state.segments.emplace_back(base, now);
+  }
   // Also when there are no producers, as Kafka does: it says so, and no truncation reads the whole
   // log to find out.
-  next.producer_snapshot = EncodeProducerSnapshot(state.producers);
-  const int64_t jitter_max = std::min(state.config.segment_jitter_ms, state.config.segment_ms);
-  state.roll_jitter_ms = jitter_max <= 0 ? 0
-                                         : static_cast<int64_t>(state.context.env.random.Below(
-                                               static_cast<uint64_t>(jitter_max) + 1));
+  state.active().producer_snapshot = EncodeProducerSnapshot(state.producers);
+  DrawRollJitter(state);
   state.durability = state.config.durability;
 }
 
@@ -207,6 +221,7 @@ void AddToMemory(Log::State& state, const BatchHeader& header, Slice bytes, Time
   Segment& segment = state.active();
   if (segment.empty()) segment.created = now;
   const uint64_t position = segment.size;
+  segment.appended = now;
   segment.Add(header, state.config);
   state.context.cache.Append(state.tail, std::move(bytes), header.base_offset, header.next_offset(),
                              segment.base, position);
@@ -235,10 +250,21 @@ absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchHeader& hea
   AddToMemory(state, header, std::move(bytes), now);
   if (durability == Durability::kPageCache && state.marks.empty()) state.durable = state.end;
   state.context.writer->Appended(state);
+  state.context.retention->Changed(state);
   return AppendInfo{header.base_offset, header.last_offset()};
 }
 
 }  // namespace
+
+void RollActive(Log::State& state) { Roll(state, state.end, state.context.env.clock.Now()); }
+
+void DrawRollJitter(Log::State& state) {
+  const int64_t below = std::min(state.config.segment_jitter_ms, state.config.segment_ms);
+  state.roll_jitter_ms = 0;
+  if (below <= 0) return;
+  state.roll_jitter_ms =
+      static_cast<int64_t>(state.context.env.random.Below(static_cast<uint64_t>(below)));
+}
 
 void AppendReplayed(Log::State& state, const BatchHeader& header, Slice bytes) {
   AddToMemory(state, header, std::move(bytes), state.context.env.clock.Now());

@@ -60,6 +60,8 @@ class LogObserver {
   virtual void OnDurable(Log& log, Offset durable_end) = 0;
   // The log takes no appends any more, for good (`cause`: the directory failed).
   virtual void OnFailed(Log& log, absl::Status cause) = 0;
+  // Asked by retention: nothing at or above it is removed. The high watermark.
+  virtual Offset CommittedEnd(const Log& log) const;
 };
 
 struct AppendInfo {
@@ -108,7 +110,8 @@ class Log {
   const std::string& topic() const;
   PartitionId partition() const { return id().partition; }
   const LogConfig& config() const;
-  // Takes effect with the next append, but for `durability`, which changes at the next roll.
+  // Takes effect with the next append and the next look for old segments, but for `durability`,
+  // which changes at the next roll.
   void set_config(LogConfig config);
 
   Offset start_offset() const;
@@ -121,7 +124,8 @@ class Log {
   // Why appends are refused, or OK.
   absl::Status failure() const;
 
-  // At most one observer; null removes it. It must outlive the log or be removed before.
+  // At most one observer; null removes it. It must outlive the log or be removed before. Retention
+  // removes nothing from a log without one: nobody knows what of it is committed.
   void set_observer(LogObserver* observer);
 
   // --- Appending

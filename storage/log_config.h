@@ -15,12 +15,17 @@ namespace millrace {
 struct LogConfig {
   Durability durability = Durability::kDisk;
 
-  int64_t segment_bytes = int64_t{1} << 30;            // REQUIRES: 1 .. 2^31 - 1.
-  int64_t segment_ms = 7 * 24 * 3600 * int64_t{1000};  // From the segment's first timestamp.
+  int64_t segment_bytes = int64_t{1} << 30;  // REQUIRES: 1 .. 2^31 - 1.
+  // From the segment's first timestamp. Of a compacted topic at most max.compaction.lag.ms.
+  int64_t segment_ms = 7 * 24 * 3600 * int64_t{1000};
   int64_t segment_jitter_ms = 0;
   int64_t segment_index_bytes = 10 << 20;  // A full index rolls the segment.
   int64_t index_interval_bytes = 4096;     // At most one index entry per so many bytes.
 
+  // cleanup.policy. With neither nothing goes but what lies below the start (KIP-1161).
+  bool cleanup_delete = true;
+  bool cleanup_compact = false;
+  // Only with cleanup_delete.
   int64_t retention_ms = 7 * 24 * 3600 * int64_t{1000};  // Negative: no bound.
   int64_t retention_bytes = -1;                          // Negative: no bound.
   int64_t file_delete_delay_ms = 60 * int64_t{1000};

@@ -10,6 +10,8 @@
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "storage/deferred_removals.h"
+#include "storage/log_checkpoint.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer_recovery.h"
@@ -21,6 +23,11 @@
 namespace millrace {
 namespace {
 
+// Of a segment's files; the log itself last, so that what a crash leaves is a segment without
+// indexes and no index without its segment.
+constexpr std::array kSegmentSuffixes = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
+                                         kSnapshotSuffix, kLogSuffix};
+
 Task<absl::Status> RemoveFile(Log::State& state, std::string path) {  // Borrowed: awaited in place.
   state.context.files.Forget(path);
   absl::Status removed = co_await state.context.env.disk.Remove(path);
@@ -29,10 +36,24 @@ Task<absl::Status> RemoveFile(Log::State& state, std::string path) {  // Borrowe
 
 Task<absl::Status> RemoveSegmentFiles(Log::State& state,
                                       Offset base) {  // Borrowed: awaited in place.
-  constexpr std::array kSuffixes = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
-                                    kSnapshotSuffix, kLogSuffix};
-  for (std::string_view suffix : kSuffixes) {
+  for (std::string_view suffix : kSegmentSuffixes) {
     MR_CO_RETURN_IF_ERROR(co_await RemoveFile(state, state.SegmentPath(base, suffix)));
+  }
+  co_return absl::OkStatus();
+}
+
+// Renames the files of a segment that nobody looks up any more; they go later, because who has one
+// open (a copy of the directory, a reader of ours) goes on reading.
+Task<absl::Status> RetireSegmentFiles(Log::State& state, Offset base,
+                                      int64_t delay_ms) {  // Borrowed: awaited in place.
+  for (std::string_view suffix : kSegmentSuffixes) {
+    std::string path = state.SegmentPath(base, suffix);
+    std::string retired = path + std::string(kDeletedSuffix);
+    state.context.files.Forget(path);
+    absl::Status renamed = co_await state.context.env.disk.Rename(std::move(path), retired);
+    if (absl::IsNotFound(renamed)) continue;
+    if (!renamed.ok()) co_return renamed;
+    state.context.removals->Add(std::move(retired), delay_ms);
   }
   co_return absl::OkStatus();
 }
@@ -186,18 +207,69 @@ Task<absl::Status> CutAll(Log::State& state, Offset offset) {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state) {
+Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state, int64_t delay_ms) {
   std::vector<Offset> gone;
-  while (state.segments.size() > 1 && state.segments[1].base <= state.start) {
-    // Bytes that are still in memory only must have gone to their file first.
-    if (state.segments.front().written < state.segments.front().size) break;
-    gone.push_back(state.segments.front().base);
-    state.segments.erase(state.segments.begin());
+  auto kept = state.segments.begin();
+  while (std::next(kept) != state.segments.end() && std::next(kept)->base <= state.start &&
+         kept->base < state.checkpoint_segment) {
+    // What lies in front of the checkpoint's segment is in its file.
+    MR_CHECK(kept->written == kept->size);
+    gone.push_back((kept++)->base);
   }
   if (gone.empty()) co_return absl::OkStatus();
+  state.segments.erase(state.segments.begin(), kept);
   ForgetReaders(state);
-  for (Offset base : gone) MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentFiles(state, base));
-  co_return co_await state.context.env.disk.SyncDirectory(state.path());
+  // Oldest first, and no sync: what a power loss brings back lies below the start, and the next
+  // recovery removes it again.
+  for (Offset base : gone)
+    MR_CO_RETURN_IF_ERROR(co_await RetireSegmentFiles(state, base, delay_ms));
+  co_return absl::OkStatus();
+}
+
+namespace {
+
+// Puts the start into the stored checkpoint and leaves the rest of it: nothing needs to be written
+// or synced for that, so it works while the disk is too full for appends. False: there is none that
+// could take it.
+Task<absl::StatusOr<bool>> StoreStart(Log::State& state, Offset start) {  // Borrowed: in place.
+  KvStore& kv = state.context.kv;
+  auto value = co_await kv.Get(KvSpace::kLogCheckpoint, LogCheckpointKey(state.id));
+  if (!value.ok()) co_return value.status();
+  if (!value->has_value()) co_return false;
+  absl::StatusOr<LogCheckpoint> checkpoint = DecodeLogCheckpoint(**value);
+  if (!checkpoint.ok()) co_return false;
+  checkpoint->log_start = start;
+  KvBatch batch;
+  batch.Put(KvSpace::kLogCheckpoint, LogCheckpointKey(state.id), EncodeLogCheckpoint(*checkpoint));
+  MR_CO_RETURN_IF_ERROR(co_await kv.Write(std::move(batch), KvWriteOptions{.sync = true}));
+  co_return true;
+}
+
+}  // namespace
+
+Task<absl::Status> MoveStart(Log::State& state, Offset start) {
+  MR_CHECK(state.start < start);
+  MR_CHECK(start <= state.end);
+  const Segment* holder = state.SegmentFor(start);
+  bool stored = false;
+  if (holder == nullptr || holder->base <= state.checkpoint_segment) {
+    absl::StatusOr<bool> took = co_await StoreStart(state, start);
+    if (!took.ok()) co_return took.status();
+    stored = *took;
+  }
+  if (!stored) {
+    // A checkpoint behind everything that goes.
+    auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
+    if (!checkpoint.ok()) co_return checkpoint.status();
+    checkpoint->log_start = start;
+    MR_CO_RETURN_IF_ERROR(co_await state.context.writer->Store(state, *std::move(checkpoint)));
+  }
+  // Only now may anybody be told: a crash brings back no start below this one.
+  state.start = start;
+  ForgetReaders(state);
+  state.epochs.TruncateFromStart(start);
+  state.files_stale = true;
+  co_return co_await RemoveSegmentsBelowStart(state, state.config.file_delete_delay_ms);
 }
 
 namespace {
@@ -263,16 +335,10 @@ Task<absl::Status> Log::AdvanceStart(Offset offset) {
   MR_CO_RETURN_IF_ERROR(state.failure);
   const Offset start = std::min(offset, state.end);
   if (start <= state.start) co_return absl::OkStatus();
-  state.start = start;
-  ForgetReaders(state);
-  state.epochs.TruncateFromStart(start);
-  state.files_stale = true;
-  // The start is durable before any file goes, so that recovery never finds a log without its
-  // front.
-  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
-  if (!checkpoint.ok()) co_return checkpoint.status();
-  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->Store(state, *std::move(checkpoint)));
-  co_return co_await RemoveSegmentsBelowStart(state);
+  MR_CO_RETURN_IF_ERROR(co_await MoveStart(state, start));
+  state.context.env.logger.Info("[log {}] log start offset moved to {} as asked", state.path(),
+                                start);
+  co_return absl::OkStatus();
 }
 
 }  // namespace millrace

@@ -9,6 +9,8 @@
 
 #include <absl/status/status.h>
 
+#include <cstdint>
+
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "storage/log_state.h"
@@ -28,7 +30,20 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset);  // Borrowed: await
 // Empties the log; it starts and ends at `offset`.
 Task<absl::Status> CutAll(Log::State& state, Offset offset);  // Borrowed: awaited in place.
 
-// Removes segments that lie wholly below state.start, but the active one.
-Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state);  // Borrowed: awaited in place.
+// Moves the start to `start`: durable first, then visible, then files go. REQUIRES: state.start <
+// start <= state.end.
+Task<absl::Status> MoveStart(Log::State& state, Offset start);  // Borrowed: awaited in place.
+
+// Removes segments that lie wholly below state.start, but not the active one, nor what the stored
+// checkpoint still needs. Their files are renamed and go after `delay_ms`.
+Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state,
+                                            int64_t delay_ms);  // Borrowed: awaited in place.
+
+// Closes the active segment and begins an empty one at the end, in memory.
+void RollActive(Log::State& state);
+
+// Chooses how much earlier than segment_ms the active segment rolls, so that partitions created
+// together do not roll together.
+void DrawRollJitter(Log::State& state);
 
 }  // namespace millrace

@@ -79,6 +79,9 @@ struct Log::State final : JournalListener {
   Offset written_end;     // Everything below is in segment files.
   Offset synced_end;      // Everything below survives power loss without the journal.
   Offset recovery_point;  // What the stored checkpoint says; recovery scans from here.
+  // The segment in which that lies, as the stored checkpoint names it. Files of it and of those
+  // behind it stay until a later checkpoint: recovery begins there.
+  Offset checkpoint_segment;
   std::vector<Segment> segments;
   int64_t roll_jitter_ms = 0;
   ProducerState producers;
@@ -116,6 +119,10 @@ struct Log::State final : JournalListener {
   bool write_urgent = false;
   Instant write_since{0};
   Instant checkpoint_since{0};
+
+  // --- Queues of retention ---
+  ListHook<State> retention_hook;          // In the list of logs that changed since the last look.
+  std::optional<Timestamp> retention_due;  // Its key in the schedule.
 
   const std::string& path() const { return path_; }
   std::string SegmentPath(Offset base, std::string_view suffix) const;

@@ -11,13 +11,15 @@
 #include "common/check.h"
 #include "common/error_kind.h"
 #include "common/runtime/event.h"
-#include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
+#include "storage/deferred_removals.h"
+#include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/producer_expiry.h"
 #include "storage/recovery.h"
+#include "storage/retention.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"
 
@@ -35,17 +37,6 @@ std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
     entries.push_back({log->topic(), log->partition(), offset_of(*log)});
   }
   return entries;
-}
-
-// Removes a folder and what is in it; partition folders hold no folders.
-Task<absl::Status> RemoveFolder(Disk& disk, std::string path) {  // Borrowed: awaited in place.
-  auto entries = co_await disk.List(path);
-  if (absl::IsNotFound(entries.status())) co_return absl::OkStatus();
-  if (!entries.ok()) co_return entries.status();
-  for (const DirectoryEntry& entry : *entries) {
-    MR_CO_RETURN_IF_ERROR(co_await disk.Remove(JoinPath(path, entry.name)));
-  }
-  co_return co_await disk.Remove(path);
 }
 
 }  // namespace
@@ -81,10 +72,13 @@ struct LogStore::Impl {
         context(environment, kv, options),
         writer(context),
         expiry(context),
-        changed(environment.reactor),
-        background(environment.reactor) {
+        retention(context),
+        removals(environment),
+        changed(environment.reactor) {
     context.writer = &writer;
     context.expiry = &expiry;
+    context.retention = &retention;
+    context.removals = &removals;
     context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
       FailDirectory(directory, cause);
     };
@@ -145,13 +139,14 @@ struct LogStore::Impl {
   // Waits for whoever uses the log and takes it out of everything shared.
   Task<void> Release(Log& log);  // Borrowed: awaited in place.
   Task<absl::Status> ForgetCheckpoint(TopicPartitionId id);
-  static Task<void> RemoveLater(Impl* impl, std::string path, Duration delay);
 
   // Owned.
   Env& env;
   StoreContext context;
   SegmentWriter writer;
   ProducerExpiry expiry;
+  Retention retention;
+  DeferredRemovals removals;
   std::vector<std::unique_ptr<LogDirectory>> directories;
   absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
 
@@ -159,8 +154,7 @@ struct LogStore::Impl {
   std::map<TopicPartitionId, absl::Status> offline;  // Known by their checkpoints, not loaded.
   std::set<TopicPartitionId> changing;               // Being created or deleted.
   Event changed;                                     // Pulsed when one leaves `changing`.
-  TaskScope background;
-  bool opened = false;  // Directories, or some of them.
+  bool opened = false;                               // Directories, or some of them.
   bool locked = false;
   bool recovered = false;
   bool started = false;
@@ -220,8 +214,7 @@ Task<absl::Status> LogStore::Recover() {
   }
   for (const std::string& path : recovery.deleted_folders()) {
     if (options.shard != ShardId(0)) break;
-    impl.background.Spawn(Impl::RemoveLater(&impl, path, Duration::zero()),
-                          SchedClass::kHousekeeping);
+    impl.removals.Add(path, 0);
   }
   const RecoveryReport& report = recovery.report();
   impl.env.logger.Info(
@@ -246,6 +239,8 @@ Task<absl::Status> LogStore::Start() {
   MR_CO_RETURN_IF_ERROR(impl.CheckAnyOnline());
   impl.writer.Start();
   impl.expiry.Start();
+  impl.retention.Start();
+  impl.removals.Start();
   impl.started = true;
   co_return absl::OkStatus();
 }
@@ -296,8 +291,9 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   Impl& impl = *impl_;
   if (impl.stopped) co_return absl::OkStatus();
   absl::Status status;
-  co_await impl.background.Stop();
   co_await impl.expiry.Stop();
+  co_await impl.retention.Stop();
+  co_await impl.removals.Stop();
   co_await impl.writer.Stop();
   std::set<const LogDirectory*> offline;  // Already: no news, and not ours to stop.
   for (const auto& directory : impl.directories) {
@@ -343,6 +339,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
   co_await state.gate.Close();
   expiry.Forget(state);
   writer.Forget(state);  // A write that was under way may have queued it again.
+  retention.Forget(state);
   if (Journal* journal = state.directory.journal(); journal != nullptr) journal->Forget(&state);
   if (state.journal_first) {
     state.directory.Unneed(*state.journal_first, state.number);
@@ -372,6 +369,7 @@ Task<absl::StatusOr<std::unique_ptr<Log>>> LogStore::Impl::Create(TopicPartition
   Log::State& made = *state;
   auto log = std::make_unique<Log>(std::move(state));
   made.segments.emplace_back(Offset(0), env.clock.Now());
+  DrawRollJitter(made);
 
   absl::Status status = co_await env.disk.CreateDirectories(made.path());
   const std::string metadata = JoinPath(made.path(), kPartitionMetadataFile);
@@ -406,6 +404,7 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
   if (Log* log = Find(id); log != nullptr) {
     Log::State& state = log->state();
     log->set_config(config);
+    DrawRollJitter(state);
     if (state.end == state.recovery_point || state.marks.empty()) {
       state.durability = config.durability;
     }
@@ -432,19 +431,6 @@ Log* LogStore::Find(const TopicPartitionId& id) {
 }
 
 std::vector<Log*> LogStore::Logs() { return impl_->Sorted(); }
-
-Task<void> LogStore::Impl::RemoveLater(Impl* impl, std::string path, Duration delay) {
-  if (delay > Duration::zero()) {
-    co_await Sleep(impl->env.reactor, delay, impl->background.token());
-  }
-  // When stopping, the next start removes it.
-  if (impl->background.stopping()) co_return;
-  absl::Status removed = co_await RemoveFolder(impl->env.disk, path);
-  if (!removed.ok()) {
-    impl->env.logger.Warning("[storage] cannot remove {}: {}", path,
-                             std::string(removed.message()));
-  }
-}
 
 Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
   Impl& impl = *impl_;
@@ -479,9 +465,7 @@ Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
   }
   impl.env.logger.Info("[log {}] deleted", state.path());
   if (!online) co_return absl::OkStatus();  // Its folder is a stray when the directory is back.
-  impl.background.Spawn(
-      Impl::RemoveLater(&impl, gone, milliseconds(state.config.file_delete_delay_ms)),
-      SchedClass::kHousekeeping);
+  impl.removals.Add(gone, state.config.file_delete_delay_ms);
   co_return absl::OkStatus();
 }
 

@@ -83,6 +83,9 @@ struct LogStoreOptions {
   // sooner when the journal fills. Raise: fewer syncs; costs a longer scan and replay after a
   // crash.
   milliseconds checkpoint_age{10'000};
+  // How often old segments are looked for, and how long after Start() for the first time.
+  milliseconds retention_check_interval{300'000};
+  milliseconds retention_initial_delay{30'000};
   // What a journal may grow to. Raise: fewer checkpoints under load; costs disk and a longer
   // replay.
   uint64_t journal_bytes_max = uint64_t{256} << 20;

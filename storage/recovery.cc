@@ -44,6 +44,11 @@ Task<absl::Status> Recovery::Run() {
     if (absl::IsUnimplemented(replayed.status())) co_return replayed.status();
     if (!replayed.ok()) co_await Abandon(*directory, replayed.status());
   }
+  for (LogDirectory* directory : context_.directories) {
+    if (!directory->failure().ok()) continue;
+    absl::Status applied = co_await ApplyStarts(*directory);
+    if (!applied.ok()) co_await Abandon(*directory, std::move(applied));
+  }
   loaded_.clear();
   for (LogDirectory* directory : context_.directories) {
     if (directory->was_clean() || !directory->failure().ok()) continue;
@@ -69,7 +74,7 @@ Task<absl::Status> Recovery::Run() {
   for (auto& [id, log] : logs_) {
     Log::State& state = log->state();
     state.durable = state.end;
-    MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentsBelowStart(state));
+    MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentsBelowStart(state, /*delay_ms=*/0));
   }
   FindOffline();
   report_.logs = logs_.size();
@@ -208,7 +213,7 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
     co_return;
   }
   auto found = checkpoints_.find(*id);
-  Loaded loaded{found == checkpoints_.end() ? nullptr : &found->second, {}};
+  Loaded loaded{found == checkpoints_.end() ? nullptr : &found->second, {}, Offset(0)};
   const IncarnationId incarnation = loaded.checkpoint != nullptr ? loaded.checkpoint->incarnation
                                                                  : context_.env.random.NextUuid();
   auto state = std::make_unique<Log::State>(context_, *directory, *id, name.topic, incarnation,
@@ -254,7 +259,8 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   state.files_stale = !clean && !state.segments.empty();
   if (known == nullptr) co_return co_await LoadUnknown(state, loaded, clean);
 
-  state.start = known->log_start;
+  loaded.start = known->log_start;
+  state.checkpoint_segment = known->segment_base;
   absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(known->epochs);
   if (!known->epochs.empty() && epochs.ok()) state.epochs = *std::move(epochs);
   absl::StatusOr<ProducerState> producers = ProducerState();
@@ -277,6 +283,8 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   }
   state.producers = *std::move(producers);
   state.end = state.written_end = state.synced_end = state.recovery_point = known->recovery_point;
+  // The start may have been moved beyond the recovery point; it takes effect when the rest is here.
+  state.start = std::min(loaded.start, state.recovery_point);
   if (segment == nullptr) {
     // Nothing of the active segment was synced; what lies behind it has lost what it followed.
     const auto behind =
@@ -301,12 +309,14 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
 
 Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool clean) {
   if (state.segments.empty()) {
-    state.segments.emplace_back(state.start, context_.env.clock.Now());
-    state.end = state.written_end = state.synced_end = state.recovery_point = state.start;
+    state.segments.emplace_back(loaded.start, context_.env.clock.Now());
+    state.start = state.end = state.written_end = state.synced_end = state.recovery_point =
+        loaded.start;
     context_.writer->MarkDirty(state);
     co_return absl::OkStatus();
   }
-  state.start = std::max(state.start, state.segments.front().base);
+  state.start = state.segments.front().base;
+  loaded.start = std::max(loaded.start, state.start);
   // A clean stop of another broker: only the active segment's end is not in any name.
   const size_t first = clean ? state.segments.size() - 1 : 0;
   const Offset from = state.segments[first].base;
@@ -398,7 +408,6 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     state.segments[index + 1].producer_snapshot = EncodeProducerSnapshot(state.producers);
   }
   state.active().sealed = false;
-  state.start = std::min(state.start, state.end);
   if (state.end > state.recovery_point) context_.writer->MarkDirty(state);
   co_return absl::OkStatus();
 }
@@ -449,6 +458,7 @@ Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
     context_.writer->MarkDirty(state);
     MR_CO_RETURN_IF_ERROR(co_await CutAll(state, reset->start_offset));
     loaded.scanned.clear();
+    loaded.start = reset->start_offset;
   }
   co_return absl::OkStatus();
 }
@@ -481,6 +491,34 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::ApplyStarts(LogDirectory& directory) {
+  for (auto& [id, log] : logs_) {
+    if (&log->state().directory != &directory) continue;
+    MR_CO_RETURN_IF_ERROR(co_await ApplyStart(log->state(), loaded_.at(id).start));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::ApplyStart(Log::State& state, Offset start) {
+  if (!state.segments.empty() && start < state.segments.front().base) {
+    context_.env.logger.Warning("[log {}] records [{}, {}) are missing; it starts behind them",
+                                state.path(), start, state.segments.front().base);
+    start = state.segments.front().base;
+  }
+  if (start <= state.start) co_return absl::OkStatus();
+  if (start <= state.end) {
+    state.start = start;
+    state.epochs.TruncateFromStart(start);
+    co_return absl::OkStatus();
+  }
+  // Records below the start that a power loss took, of a topic that does not wait for the disk.
+  // Their offsets were given out and are not given out again.
+  context_.env.logger.Info("[log {}] ends at {}, below its start {}: begun anew there",
+                           state.path(), state.end, start);
+  context_.writer->MarkDirty(state);
+  co_return co_await CutAll(state, start);
 }
 
 Task<absl::Status> Recovery::MakeRoom() {

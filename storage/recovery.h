@@ -75,6 +75,8 @@ class Recovery final : public JournalVisitor {
     const LogCheckpoint* checkpoint;  // Null when none is known.
     std::vector<ScannedBatch>
         scanned;  // What was read: behind the recovery point, in order of offset.
+    // Where the log starts, which may lie behind what has been recovered so far.
+    Offset start;
   };
 
   Task<absl::Status> ReadCheckpoints();
@@ -97,7 +99,9 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
-                                  JournalAppend append);  // Borrowed: awaited in place.
+                                  JournalAppend append);           // Borrowed: awaited in place.
+  Task<absl::Status> ApplyStarts(LogDirectory& directory);         // Borrowed: awaited in place.
+  Task<absl::Status> ApplyStart(Log::State& state, Offset start);  // Borrowed: awaited in place.
   Task<absl::Status> MakeRoom();
   Task<absl::Status> RemoveStaleCheckpoints();
 

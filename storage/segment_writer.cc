@@ -314,6 +314,8 @@ Task<absl::Status> SegmentWriter::Store(Log::State& state, LogCheckpoint checkpo
 void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.checkpointing = false;
   state.recovery_point = checkpoint.recovery_point;
+  state.checkpoint_segment = checkpoint.segment_base;
+  state.directory.full = false;  // Or the next write says so again.
   if (state.journal_first) state.directory.Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);
   if (state.journal_first) state.directory.Need(*state.journal_first, state.number);

@@ -76,6 +76,9 @@ class SegmentWriter final : public JournalPressureListener {
   Task<absl::Status> Store(Log::State& state,
                            LogCheckpoint checkpoint);  // Borrowed: awaited in place.
 
+  // Work on the files of the log failed: takes its directory offline, or says that it is full.
+  void HandleFailure(Log::State& state, const absl::Status& status);
+
   void OnJournalPressure() override;
 
  private:
@@ -94,7 +97,6 @@ class SegmentWriter final : public JournalPressureListener {
   Task<absl::Status> CheckpointSome(size_t logs_max, bool complete);
   Task<void> PrepareItem(Item* item, bool complete);
   void Stored(Log::State& state, const LogCheckpoint& checkpoint);
-  void HandleFailure(Log::State& state, const absl::Status& status);
 
   // Borrowed.
   StoreContext& context_;

@@ -23,6 +23,8 @@
 
 namespace millrace {
 
+class DeferredRemovals;
+class Retention;
 class ProducerExpiry;
 class SegmentWriter;
 
@@ -55,6 +57,8 @@ struct StoreContext {
   Event io_unlocked;   // Pulsed whenever some log's IoLock is released.
   SegmentWriter* writer = nullptr;
   ProducerExpiry* expiry = nullptr;
+  Retention* retention = nullptr;
+  DeferredRemovals* removals = nullptr;
   std::vector<LogDirectory*> directories;
   // Takes a directory offline with every log in it.
   std::function<void(LogDirectory&, const absl::Status&)> fail_directory;

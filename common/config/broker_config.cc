@@ -112,6 +112,7 @@ StorageConfig ReadStorage(SettingTable& settings) {
           .segment_write_bytes = settings.Int32("millrace.segment.write.bytes"),
           .segment_write_delay = Milliseconds(settings, "millrace.segment.write.delay.ms"),
           .retention_check_interval = Milliseconds(settings, "log.retention.check.interval.ms"),
+          .retention_initial_delay = Milliseconds(settings, "log.initial.task.delay.ms"),
           .open_files_max = settings.Int32("millrace.open.files.max")};
 }
 

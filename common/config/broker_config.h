@@ -94,6 +94,7 @@ struct StorageConfig {
   int32_t segment_write_bytes;
   std::chrono::milliseconds segment_write_delay;
   std::chrono::milliseconds retention_check_interval;
+  std::chrono::milliseconds retention_initial_delay;
   int32_t open_files_max;  // 0: the server decides.
 };
 

@@ -1,0 +1,49 @@
+// DeferredRemovals: files and folders that nobody looks up any more and that go a while later. What
+// is left when the process ends is found by its name and removed at the next start.
+//
+// Shard:    one.
+// Lifetime: Stop() must have finished before destruction.
+// Errors:   a removal that fails is logged; the next start tries again.
+// Bounds:   one entry per file or folder that was removed within the delay.
+// Source:   docs/storage.md, Files; Kafka's file.delete.delay.ms.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "common/env.h"
+#include "common/runtime/event.h"
+#include "common/runtime/task.h"
+#include "common/runtime/task_scope.h"
+#include "common/time.h"
+
+namespace millrace {
+
+class DeferredRemovals {
+ public:
+  explicit DeferredRemovals(Env& env) : env_(env), changed_(env.reactor), scope_(env.reactor) {}
+
+  void Start();
+  // Leaves what is not due yet.
+  Task<void> Stop();
+
+  // Removes the file, or the folder with the files in it, `delay_ms` from now.
+  void Add(std::string path, int64_t delay_ms);
+
+  size_t size() const { return waiting_.size(); }
+
+ private:
+  Task<void> Run();
+
+  // Borrowed.
+  Env& env_;
+
+  // State.
+  std::multimap<Instant, std::string> waiting_;
+  Event changed_;
+  TaskScope scope_;
+};
+
+}  // namespace millrace
