@@ -18,6 +18,7 @@ Partition::Partition(Log& log, BrokerId self, PrefixLogger logger)
       high_watermark_(log.durable_end()),
       failure_(log.failure()) {
   log_.set_observer(this);
+  log_.OnCommitted(high_watermark_);
 }
 
 Partition::~Partition() { log_.set_observer(nullptr); }
@@ -145,7 +146,12 @@ void Partition::FailWaiters(const absl::Status& status) {
 void Partition::AfterProgress() {
   if (tracker_->high_watermark() <= high_watermark_) return;
   high_watermark_ = tracker_->high_watermark();
+  log_.OnCommitted(high_watermark_);
   committed_.Advance(high_watermark_);
+}
+
+Offset Partition::last_stable_offset() const {
+  return std::min(high_watermark_, log_.first_unstable_offset().value_or(high_watermark_));
 }
 
 }  // namespace millrace

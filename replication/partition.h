@@ -86,8 +86,8 @@ class Partition final : private LogObserver {
 
   // Committed and safe to read. Nothing while the replica does not lead.
   Offset high_watermark() const { return high_watermark_; }
-  // Where READ_COMMITTED ends. No transactions yet: the high watermark.
-  Offset last_stable_offset() const { return high_watermark_; }
+  // Where READ_COMMITTED ends: at the first transaction that is not decided, or the high watermark.
+  Offset last_stable_offset() const;
   // False for a new leader that has not yet committed something of its own epoch (rule 3.8).
   bool high_watermark_is_current() const { return high_watermark_ >= epoch_start_; }
 

@@ -5,6 +5,7 @@
 #include "common/error_kind.h"
 #include "replication/partition_table.h"
 #include "storage/log_test_tools.h"
+#include "storage/transaction_test_tools.h"
 
 namespace millrace {
 namespace {
@@ -94,6 +95,23 @@ TEST_CASE("Partition: on a page-cache topic an append is committed at once") {
       replicas.Open(Replicas::Assigned(0, kSelf, 0), Replicas::Rules(Durability::kPageCache));
   CHECK(replicas.MustAppend(partition, TestBatch({"a"})).next_offset == Offset(1));
   CHECK(partition.high_watermark() == Offset(1));
+}
+
+TEST_CASE("Partition: committed reading ends before what is undecided, and never above the rest") {
+  Replicas replicas;
+  Partition& partition = replicas.Open(Replicas::Assigned(0, kSelf, 0));
+  replicas.MustAppend(partition, TestBatch({"a"}));
+  Log& log = partition.log();
+  // Clients cannot begin transactions yet; a log that another broker wrote may hold some.
+  replicas.store.Append(log, TransactionalBatch(5, 0, 1));
+  replicas.MustAppend(partition, TestBatch({"b"}));
+  replicas.store.WaitDurable(log);
+  CHECK(partition.high_watermark() == Offset(4));
+  CHECK(partition.last_stable_offset() == Offset(1));
+  replicas.store.Append(log, MarkerBatch(5, 0, /*commit=*/true));
+  CHECK(partition.last_stable_offset() == Offset(1));  // The marker is not durable yet.
+  replicas.store.WaitDurable(log);
+  CHECK(partition.last_stable_offset() == Offset(5));
 }
 
 TEST_CASE("Partition: a duplicate answers the place it has, and appends nothing") {

@@ -151,6 +151,17 @@ void Log::BeginEpoch(LeaderEpoch epoch) {
   if (state_->epochs.Assign(epoch, state_->end)) state_->files_stale = true;
 }
 
+std::optional<Offset> Log::first_unstable_offset() const {
+  std::optional<Offset> first = state_->producers.first_unstable();
+  // Its first records may have been deleted.
+  return first ? std::max(*first, state_->start) : first;
+}
+
+void Log::OnCommitted(Offset high_watermark) {
+  state_->committed = high_watermark;
+  state_->producers.OnCommitted(high_watermark);
+}
+
 std::optional<LeaderEpoch> Log::latest_epoch() const { return state_->epochs.latest_epoch(); }
 
 std::optional<EpochEnd> Log::EndOffsetForEpoch(LeaderEpoch epoch) const {
@@ -214,7 +225,8 @@ absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Sli
 }
 
 // Into the segment's books, the tail cache, producer state and epochs.
-void AddToMemory(Log::State& state, const BatchHeader& header, Slice bytes, Timestamp now) {
+void AddToMemory(Log::State& state, const BatchView& batch, Timestamp now) {
+  const BatchHeader& header = batch.header();
   if (MustRoll(state.active(), header, state.config, state.roll_jitter_ms, now)) {
     Roll(state, header.base_offset, now);
   }
@@ -223,31 +235,36 @@ void AddToMemory(Log::State& state, const BatchHeader& header, Slice bytes, Time
   const uint64_t position = segment.size;
   segment.appended = now;
   segment.Add(header, state.config);
-  state.context.cache.Append(state.tail, std::move(bytes), header.base_offset, header.next_offset(),
+  state.context.cache.Append(state.tail, batch.bytes(), header.base_offset, header.next_offset(),
                              segment.base, position);
   state.end = header.next_offset();
   if (header.producer) {
-    state.producers.Apply(header, now);
+    std::optional<CompletedTransaction> completed = state.producers.ApplyBatch(batch, now);
+    if (completed && completed->aborted) segment.aborted.Add(AbortedOf(*completed));
     state.context.expiry->Schedule(state);
   }
   if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
   state.files_stale = true;
 }
 
-// The common end of every append: `header` has the final offsets and epoch, as `bytes` have.
-absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchHeader& header, Slice bytes,
+// The common end of every append: the batch has its final offsets and epoch.
+absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchView& batch,
                                        Admission& admission) {
-  MR_CHECK(admission.bytes() >= bytes.size());
+  const BatchHeader& header = batch.header();
+  MR_CHECK(admission.bytes() >= batch.bytes().size());
+  // A marker that nobody can read would leave its transaction open for ever.
+  absl::StatusOr<std::optional<TransactionMarker>> marker = ParseTransactionMarker(batch);
+  if (!marker.ok()) return marker.status();
   const Timestamp now = state.context.env.clock.Now();
   const Durability durability = state.durability;  // A roll may change it, for the next append.
   // First what can fail, so that a refused append leaves nothing behind.
-  absl::Status journaled = MakeDurable(state, header, bytes);
+  absl::Status journaled = MakeDurable(state, header, batch.bytes());
   if (!journaled.ok()) {
     return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
                      std::string(journaled.message()));
   }
-  admission.Take(bytes.size());
-  AddToMemory(state, header, std::move(bytes), now);
+  admission.Take(batch.bytes().size());
+  AddToMemory(state, batch, now);
   if (durability == Durability::kPageCache && state.marks.empty()) state.durable = state.end;
   state.context.writer->Appended(state);
   state.context.retention->Changed(state);
@@ -266,8 +283,8 @@ void DrawRollJitter(Log::State& state) {
       static_cast<int64_t>(state.context.env.random.Below(static_cast<uint64_t>(below)));
 }
 
-void AppendReplayed(Log::State& state, const BatchHeader& header, Slice bytes) {
-  AddToMemory(state, header, std::move(bytes), state.context.env.clock.Now());
+void AppendReplayed(Log::State& state, const BatchView& batch) {
+  AddToMemory(state, batch, state.context.env.clock.Now());
   state.durable = state.end;
 }
 
@@ -276,7 +293,7 @@ absl::StatusOr<AppendInfo> Log::Append(BatchView batch, LeaderEpoch epoch, Admis
   if (absl::Status writable = CheckWritable(state); !writable.ok()) return writable;
   batch.SetBaseOffset(state.end);
   batch.SetLeaderEpoch(epoch);
-  return AppendFinal(state, batch.header(), batch.bytes(), admission);
+  return AppendFinal(state, batch, admission);
 }
 
 absl::StatusOr<AppendInfo> Log::AppendAsFollower(BatchView batch, Admission& admission) {
@@ -291,7 +308,7 @@ absl::StatusOr<AppendInfo> Log::AppendAsFollower(BatchView batch, Admission& adm
     return MakeError(ErrorKind::kOffsetOutOfRange,
                      fmt::format("batch at {} where {} is next", header.base_offset, state.end));
   }
-  return AppendFinal(state, header, batch.bytes(), admission);
+  return AppendFinal(state, batch, admission);
 }
 
 Task<absl::Status> Log::Flush() {

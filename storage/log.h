@@ -39,6 +39,7 @@
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "common/time.h"
+#include "storage/aborted_index.h"
 #include "storage/log_config.h"
 #include "storage/record_batch.h"
 
@@ -147,6 +148,12 @@ class Log {
   const ProducerState& producers() const;
   ProducerState& producers();
 
+  // Where readers of committed records must stop, apart from the high watermark: the oldest
+  // transaction that is open, or whose marker is not committed. Nothing if there is none.
+  std::optional<Offset> first_unstable_offset() const;
+  // The high watermark has moved: markers below it count.
+  void OnCommitted(Offset high_watermark);
+
   // Leader epochs and where they start (rule 4.1). Becoming leader adds the new epoch at
   // end_offset().
   const LeaderEpochCache& epochs() const;
@@ -167,6 +174,10 @@ class Log {
   // segment's end, or where memory begins): the caller reads on from next_offset. When the log is
   // truncated or its start moves meanwhile, the answer is as if the read had begun after that.
   Task<absl::StatusOr<LogRead>> Read(Offset from, LogReadOptions options);
+
+  // The aborted transactions with records in [from, to), by first offset. REQUIRES: nothing at or
+  // above `to` is unstable. When the log is cut meanwhile, as if the search had begun after that.
+  Task<absl::StatusOr<std::vector<AbortedTransaction>>> AbortedTransactions(Offset from, Offset to);
 
   // The first record with a timestamp of at least `timestamp` below `upper_bound` (rule 3.6).
   Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> OffsetForTimestamp(Timestamp timestamp,

@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-constexpr uint8_t kVersion = 2;  // 1 did not name the directory.
+constexpr uint8_t kVersion = 3;  // 1 did not name the directory, 2 not the aborted transactions.
 constexpr size_t kKeyBytes = 20;
 constexpr DirectoryId kNoDirectory(0, 0);
 
@@ -100,6 +100,7 @@ std::string EncodeLogCheckpoint(const LogCheckpoint& checkpoint) {
     body.Put<int64_t>(checkpoint.max_time->timestamp.ms());
     body.Put<int64_t>(checkpoint.max_time->offset.value());
   }
+  body.Put<uint32_t>(checkpoint.aborted_transactions);
   body.Put(checkpoint.journal_generation);
   body.Put<uint64_t>(checkpoint.journal_position.value());
   body.Put(std::string_view(checkpoint.producers));
@@ -139,6 +140,7 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
     Timestamp timestamp(in.Take<int64_t>());
     max = TimeIndexEntry{timestamp, Offset(in.Take<int64_t>())};
   }
+  const uint32_t aborted = in.Take<uint32_t>();
   Uuid generation = in.TakeUuid();
   JournalPosition journal_position(in.Take<uint64_t>());
   std::string producers = in.TakeText();
@@ -156,6 +158,7 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
                        created,
                        first,
                        max,
+                       aborted,
                        generation,
                        journal_position,
                        std::move(producers),

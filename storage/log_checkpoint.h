@@ -34,6 +34,7 @@ struct LogCheckpoint {
   Timestamp segment_created;
   std::optional<Timestamp> first_timestamp;
   std::optional<TimeIndexEntry> max_time;
+  uint32_t aborted_transactions;  // At least so many entries stand in its transaction index.
   // Journal entries of this generation up to this position are covered. Another generation: none
   // is.
   JournalGeneration journal_generation;

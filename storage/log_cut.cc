@@ -15,6 +15,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer_recovery.h"
+#include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
 #include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
@@ -177,6 +178,7 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
     MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
   }
   MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, place->segment_base));
+  MR_CO_RETURN_IF_ERROR(co_await CutAborted(state, place->segment_base, cut, 0));
   MR_CO_RETURN_IF_ERROR(co_await RemoveSnapshotsAbove(state, cut));
   MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
   state.active().synced = state.active().written;

@@ -13,6 +13,7 @@
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/record_stream.h"
+#include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
 #include "storage/store_context.h"
 
@@ -287,6 +288,35 @@ absl::StatusOr<std::optional<OffsetAndTimestamp>> FindInBatch(const BatchView& b
 }
 
 }  // namespace
+
+Task<absl::StatusOr<std::vector<AbortedTransaction>>> Log::AbortedTransactions(Offset from,
+                                                                               Offset to) {
+  State& state = *state_;
+  Gate::Holder inside = state.gate.TryEnter();
+  if (!inside) co_return absl::CancelledError("the log is going away");
+  std::vector<AbortedTransaction> found;
+  for (;;) {
+    found.clear();
+    const uint64_t cuts = state.cuts;
+    const Segment* first = state.SegmentFor(from);
+    std::optional<Offset> base = first != nullptr ? first->base : state.segments.front().base;
+    while (base && state.cuts == cuts) {
+      // Most segments have none, and are not asked.
+      auto segment = std::ranges::lower_bound(state.segments, *base, {}, &Segment::base);
+      while (segment != state.segments.end() && segment->aborted.empty()) ++segment;
+      if (segment == state.segments.end()) break;
+      base = segment->base;
+      auto complete = co_await CollectAborted(state, *base, from, to, &found);
+      if (!complete.ok()) co_return complete.status();
+      if (*complete) break;
+      auto next = std::ranges::upper_bound(state.segments, *base, {}, &Segment::base);
+      base = next == state.segments.end() ? std::nullopt : std::optional<Offset>(next->base);
+    }
+    if (state.cuts == cuts) break;
+  }
+  std::ranges::sort(found, {}, &AbortedTransaction::first);
+  co_return found;
+}
 
 Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::OffsetForTimestamp(
     Timestamp timestamp, Offset upper_bound) {

@@ -76,6 +76,7 @@ struct Log::State final : JournalListener {
   Offset start;
   Offset end;
   Offset durable;
+  Offset committed{0};    // The high watermark, as far as we were told.
   Offset written_end;     // Everything below is in segment files.
   Offset synced_end;      // Everything below survives power loss without the journal.
   Offset recovery_point;  // What the stored checkpoint says; recovery scans from here.

@@ -348,7 +348,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
   }
   state.ReleasePending(context.cache.Clear(state.tail));
   for (const Segment& segment : state.segments) {
-    for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
+    for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
       context.files.Forget(state.SegmentPath(segment.base, suffix));
     }
   }

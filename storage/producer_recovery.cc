@@ -80,7 +80,7 @@ Task<absl::Status> ApplySegment(Log::State& state, Offset base, Offset from, Off
     auto batch = co_await scanner.Next();
     if (!batch.ok()) co_return batch.status();
     if (!batch->has_value() || (*batch)->header().base_offset >= to) co_return absl::OkStatus();
-    if ((*batch)->header().base_offset >= from) producers->Apply((*batch)->header(), now);
+    if ((*batch)->header().base_offset >= from) producers->ApplyBatch(**batch, now);
   }
 }
 
@@ -114,6 +114,7 @@ Task<absl::Status> RebuildProducers(Log::State& state, Offset offset) {
   auto producers = co_await ProducersAt(state, offset);
   if (!producers.ok()) co_return producers.status();
   state.producers = *std::move(producers);
+  state.producers.OnCommitted(std::min(state.committed, offset));
   if (!state.producers.empty()) state.context.expiry->Schedule(state);
   co_return absl::OkStatus();
 }

@@ -100,15 +100,20 @@ absl::StatusOr<std::optional<DuplicateBatch>> ProducerState::Check(const BatchHe
   return std::nullopt;
 }
 
-void ProducerState::Apply(const BatchHeader& batch, Timestamp now) {
-  if (!batch.producer.has_value()) return;
-  auto [it, added] = entries_.try_emplace(batch.producer->id, batch.producer->epoch);
+std::optional<CompletedTransaction> ProducerState::Apply(
+    const BatchHeader& batch, Timestamp now, const std::optional<TransactionMarker>& marker) {
+  if (!batch.producer.has_value()) return std::nullopt;
+  if (batch.attributes.is_control() && !marker.has_value()) return std::nullopt;
+  const ProducerId id = batch.producer->id;
+  auto [it, added] = entries_.try_emplace(id, batch.producer->epoch);
   ProducerEntry& entry = it->second;
   entry.SetEpoch(batch.producer->epoch);
   entry.last_timestamp = batch.max_timestamp;
   entry.last_active = now;
-  if (batch.attributes.is_control()) {
-    entry.open_transaction.reset();
+  std::optional<CompletedTransaction> completed;
+  if (marker.has_value()) {
+    entry.coordinator_epoch = marker->coordinator_epoch;
+    completed = EndTransaction(id, entry, batch.base_offset, !marker->commit);
   } else {
     if (batch.producer->base_sequence.has_value()) {
       entry.AddBatch({.last_sequence = batch.last_sequence(),
@@ -118,13 +123,66 @@ void ProducerState::Apply(const BatchHeader& batch, Timestamp now) {
     }
     if (batch.attributes.is_transactional() && !entry.open_transaction.has_value()) {
       entry.open_transaction = batch.base_offset;
+      open_.emplace(batch.base_offset, id);
     }
   }
   if (added) EvictIfFull();
+  return completed;
+}
+
+std::optional<CompletedTransaction> ProducerState::ApplyBatch(const BatchView& batch,
+                                                              Timestamp now) {
+  if (!batch.header().attributes.is_control()) return Apply(batch.header(), now);
+  absl::StatusOr<std::optional<TransactionMarker>> marker = ParseTransactionMarker(batch);
+  return Apply(batch.header(), now, marker.ok() ? *marker : std::nullopt);
+}
+
+AbortedTransaction AbortedOf(const CompletedTransaction& completed) {
+  return {completed.producer, completed.first, completed.last, completed.last_stable};
+}
+
+std::optional<CompletedTransaction> ProducerState::EndTransaction(ProducerId id,
+                                                                  ProducerEntry& entry,
+                                                                  Offset marker_offset,
+                                                                  bool aborted) {
+  // A marker for a partition that got no records of the transaction.
+  if (!entry.open_transaction.has_value()) return std::nullopt;
+  const Offset first = *entry.open_transaction;
+  entry.open_transaction.reset();
+  open_.erase(first);
+  ended_.emplace(marker_offset, first);
+  return CompletedTransaction{
+      .producer = id,
+      .first = first,
+      .last = marker_offset,
+      .aborted = aborted,
+      .last_stable = open_.empty() ? marker_offset + OffsetDelta(1) : open_.begin()->first};
+}
+
+std::optional<Offset> ProducerState::first_unstable() const {
+  std::optional<Offset> first;
+  if (!open_.empty()) first = open_.begin()->first;
+  for (const auto& [marker, begin] : ended_) first = std::min(first.value_or(begin), begin);
+  return first;
+}
+
+void ProducerState::OnCommitted(Offset high_watermark) {
+  ended_.erase(ended_.begin(), ended_.lower_bound(high_watermark));
+}
+
+void ProducerState::Clear() {
+  entries_.clear();
+  open_.clear();
+  ended_.clear();
 }
 
 void ProducerState::Restore(ProducerId id, const ProducerEntry& entry) {
-  entries_.insert_or_assign(id, entry);
+  auto [it, added] = entries_.try_emplace(id, entry);
+  if (!added) {
+    if (it->second.open_transaction.has_value()) open_.erase(*it->second.open_transaction);
+    it->second = entry;
+  }
+  if (entry.open_transaction.has_value()) open_.insert_or_assign(*entry.open_transaction, id);
   EvictIfFull();
 }
 

@@ -13,7 +13,7 @@
 // behind it.
 //
 // Shard:    one; owned by its Log. Not thread-safe.
-// Units:    milliseconds.
+// Units:    milliseconds; offsets.
 // Errors:   Check(): kOutOfOrderSequence, kInvalidProducerEpoch, kInvalidTxnState. No others.
 // Bounds:   kProducersMax entries; beyond them those longest inactive go, as if expired.
 // Source:   KIP-98, KIP-360; rules 1.30-1.43 of Kafka's broker behaviour.
@@ -30,7 +30,9 @@
 
 #include "common/ids.h"
 #include "common/time.h"
+#include "storage/aborted_index.h"
 #include "storage/record_batch.h"
+#include "storage/transaction_marker.h"
 
 namespace millrace {
 
@@ -90,14 +92,42 @@ struct DuplicateBatch {
   Timestamp timestamp;
 };
 
+// A transaction that a marker has ended. [first, last]: its first record and the marker, with
+// records of others in between.
+struct CompletedTransaction {
+  ProducerId producer;
+  Offset first;
+  Offset last;
+  bool aborted;
+  // Where the oldest transaction that is still open begins, or behind the marker when none is.
+  Offset last_stable;
+};
+
+// REQUIRES: it was aborted.
+AbortedTransaction AbortedOf(const CompletedTransaction& completed);
+
 class ProducerState {
  public:
   // What to do with a batch that passed the validator: append it (nothing), or answer with the
   // place it already has. A batch without a producer is always appended.
   absl::StatusOr<std::optional<DuplicateBatch>> Check(const BatchHeader& batch) const;
 
-  // The batch is in the log, with its final offsets. Never fails: the log is the truth.
-  void Apply(const BatchHeader& batch, Timestamp now);
+  // The batch is in the log, with its final offsets. Never fails: the log is the truth. `marker` is
+  // what a control batch says (transaction_marker.h); without it a control batch changes nothing.
+  // Returns the transaction that it ended, if that had any records.
+  std::optional<CompletedTransaction> Apply(
+      const BatchHeader& batch, Timestamp now,
+      const std::optional<TransactionMarker>& marker = std::nullopt);
+
+  // The same with the marker read from the batch. One that cannot be read is none.
+  std::optional<CompletedTransaction> ApplyBatch(const BatchView& batch, Timestamp now);
+
+  // Where readers of committed records must stop, apart from the high watermark: at the oldest
+  // transaction that is open, or whose marker is not known to be committed itself. Nothing if there
+  // is none.
+  std::optional<Offset> first_unstable() const;
+  // Everything below `high_watermark` is committed, markers included.
+  void OnCommitted(Offset high_watermark);
 
   struct ExpiryPass {
     size_t dropped = 0;
@@ -106,7 +136,7 @@ class ProducerState {
   // Drops producers that sent nothing for `expiration`, never one with an open transaction.
   ExpiryPass Expire(Timestamp now, milliseconds expiration);
 
-  void Clear() { entries_.clear(); }
+  void Clear();
   size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
   const ProducerEntry* Find(ProducerId id) const;
@@ -118,8 +148,12 @@ class ProducerState {
 
  private:
   void EvictIfFull();
+  std::optional<CompletedTransaction> EndTransaction(ProducerId id, ProducerEntry& entry,
+                                                     Offset marker_offset, bool aborted);
 
   std::map<ProducerId, ProducerEntry> entries_;
+  std::map<Offset, ProducerId> open_;  // Transactions by their first offset.
+  std::map<Offset, Offset> ended_;     // Marker -> first offset, until the marker is committed.
 };
 
 }  // namespace millrace

@@ -136,11 +136,56 @@ TEST_CASE("ProducerState: a transaction is open from its first batch to its mark
   Append(state, {.sequence = 1, .offset = 21, .transactional = true});
   CHECK(state.Find(ProducerId(7))->open_transaction == Offset(20));
   CHECK(Answer(state, {.sequence = 2}) == "invalid txn state");
-  state.Apply(Header({.epoch = 1, .offset = 22, .transactional = true, .control = true}), kNow);
+  state.Apply(Header({.epoch = 1, .offset = 22, .transactional = true, .control = true}), kNow,
+              TransactionMarker{.commit = true, .coordinator_epoch = 4});
   CHECK_FALSE(state.Find(ProducerId(7))->open_transaction.has_value());
+  CHECK(state.Find(ProducerId(7))->coordinator_epoch == 4);
   // The marker brought a new epoch without records: its first batch must be 0.
   CHECK(Answer(state, {.epoch = 1, .sequence = 5}) == "out of order");
   CHECK(Answer(state, {.epoch = 1, .sequence = 0}) == "append");
+}
+
+TEST_CASE("ProducerState: stable ends at the oldest transaction that is open or not committed") {
+  ProducerState state;
+  const TransactionMarker commit{.commit = true, .coordinator_epoch = 0};
+  const TransactionMarker abort{.commit = false, .coordinator_epoch = 0};
+  auto marker_of = [](int64_t id, int64_t offset) {
+    return Header({.id = id, .offset = offset, .transactional = true, .control = true});
+  };
+  CHECK_FALSE(state.first_unstable().has_value());
+  Append(state, {.id = 1, .sequence = 0, .offset = 10, .transactional = true});
+  Append(state, {.id = 2, .sequence = 0, .offset = 11, .transactional = true});
+  Append(state, {.id = 3, .sequence = 0, .offset = 12});
+  CHECK(state.first_unstable() == Offset(10));
+
+  // The second one ends first: what it says of the index is where the first one begins.
+  auto second = state.Apply(marker_of(2, 13), kNow, abort);
+  REQUIRE(second.has_value());
+  CHECK(second->first == Offset(11));
+  CHECK(second->last == Offset(13));
+  CHECK(second->aborted);
+  CHECK(second->last_stable == Offset(10));
+  auto first = state.Apply(marker_of(1, 14), kNow, commit);
+  REQUIRE(first.has_value());
+  CHECK_FALSE(first->aborted);
+  CHECK(first->last_stable == Offset(15));
+
+  // Their markers may still be lost with this leader.
+  CHECK(state.first_unstable() == Offset(10));
+  state.OnCommitted(Offset(14));
+  CHECK(state.first_unstable() == Offset(10));
+  state.OnCommitted(Offset(15));
+  CHECK_FALSE(state.first_unstable().has_value());
+  // A marker where the transaction had no records ends nothing.
+  CHECK_FALSE(state.Apply(marker_of(3, 15), kNow, abort).has_value());
+}
+
+TEST_CASE("ProducerState: a control batch that is no marker changes nothing") {
+  ProducerState state;
+  Append(state, {.id = 1, .sequence = 0, .offset = 10, .transactional = true});
+  CHECK_FALSE(state.Apply(Header({.id = 1, .epoch = 5, .offset = 11, .control = true}), kNow));
+  CHECK(state.Find(ProducerId(1))->epoch() == ProducerEpoch(0));
+  CHECK(state.first_unstable() == Offset(10));
 }
 
 TEST_CASE("ProducerState: what is replicated is taken as it is") {
@@ -184,7 +229,7 @@ TEST_CASE("ProducerSnapshot: state comes back whole, the window of five included
   Append(state,
          {.id = 2, .epoch = 9, .sequence = 4, .records = 3, .offset = 60, .transactional = true});
   state.Apply(Header({.id = 3, .epoch = 2, .offset = 63, .transactional = true, .control = true}),
-              kNow);
+              kNow, TransactionMarker{.commit = false, .coordinator_epoch = 11});
   Slice bytes = EncodeProducerSnapshot(state);
   auto again = DecodeProducerSnapshot(bytes.span(), Timestamp(77));
   REQUIRE(again.ok());
@@ -192,6 +237,8 @@ TEST_CASE("ProducerSnapshot: state comes back whole, the window of five included
   CHECK(again->Find(ProducerId(1))->last_active == Timestamp(77));
   CHECK(Answer(*again, {.id = 1, .sequence = 2}) == "duplicate of 52");
   CHECK(Answer(*again, {.id = 3, .epoch = 2, .sequence = 1}) == "out of order");
+  CHECK(again->Find(ProducerId(3))->coordinator_epoch == 11);
+  CHECK(again->first_unstable() == Offset(60));
 }
 
 TEST_CASE("ProducerSnapshot: with one batch per producer the bytes are exactly Kafka's version 1") {

@@ -14,6 +14,7 @@
 #include "storage/producer_expiry.h"
 #include "storage/producer_recovery.h"
 #include "storage/producer_snapshot.h"
+#include "storage/segment_aborted.h"
 #include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
 
@@ -240,6 +241,11 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
       MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), entry.name)));
       continue;
     }
+    std::optional<Offset> aborted = ParseSegmentFileName(entry.name, kTxnIndexSuffix);
+    if (aborted && entry.size > 0 && !state.segments.empty() &&
+        state.segments.back().base == *aborted) {
+      state.segments.back().aborted.state = IndexState::kUnchecked;
+    }
     std::optional<Offset> base = ParseSegmentFileName(entry.name, kLogSuffix);
     if (!base) continue;
     Segment& segment = state.segments.emplace_back(*base, context_.env.clock.Now());
@@ -347,6 +353,12 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
     const Offset base = state.segments[index].base;
     std::string defect;
     uint64_t sound_end = position;
+    // What is read adds them again. A snapshot knows no transaction that has ended before it
+    // either.
+    const bool whole = position == 0;
+    MR_CO_RETURN_IF_ERROR(co_await CutAborted(state, base, whole ? base : state.end,
+                                              whole ? 0 : loaded.checkpoint->aborted_transactions));
+    state.producers.OnCommitted(state.end);
     if (size > position) {
       auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
       if (!file.ok()) co_return file.status();
@@ -362,7 +374,8 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
             (!segment.max_time || header.max_timestamp > segment.max_time->timestamp)) {
           segment.max_time = TimeIndexEntry{header.max_timestamp, header.last_offset()};
         }
-        state.producers.Apply(header, now);
+        auto completed = state.producers.ApplyBatch(**batch, now);
+        if (completed && completed->aborted) segment.aborted.Add(AbortedOf(*completed));
         if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
         loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
         state.end = header.next_offset();
@@ -486,7 +499,7 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
   while (!context_.pending.TryAcquire(append.bytes.size())) {
     MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
   }
-  AppendReplayed(state, header, append.bytes);
+  AppendReplayed(state, *batch);
   loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);

@@ -121,6 +121,6 @@ class Recovery final : public JournalVisitor {
 
 // Appends a batch that the journal of an earlier run holds; its offsets and epoch are final.
 // REQUIRES: it begins at or behind state.end; state.context.pending has been charged its size.
-void AppendReplayed(Log::State& state, const BatchHeader& header, Slice bytes);
+void AppendReplayed(Log::State& state, const BatchView& batch);
 
 }  // namespace millrace

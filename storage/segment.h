@@ -20,6 +20,7 @@
 #include "common/bytes/slice.h"
 #include "common/ids.h"
 #include "common/time.h"
+#include "storage/aborted_index.h"
 #include "storage/log_config.h"
 #include "storage/offset_index.h"
 #include "storage/record_batch.h"
@@ -57,6 +58,21 @@ enum class IndexState : uint8_t {
   kRebuild,    // Absent or damaged: built anew from the segment at the first use.
 };
 
+// The transactions whose abort marker lies in this segment: those in the file, and those to be
+// written behind them.
+struct SegmentAborted {
+  IndexState state = IndexState::kGood;  // kUnchecked: nothing else is known.
+  size_t written = 0;
+  std::vector<AbortedTransaction> pending;
+  std::optional<Offset> last;  // Marker of the newest one.
+
+  bool empty() const { return state == IndexState::kGood && written == 0 && pending.empty(); }
+  void Add(const AbortedTransaction& entry) {
+    pending.push_back(entry);
+    last = entry.last;
+  }
+};
+
 struct Segment {
   explicit Segment(Offset base_offset, Timestamp now)
       : base(base_offset), next(base_offset), created(now), appended(now) {}
@@ -81,6 +97,7 @@ struct Segment {
   bool file_exists = false;
   bool sealed = false;  // Rolled: takes no more batches; its indexes want to be completed.
   SegmentIndexes indexes;
+  SegmentAborted aborted;
   Slice producer_snapshot;  // As of `base`, to be written as <base>.snapshot. Often empty.
 
   bool empty() const { return size == 0; }

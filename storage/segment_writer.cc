@@ -10,6 +10,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer_snapshot.h"
+#include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
 
 namespace millrace {
@@ -195,7 +196,8 @@ Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
   for (auto segment = state.segments.rbegin(); segment != state.segments.rend(); ++segment) {
     if (segment->written == 0 && !complete) continue;
     const bool last = &*segment == &state.segments.back();
-    const bool clean = segment->synced == segment->written && segment->producer_snapshot.empty();
+    const bool clean = segment->synced == segment->written && segment->producer_snapshot.empty() &&
+                       segment->aborted.pending.empty();
     if (clean && !(complete && last)) {
       if (segment->base < state.synced_end) break;
       continue;
@@ -225,6 +227,7 @@ Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
                                                  std::string(snapshot.view())));
       state.FindSegment(base)->producer_snapshot = Slice();
     }
+    MR_CO_RETURN_IF_ERROR(co_await WriteAborted(state, base));
   }
   if (std::exchange(state.names_unsynced, false)) {
     absl::Status synced = co_await context_.env.disk.SyncDirectory(state.path());
@@ -257,6 +260,8 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
       .segment_created = active.created,
       .first_timestamp = active.first_timestamp,
       .max_time = active.max_time,
+      .aborted_transactions =
+          static_cast<uint32_t>(active.aborted.written + active.aborted.pending.size()),
       // While recovering, the journal that is being replayed.
       .journal_generation = journal == nullptr ? state.replayed_generation : journal->generation(),
       .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),

@@ -1,6 +1,8 @@
 // Fetch (key 1), versions 4 to 18. Records for consumers.
 //
-// Promises: whole batches up to the high watermark (READ_COMMITTED: the last stable offset).
+// Promises: whole batches up to the high watermark (READ_COMMITTED: the last stable offset, and
+// with
+//           them the aborted transactions to skip, by first offset).
 // Answers at once when there are min_bytes, an
 //           error, or a diverging epoch; otherwise waits for max_wait_ms. The first partition with
 //           records returns its first batch whole, however big (KIP-74). Incremental sessions
@@ -85,6 +87,8 @@ class FetchRun {
   // Fills in records, within the limits. False when the connection went away meanwhile.
   Task<bool> Read();
   Task<absl::StatusOr<LogRead>> ReadOne(Log* log, Offset from, LogReadOptions options);
+  // What a reader of committed records must skip in an answer that ends at `end`.
+  Task<absl::Status> AddAborted(Log* log, Offset end, Answer* answer);
   Task<void> WaitForProgress(Instant deadline);
   size_t BytesMax() const;
   ApiReply Answered();
@@ -191,6 +195,16 @@ Task<absl::StatusOr<LogRead>> FetchRun::ReadOne(Log* log, Offset from, LogReadOp
   co_return co_await log->Read(from, options);
 }
 
+Task<absl::Status> FetchRun::AddAborted(Log* log, Offset end, Answer* answer) {
+  auto aborted = co_await log->AbortedTransactions(Offset(answer->target.fetch_offset), end);
+  if (!aborted.ok()) co_return aborted.status();
+  answer->data.aborted_transactions.emplace();
+  for (const AbortedTransaction& one : *aborted) {
+    answer->data.aborted_transactions->push_back({one.producer.value(), one.first.value()});
+  }
+  co_return absl::OkStatus();
+}
+
 Task<bool> FetchRun::Read() {
   const size_t bytes_max = BytesMax();
   hold_.reset();
@@ -205,10 +219,18 @@ Task<bool> FetchRun::Read() {
                                     static_cast<size_t>(std::max(0, answer.target.bytes_max))),
                            answer.bound, /*at_least_one_batch=*/bytes_ == 0};
     if (options.bytes_max == 0 && !options.at_least_one_batch) continue;
+    Log* log = &(*partition)->log();
     absl::StatusOr<LogRead> read =
-        co_await ReadOne(&(*partition)->log(), Offset(answer.target.fetch_offset), options);
-    if (!read.ok()) {
-      answer.data.error_code = ErrorCode(read.status());
+        co_await ReadOne(log, Offset(answer.target.fetch_offset), options);
+    absl::Status status = read.status();
+    if (status.ok() && answer.data.aborted_transactions.has_value() && !read->batches.empty()) {
+      partition = Find(answer.target.key);
+      // Another log now, or none: what was read goes with the old one.
+      if (!partition.ok() || &(*partition)->log() != log) continue;
+      status = co_await AddAborted(log, read->next_offset, &answer);
+    }
+    if (!status.ok()) {
+      answer.data.error_code = ErrorCode(status);
       answer.data.high_watermark = answer.data.last_stable_offset = answer.data.log_start_offset =
           -1;
       any_urgent_ = true;
