@@ -25,6 +25,7 @@ constexpr std::array kServed{
     ApiEntry{ApiKey::kDescribeConfigs, 1, 4, 1, HandleDescribeConfigs},
     ApiEntry{ApiKey::kCreatePartitions, 0, 3, 0, HandleCreatePartitions},
     ApiEntry{ApiKey::kDescribeCluster, 0, 2, 0, HandleDescribeCluster},
+    ApiEntry{ApiKey::kDescribeProducers, 0, 0, 0, HandleDescribeProducers},
     ApiEntry{ApiKey::kDescribeTopicPartitions, 0, 0, 0, HandleDescribeTopicPartitions},
 };
 static_assert(std::ranges::is_sorted(kServed, {}, &ApiEntry::key));

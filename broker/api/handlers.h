@@ -22,6 +22,8 @@ Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request);  // 32
 Task<ApiReply> HandleCreatePartitions(Broker* broker,
                                       ApiRequest request);  // 37_create_partitions.cc
 Task<ApiReply> HandleDescribeCluster(Broker* broker, ApiRequest request);  // 60_describe_cluster.cc
+Task<ApiReply> HandleDescribeProducers(Broker* broker,
+                                       ApiRequest request);  // 61_describe_producers.cc
 Task<ApiReply> HandleDescribeTopicPartitions(
     Broker* broker, ApiRequest request);  // 75_describe_topic_partitions.cc
 

@@ -98,7 +98,8 @@ def api_versions(node):
     expect_in(f"{node.bootstrap} (id: ", text)
     served = dict(re.findall(r"^\t(\w+)\(\d+\): (\d+ to \d+|\d+) \[usable", text, re.M))
     for name in ("Produce", "Fetch", "ListOffsets", "Metadata", "ApiVersions", "CreateTopics", "DeleteTopics", "InitProducerId",
-                 "OffsetForLeaderEpoch", "DescribeConfigs", "CreatePartitions", "DescribeCluster", "DescribeTopicPartitions"):
+                 "OffsetForLeaderEpoch", "DescribeConfigs", "CreatePartitions", "DescribeCluster", "DescribeProducers",
+                 "DescribeTopicPartitions"):
         expect(name in served, f"{name} is not served: {sorted(served)}")
     with wire.Connection(node.port) as connection:
         answer = connection.ask("api_versions_v0")

@@ -55,6 +55,9 @@ _SCHEMAS = {  # (name, key, version, flexible, request, response)
     "describe_cluster": (60, 0, True, "operations:t",
                          "throttle_ms:i error:h message:?s cluster_id:s controller_id:i"
                          " brokers:[id:i host:s port:i rack:?s] operations:i"),
+    "describe_producers": (61, 0, True, "topics:[name:s partitions:[i]]",
+                           "throttle_ms:i topics:[name:s partitions:[index:i error:h message:?s producers:[id:l epoch:i"
+                           " last_sequence:i last_timestamp:l coordinator_epoch:i transaction:l]]]"),
     "describe_topic_partitions": (75, 0, True, "topics:[name:s] limit:i cursor:B",
                                   "throttle_ms:i topics:[error:h name:?s topic_id:u internal:t partitions:[error:h"
                                   " index:i leader:i leader_epoch:i replicas:[i] isr:[i] eligible:?[i] last_known:?[i]"
