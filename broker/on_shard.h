@@ -70,6 +70,16 @@ Task<std::vector<T>> ForEachShard(Broker* from, ShardWork<T> work) {
   co_return results;
 }
 
+// The shards that have anything in `by_shard`.
+template <typename Item>
+std::vector<ShardId> ShardsWith(const std::vector<std::vector<Item>>& by_shard) {
+  std::vector<ShardId> shards;
+  for (uint32_t shard = 0; shard < by_shard.size(); ++shard) {
+    if (!by_shard[shard].empty()) shards.push_back(ShardId(shard));
+  }
+  return shards;
+}
+
 // On those of `shards` at once: the same for work without a result.
 inline Task<void> OnShards(Broker* from, std::vector<ShardId> shards, ShardWork<void> work) {
   if (shards.size() == 1) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/node.h"
+#include "broker/shard_count.h"
 #include "cli/command_line.h"
 #include "cli/node_settings.h"
 #include "common/log/spdlog_logger.h"
@@ -118,12 +119,9 @@ int RunServer(const ServerArguments& arguments) {
   for (const std::string& line : settings->warnings) logger.Warning("{}", line);
   for (const std::string& line : settings->notes) logger.Info("{}", line);
 
-  if (settings->config.shards > 1) {
-    logger.Warning("millrace.shards={}: this version runs one shard", settings->config.shards);
-  }
   RealWorldOptions world_options;
   world_options.io = BackendOf(settings->config.io);
-  world_options.shards = 1;
+  world_options.shards = ChooseShards(settings->config.shards, UsableCpus());
   absl::StatusOr<std::unique_ptr<RealWorld>> world = RealWorld::Create(world_options, logger);
   if (!world.ok()) {
     logger.Error("cannot start: {}", std::string(world.status().message()));

@@ -17,15 +17,19 @@
 //           use the replication stream.
 // Source:   KIP-74, KIP-227, KIP-320, KIP-516, KIP-595, KIP-951; rules 2.1-2.18.
 #include <algorithm>
-#include <deque>
+#include <functional>
 #include <set>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "broker/api/api_support.h"
+#include "broker/api/fetch_part.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
 #include "broker/byte_hold.h"
 #include "broker/fetch_plan.h"
+#include "broker/on_shard.h"
 #include "proto/kafka/fetch_request.h"
 #include "proto/kafka/fetch_response.h"
 
@@ -39,72 +43,63 @@ using PartitionData = FetchResponse::PartitionData;
 constexpr size_t kResponseBytesMax = size_t{16} << 20;
 // So many clients that read slowly must come together before the others wait for them.
 constexpr size_t kAnswersInBudget = 8;
-// An answer keeps at most so many times its size of cache or read-ahead alive: what it is charged,
-// and this is the bound on what it is not.
-constexpr size_t kPinnedTimes = 2;
 constexpr int8_t kReadCommitted = 1;
-constexpr int16_t kZstdVersion = 10;
-constexpr int16_t kDivergingEpochVersion = 12;
 constexpr int16_t kReplicaStateVersion = 15;
 constexpr int16_t kLeaderHintVersion = 16;
 
-// A partition's answer in the making.
-struct Answer {
-  FetchTarget target;
-  PartitionData data;
-  Offset bound{0};        // Where reading ends.
-  bool readable = false;  // There is something between the fetch offset and the bound.
-};
-
-// Wakes the request when a partition it waits for advances, or ends.
-class ProgressWait final : public OffsetWaiter {
+// Cancels a source of ours when somebody else's is cancelled.
+class Forward final : public CancellationCallback {
  public:
-  explicit ProgressWait(Event* event) : event_(event) {}
-  void OnReached(const absl::Status&) override { event_->Set(); }
+  explicit Forward(CancellationSource& to) : to_(to) {}
+  void OnCancel() override { to_.Cancel(); }
 
  private:
-  Event* event_;
+  CancellationSource& to_;
 };
 
+// One request on its way. The partitions of each shard are a FetchPart; each step is one call for
+// every shard that has some. What another shard reads comes over as a copy, charged to our budget.
 class FetchRun {
  public:
   FetchRun(Broker& broker, const ApiRequest& request, const FetchRequest& body, FetchPlan plan)
-      : broker_(broker),
-        request_(request),
-        body_(body),
-        plan_(std::move(plan)),
-        progress_(broker.env.reactor) {}
+      : broker_(broker), request_(request), body_(body), plan_(std::move(plan)) {}
 
   Task<ApiReply> Run();
 
  private:
-  // Looks at every partition without reading: errors, watermarks, whether there is something to
-  // read.
-  void Survey();
-  void SurveyOne(Answer* answer);
-  absl::StatusOr<Partition*> Find(const FetchKey& key);
-  bool Diverges(Partition& partition, Answer* answer, absl::Status* status);
+  using Step = std::function<Task<void>(Broker* there, FetchPart* part)>;
+
+  ShardId here() const { return broker_.env.reactor.shard(); }
+  bool AllHere() const { return parts_.size() == 1 && parts_.front().shard() == here(); }
+  FetchTerms Terms() const { return {request_.version, body_.isolation_level == kReadCommitted}; }
+  // Gives every shard its partitions, and answers those that no shard has.
+  void Group();
+  Task<void> Survey();
   // Fills in records, within the limits. False when the connection went away meanwhile.
   Task<bool> Read();
-  Task<absl::StatusOr<LogRead>> ReadOne(Log* log, Offset from, LogReadOptions options);
-  // What a reader of committed records must skip in an answer that ends at `end`.
-  Task<absl::Status> AddAborted(Log* log, Offset end, Answer* answer);
   Task<void> WaitForProgress(Instant deadline);
+  Task<void> WaitOn(FetchPart* part, Instant deadline, CancellationSource* enough);
+  // Runs `step` for every part at once, each on its shard.
+  Task<void> OnParts(Step step);
+  static Task<void> SurveyThere(Broker* there, FetchPart* part);
+  static Task<std::monostate> WaitThere(Broker* there, FetchPart* part, Instant deadline,
+                                        CancellationToken enough);
   size_t BytesMax() const;
+  bool any_readable() const;
+  bool is_urgent() const;
+  bool is_full() const;
   ApiReply Answered();
-  void HintLeader(const Answer& answer, FetchResponse* response, std::set<int32_t>* hinted);
+  void HintLeader(const FetchAnswer& answer, FetchResponse* response, std::set<int32_t>* hinted);
 
   Broker& broker_;
   const ApiRequest& request_;
   const FetchRequest& body_;
   FetchPlan plan_;
-  std::vector<Answer> answers_;
-  std::deque<ProgressWait> waits_;
-  Event progress_;
+  std::vector<FetchAnswer> answers_;  // In the order of the targets.
+  std::vector<FetchPart> parts_;
   std::shared_ptr<ByteHold> hold_;
-  size_t bytes_ = 0;  // Of records in answers_.
-  bool any_readable_ = false;
-  bool any_urgent_ = false;  // An error or a diverging epoch: answer now.
+  size_t bytes_ = 0;      // Of records in answers_.
+  bool refused_ = false;  // A partition that no shard has.
 };
 
 size_t FetchRun::BytesMax() const {
@@ -113,96 +108,74 @@ size_t FetchRun::BytesMax() const {
                    broker_.fetch_budget.bytes_max() / kAnswersInBudget});
 }
 
-absl::StatusOr<Partition*> FetchRun::Find(const FetchKey& key) {
-  return key.topic_id.has_value() ? FindPartition(broker_, *key.topic_id, key.partition)
-                                  : FindPartition(broker_, key.topic, key.partition);
+bool FetchRun::any_readable() const {
+  return std::ranges::any_of(parts_, [](const FetchPart& part) { return part.readable() > 0; });
 }
 
-bool FetchRun::Diverges(Partition& partition, Answer* answer, absl::Status* status) {
-  const FetchTarget& target = answer->target;
-  if (request_.version < kDivergingEpochVersion || !target.last_fetched_epoch.has_value())
-    return false;
-  std::optional<EpochEnd> end = partition.log().EndOffsetForEpoch(*target.last_fetched_epoch);
-  if (!end.has_value()) {
-    *status =
-        MakeError(ErrorKind::kOffsetOutOfRange, "the last fetched epoch is above all known ones");
-    return false;
-  }
-  if (end->epoch >= *target.last_fetched_epoch && end->end_offset.value() >= target.fetch_offset)
-    return false;
-  answer->data.diverging_epoch = {end->epoch.value(), end->end_offset.value()};
-  return true;
+bool FetchRun::is_urgent() const {
+  return refused_ ||
+         std::ranges::any_of(parts_, [](const FetchPart& part) { return part.urgent(); });
 }
 
-void FetchRun::SurveyOne(Answer* answer) {
-  PartitionData& data = answer->data;
-  data.partition_index = answer->target.key.partition;
-  data.records = Chain();
-  data.aborted_transactions = std::nullopt;
-  absl::StatusOr<Partition*> found = Find(answer->target.key);
-  absl::Status status =
-      found.ok() ? (*found)->CheckLeader(answer->target.current_leader_epoch) : found.status();
-  bool diverges = false;
-  if (status.ok()) {
-    Partition& partition = **found;
-    if (request_.version < kZstdVersion &&
-        partition.rules().append.compression == Compression::kZstd) {
-      status = MakeError(ErrorKind::kUnsupportedCompression, "zstd needs Fetch v10");
-    } else {
-      diverges = Diverges(partition, answer, &status);
-    }
-    const int64_t from = answer->target.fetch_offset;
-    if (status.ok() && !diverges &&
-        (from < partition.log().start_offset().value() ||
-         from > partition.log().end_offset().value())) {
-      status = MakeError(ErrorKind::kOffsetOutOfRange,
-                         fmt::format("{} is outside [{}, {}]", from, partition.log().start_offset(),
-                                     partition.log().end_offset()));
-    }
-    if (status.ok()) {
-      answer->bound = body_.isolation_level == kReadCommitted ? partition.last_stable_offset()
-                                                              : partition.high_watermark();
-      answer->readable = !diverges && from < answer->bound.value();
-      data.high_watermark = partition.high_watermark().value();
-      data.last_stable_offset = partition.last_stable_offset().value();
-      data.log_start_offset = partition.log().start_offset().value();
-      if (body_.isolation_level == kReadCommitted) data.aborted_transactions.emplace();
-    }
-  }
-  if (!status.ok()) {
-    data.error_code = ErrorCode(status);
-    data.high_watermark = data.last_stable_offset = data.log_start_offset = -1;
-  }
-  any_urgent_ = any_urgent_ || !status.ok() || diverges;
-  any_readable_ = any_readable_ || answer->readable;
+bool FetchRun::is_full() const {
+  // What one shard has left of its part of the limit another one may have wanted.
+  return parts_.size() > 1 &&
+         std::ranges::any_of(parts_, [](const FetchPart& part) { return part.full(); });
 }
 
-void FetchRun::Survey() {
+void FetchRun::Group() {
+  const MetadataImage& image = *broker_.image();
   bytes_ = 0;
-  any_readable_ = any_urgent_ = false;
+  refused_ = false;
   answers_.clear();
   answers_.reserve(plan_.targets.size());
+  parts_.clear();
   for (const FetchTarget& target : plan_.targets) {
-    answers_.push_back(Answer{target, {}});
-    SurveyOne(&answers_.back());
+    FetchAnswer* answer = &answers_.emplace_back(FetchAnswer{.target = target});
+    const FetchKey& key = target.key;
+    answer->data.partition_index = key.partition;
+    answer->data.records = Chain();
+    answer->data.aborted_transactions = std::nullopt;
+    absl::StatusOr<TopicPartitionId> id =
+        key.topic_id.has_value() ? ResolvePartition(image, *key.topic_id, key.partition)
+                                 : ResolvePartition(image, key.topic, key.partition);
+    if (!id.ok()) {
+      RefuseFetch(id.status(), answer);
+      refused_ = true;
+      continue;
+    }
+    answer->id = *id;
+    const ShardId shard = broker_.shards.Of(*id);
+    auto part = std::ranges::find(parts_, shard, &FetchPart::shard);
+    if (part == parts_.end()) {
+      parts_.emplace_back(shard, Terms());
+      part = std::prev(parts_.end());
+    }
+    part->Add(answer);
   }
 }
 
-Task<absl::StatusOr<LogRead>> FetchRun::ReadOne(Log* log, Offset from, LogReadOptions options) {
-  absl::StatusOr<std::optional<LogRead>> cached = log->TryReadCached(from, options);
-  if (!cached.ok()) co_return cached.status();
-  if (cached->has_value()) co_return **std::move(cached);
-  co_return co_await log->Read(from, options);
+Task<void> FetchRun::OnParts(Step step) {
+  TaskScope calls(broker_.env.reactor);
+  for (FetchPart& part : parts_) {
+    calls.Spawn(OnShard<void>(&broker_, part.shard(),
+                              [step, part = &part](Broker& there) { return step(&there, part); }));
+  }
+  co_await calls.Join();
 }
 
-Task<absl::Status> FetchRun::AddAborted(Log* log, Offset end, Answer* answer) {
-  auto aborted = co_await log->AbortedTransactions(Offset(answer->target.fetch_offset), end);
-  if (!aborted.ok()) co_return aborted.status();
-  answer->data.aborted_transactions.emplace();
-  for (const AbortedTransaction& one : *aborted) {
-    answer->data.aborted_transactions->push_back({one.producer.value(), one.first.value()});
+Task<void> FetchRun::SurveyThere(Broker* there, FetchPart* part) {
+  part->Survey(*there);
+  co_return;
+}
+
+Task<void> FetchRun::Survey() {
+  Group();
+  if (AllHere()) {
+    parts_.front().Survey(broker_);
+  } else if (!parts_.empty()) {
+    co_await OnParts(&FetchRun::SurveyThere);
   }
-  co_return absl::OkStatus();
 }
 
 Task<bool> FetchRun::Read() {
@@ -210,57 +183,62 @@ Task<bool> FetchRun::Read() {
   hold_.reset();
   if (!(co_await broker_.fetch_budget.Acquire(bytes_max, request_.cancel)).ok()) co_return false;
   hold_ = std::make_shared<ByteHold>(broker_.fetch_budget, bytes_max);
-  for (Answer& answer : answers_) {
-    if (!answer.readable) continue;
-    // Looked up anew: waiting for memory and reading other partitions may have taken a while.
-    absl::StatusOr<Partition*> partition = Find(answer.target.key);
-    if (!partition.ok()) continue;  // Gone: the next fetch says so.
-    LogReadOptions options{std::min(bytes_max - std::min(bytes_max, bytes_),
-                                    static_cast<size_t>(std::max(0, answer.target.bytes_max))),
-                           answer.bound, /*at_least_one_batch=*/bytes_ == 0};
-    if (options.bytes_max == 0 && !options.at_least_one_batch) continue;
-    Log* log = &(*partition)->log();
-    absl::StatusOr<LogRead> read =
-        co_await ReadOne(log, Offset(answer.target.fetch_offset), options);
-    absl::Status status = read.status();
-    if (status.ok() && answer.data.aborted_transactions.has_value() && !read->batches.empty()) {
-      partition = Find(answer.target.key);
-      // Another log now, or none: what was read goes with the old one.
-      if (!partition.ok() || &(*partition)->log() != log) continue;
-      status = co_await AddAborted(log, read->next_offset, &answer);
-    }
-    if (!status.ok()) {
-      answer.data.error_code = ErrorCode(status);
-      answer.data.high_watermark = answer.data.last_stable_offset = answer.data.log_start_offset =
-          -1;
-      any_urgent_ = true;
-      continue;
-    }
-    bytes_ += read->batches.size();
-    answer.data.records = read->batches.Pinning(kPinnedTimes);
+  if (AllHere()) {
+    co_await parts_.front().Read(&broker_, bytes_max, /*one_batch=*/true,
+                                 /*for_other_shard=*/false);
+  } else {
+    // Every shard gets a part of the limit, by how many partitions it can read; only the one with
+    // the first of them may go beyond it, with one batch.
+    size_t readable = 0;
+    for (const FetchPart& part : parts_) readable += part.readable();
+    const auto first = std::ranges::find(answers_, true, &FetchAnswer::readable);
+    const ShardId first_shard = broker_.shards.Of(first->id);
+    co_await OnParts(
+        [bytes_max, readable, first_shard, from = here()](Broker* there, FetchPart* part) {
+          return part->Read(there, bytes_max / readable * part->readable(),
+                            /*one_batch=*/part->shard() == first_shard,
+                            /*for_other_shard=*/part->shard() != from);
+        });
   }
+  for (const FetchPart& part : parts_) bytes_ += part.bytes();
   // A first batch that is bigger than all limits is on top of what was granted; it is one batch.
   hold_->ShrinkTo(bytes_);
   co_return !request_.cancel.cancelled();
 }
 
-Task<void> FetchRun::WaitForProgress(Instant deadline) {
-  progress_.Reset();
-  for (const Answer& answer : answers_) {
-    absl::StatusOr<Partition*> partition = Find(answer.target.key);
-    // Reading may have taken a while since the survey: what came meanwhile must not be slept over.
-    const Offset next = Offset(answer.data.high_watermark) + OffsetDelta(1);
-    if (!partition.ok() || (*partition)->high_watermark() >= next) {
-      progress_.Set();
-      break;
-    }
-    (*partition)->committed().Add(waits_.emplace_back(&progress_), next);
-  }
-  co_await progress_.Wait(deadline, request_.drain);
-  waits_.clear();
+Task<std::monostate> FetchRun::WaitThere(Broker* there, FetchPart* part, Instant deadline,
+                                         CancellationToken enough) {
+  co_await part->WaitForProgress(there, deadline, enough);
+  co_return std::monostate();
 }
 
-void FetchRun::HintLeader(const Answer& answer, FetchResponse* response,
+Task<void> FetchRun::WaitOn(FetchPart* part, Instant deadline, CancellationSource* enough) {
+  if (part->shard() == here()) {
+    co_await part->WaitForProgress(&broker_, deadline, enough->token());
+  } else {
+    Broker* there = broker_.shards.at(part->shard());
+    co_await broker_.shards.calls().CallUntil<std::monostate>(
+        here(), part->shard(), enough->token(), [there, part, deadline](CancellationToken token) {
+          return WaitThere(there, part, deadline, token);
+        });
+  }
+  enough->Cancel();  // The others need not wait any longer.
+}
+
+Task<void> FetchRun::WaitForProgress(Instant deadline) {
+  if (AllHere()) {
+    co_await parts_.front().WaitForProgress(&broker_, deadline, request_.drain);
+    co_return;
+  }
+  CancellationSource enough;
+  Forward drain(enough);
+  request_.drain.Register(drain);
+  TaskScope waits(broker_.env.reactor);
+  for (FetchPart& part : parts_) waits.Spawn(WaitOn(&part, deadline, &enough));
+  co_await waits.Join();
+}
+
+void FetchRun::HintLeader(const FetchAnswer& answer, FetchResponse* response,
                           std::set<int32_t>* hinted) {
   const MetadataImage& image = *broker_.image();
   const FetchKey& key = answer.target.key;
@@ -284,7 +262,7 @@ ApiReply FetchRun::Answered() {
   FetchResponse response;
   response.session_id = plan_.session_id();
   std::set<int32_t> hinted;
-  for (Answer& answer : answers_) {
+  for (FetchAnswer& answer : answers_) {
     const PartitionData& data = answer.data;
     const FetchKey& key = answer.target.key;
     const bool has_records = data.records.has_value() && !data.records->empty();
@@ -314,13 +292,14 @@ Task<ApiReply> FetchRun::Run() {
   const Instant deadline = request_.received + milliseconds(std::max(0, body_.max_wait_ms));
   const size_t bytes_min = std::min(static_cast<size_t>(std::max(0, body_.min_bytes)), BytesMax());
   for (;;) {
-    Survey();
+    co_await Survey();
     const bool late =
         answers_.empty() || request_.drain.cancelled() || broker_.env.reactor.Now() >= deadline;
-    if (any_readable_ && !co_await Read()) co_return ApiReply::Silent();
-    if (late || any_urgent_ || (bytes_ >= bytes_min && (bytes_ > 0 || bytes_min == 0))) break;
+    if (any_readable() && !co_await Read()) co_return ApiReply::Silent();
+    if (late || is_urgent() || is_full()) break;
+    if (bytes_ >= bytes_min && (bytes_ > 0 || bytes_min == 0)) break;
     hold_.reset();  // Read again when there is more (rule 2.5); nothing is kept meanwhile.
-    for (Answer& answer : answers_) answer.data.records = Chain();
+    for (FetchAnswer& answer : answers_) answer.data.records = Chain();
     co_await WaitForProgress(deadline);
     if (request_.cancel.cancelled()) co_return ApiReply::Silent();
   }

@@ -16,6 +16,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
+#include "broker/on_shard.h"
 #include "proto/kafka/list_offsets_request.h"
 #include "proto/kafka/list_offsets_response.h"
 #include "storage/leader_epoch_cache.h"
@@ -72,12 +73,25 @@ std::optional<OffsetAndTimestamp> Immediate(Partition& partition, const Lookup& 
   }
 }
 
-Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
-                             ListOffsetsRequest::ListOffsetsPartition asked, bool committed,
-                             bool debug, int16_t version) {
-  PartitionAnswer answer;
-  answer.partition_index = asked.partition_index;
-  absl::StatusOr<Partition*> found = FindPartition(*broker, topic, asked.partition_index);
+struct Asked {
+  TopicPartitionId id;
+  const ListOffsetsRequest::ListOffsetsPartition* partition;
+  PartitionAnswer* answer;
+};
+
+// What all partitions of a request have in common.
+struct Terms {
+  bool committed;
+  bool debug;
+  int16_t version;
+};
+
+// On the partition's shard.
+Task<void> Answer(Broker* broker, Asked item, Terms terms) {
+  const ListOffsetsRequest::ListOffsetsPartition& asked = *item.partition;
+  PartitionAnswer& answer = *item.answer;
+  const auto [committed, debug, version] = terms;
+  absl::StatusOr<Partition*> found = HostedPartition(*broker, item.id);
   absl::Status status = found.status();
   if (status.ok()) status = CheckTimestamp(asked.timestamp, version);
   if (status.ok() && !(debug && !(*found)->leads())) {
@@ -85,7 +99,7 @@ Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
   }
   if (!status.ok()) {
     answer.error_code = ErrorCode(status);
-    co_return answer;
+    co_return;
   }
   Partition& partition = **found;
   Lookup lookup{PartitionId(asked.partition_index), asked.timestamp,
@@ -95,7 +109,7 @@ Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
       (asked.timestamp == kLatest || asked.timestamp >= 0)) {
     answer.error_code = ErrorCode(version >= 5 ? kafka::KafkaError::kOffsetNotAvailable
                                                : kafka::KafkaError::kLeaderNotAvailable);
-    co_return answer;
+    co_return;
   }
   std::optional<OffsetAndTimestamp> result = Immediate(partition, lookup);
   if (!result.has_value() && (asked.timestamp >= 0 || asked.timestamp == kMaxTimestamp)) {
@@ -108,7 +122,7 @@ Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
             : co_await log.OffsetForTimestamp(Timestamp(asked.timestamp), lookup.bound);
     if (!searched.ok()) {
       answer.error_code = ErrorCode(searched.status());
-      co_return answer;
+      co_return;
     }
     result = *searched;
   }
@@ -120,7 +134,11 @@ Task<PartitionAnswer> Answer(Broker* broker, std::string topic,
       answer.leader_epoch = result->leader_epoch->value();
     }
   }
-  co_return answer;
+}
+
+// Everything asked of one shard, there.
+Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked, Terms terms) {
+  for (const Asked& one : *asked) co_await Answer(broker, one, terms);
 }
 
 }  // namespace
@@ -134,23 +152,33 @@ Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
       ++times_asked[{topic.name, partition.partition_index}];
   }
   ListOffsetsResponse response;
-  for (const auto& topic : body->topics) {
-    ListOffsetsResponse::ListOffsetsTopicResponse answered;
+  std::vector<std::vector<Asked>> by_shard(broker->shards.count());
+  response.topics.resize(body->topics.size());
+  for (size_t t = 0; t < body->topics.size(); ++t) {
+    const auto& topic = body->topics[t];
+    ListOffsetsResponse::ListOffsetsTopicResponse& answered = response.topics[t];
     answered.name = topic.name;
-    for (const auto& asked : topic.partitions) {
+    answered.partitions.resize(topic.partitions.size());  // Their addresses stay.
+    for (size_t p = 0; p < topic.partitions.size(); ++p) {
+      const auto& asked = topic.partitions[p];
+      PartitionAnswer* answer = &answered.partitions[p];
+      answer->partition_index = asked.partition_index;
+      absl::StatusOr<TopicPartitionId> id =
+          ResolvePartition(*broker->image(), topic.name, asked.partition_index);
       if (times_asked[{topic.name, asked.partition_index}] > 1) {
-        PartitionAnswer refused;
-        refused.partition_index = asked.partition_index;
-        refused.error_code = ErrorCode(kafka::KafkaError::kInvalidRequest);
-        answered.partitions.push_back(std::move(refused));
-        continue;
+        answer->error_code = ErrorCode(kafka::KafkaError::kInvalidRequest);
+      } else if (!id.ok()) {
+        answer->error_code = ErrorCode(id.status());
+      } else {
+        by_shard[broker->shards.Of(*id).value()].push_back({*id, &asked, answer});
       }
-      answered.partitions.push_back(
-          co_await Answer(broker, topic.name, asked, body->isolation_level == kReadCommitted,
-                          body->replica_id == kDebugReplica, request.version));
     }
-    response.topics.push_back(std::move(answered));
   }
+  const Terms terms{body->isolation_level == kReadCommitted, body->replica_id == kDebugReplica,
+                    request.version};
+  co_await OnShards(broker, ShardsWith(by_shard), [&by_shard, terms](Broker& there) {
+    return AnswerAll(&there, &by_shard[there.env.reactor.shard().value()], terms);
+  });
   co_return Reply(request, response);
 }
 

@@ -9,6 +9,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
+#include "broker/on_shard.h"
 #include "proto/kafka/offset_for_leader_epoch_request.h"
 #include "proto/kafka/offset_for_leader_epoch_response.h"
 
@@ -18,32 +19,42 @@ namespace {
 using kafka::OffsetForLeaderEpochRequest;
 using kafka::OffsetForLeaderEpochResponse;
 
-OffsetForLeaderEpochResponse::EpochEndOffset Answer(
-    Broker& broker, const std::string& topic,
-    const OffsetForLeaderEpochRequest::OffsetForLeaderPartition& asked) {
-  OffsetForLeaderEpochResponse::EpochEndOffset answer;
-  answer.partition = asked.partition;
-  absl::StatusOr<Partition*> partition = FindPartition(broker, topic, asked.partition);
+struct Asked {
+  TopicPartitionId id;
+  const OffsetForLeaderEpochRequest::OffsetForLeaderPartition* partition;
+  OffsetForLeaderEpochResponse::EpochEndOffset* answer;
+};
+
+// On the partition's shard.
+void Answer(Broker& broker, const Asked& item) {
+  const OffsetForLeaderEpochRequest::OffsetForLeaderPartition& asked = *item.partition;
+  OffsetForLeaderEpochResponse::EpochEndOffset& answer = *item.answer;
+  absl::StatusOr<Partition*> partition = HostedPartition(broker, item.id);
   absl::Status status = partition.ok()
                             ? (*partition)->CheckLeader(EpochFromWire(asked.current_leader_epoch))
                             : partition.status();
   if (!status.ok()) {
     answer.error_code = ErrorCode(status);
-    return answer;
+    return;
   }
   std::optional<LeaderEpoch> epoch = EpochFromWire(asked.leader_epoch);
-  if (!epoch.has_value()) return answer;
+  if (!epoch.has_value()) return;
   if (*epoch == (*partition)->leader_epoch()) {
     answer.leader_epoch = epoch->value();
     answer.end_offset = (*partition)->log().end_offset().value();
-    return answer;
+    return;
   }
   if (std::optional<EpochEnd> end = (*partition)->log().EndOffsetForEpoch(*epoch);
       end.has_value()) {
     answer.leader_epoch = end->epoch.value();
     answer.end_offset = end->end_offset.value();
   }
-  return answer;
+}
+
+// Everything asked of one shard, there.
+Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked) {
+  for (const Asked& one : *asked) Answer(*broker, one);
+  co_return;
 }
 
 }  // namespace
@@ -53,13 +64,28 @@ Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker, ApiRequest request) {
       DecodeBody<OffsetForLeaderEpochRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   OffsetForLeaderEpochResponse response;
-  for (const auto& topic : body->topics) {
-    OffsetForLeaderEpochResponse::OffsetForLeaderTopicResult result;
-    result.topic = topic.topic;
-    for (const auto& asked : topic.partitions)
-      result.partitions.push_back(Answer(*broker, topic.topic, asked));
-    response.topics.push_back(std::move(result));
+  std::vector<std::vector<Asked>> by_shard(broker->shards.count());
+  response.topics.resize(body->topics.size());
+  for (size_t t = 0; t < body->topics.size(); ++t) {
+    const auto& topic = body->topics[t];
+    response.topics[t].topic = topic.topic;
+    response.topics[t].partitions.resize(topic.partitions.size());  // Their addresses stay.
+    for (size_t p = 0; p < topic.partitions.size(); ++p) {
+      const auto& asked = topic.partitions[p];
+      OffsetForLeaderEpochResponse::EpochEndOffset* answer = &response.topics[t].partitions[p];
+      answer->partition = asked.partition;
+      absl::StatusOr<TopicPartitionId> id =
+          ResolvePartition(*broker->image(), topic.topic, asked.partition);
+      if (id.ok()) {
+        by_shard[broker->shards.Of(*id).value()].push_back({*id, &asked, answer});
+      } else {
+        answer->error_code = ErrorCode(id.status());
+      }
+    }
   }
+  co_await OnShards(broker, ShardsWith(by_shard), [&by_shard](Broker& there) {
+    return AnswerAll(&there, &by_shard[there.env.reactor.shard().value()]);
+  });
   co_return Reply(request, response);
 }
 

@@ -9,6 +9,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
+#include "broker/on_shard.h"
 #include "proto/kafka/describe_producers_request.h"
 #include "proto/kafka/describe_producers_response.h"
 #include "storage/producer_state.h"
@@ -19,17 +20,21 @@ namespace {
 using kafka::DescribeProducersRequest;
 using kafka::DescribeProducersResponse;
 
-DescribeProducersResponse::PartitionResponse Answer(Broker& broker, const std::string& topic,
-                                                    int32_t index) {
-  DescribeProducersResponse::PartitionResponse answer;
-  answer.partition_index = index;
-  absl::StatusOr<Partition*> partition = FindPartition(broker, topic, index);
+struct Asked {
+  TopicPartitionId id;
+  DescribeProducersResponse::PartitionResponse* answer;
+};
+
+// On the partition's shard.
+void Answer(Broker& broker, const Asked& asked) {
+  DescribeProducersResponse::PartitionResponse& answer = *asked.answer;
+  absl::StatusOr<Partition*> partition = HostedPartition(broker, asked.id);
   absl::Status status =
       partition.ok() ? (*partition)->CheckLeader(std::nullopt) : partition.status();
   if (!status.ok()) {
     answer.error_code = ErrorCode(status);
     answer.error_message = ErrorMessage(status);
-    return answer;
+    return;
   }
   for (const auto& [id, entry] : (*partition)->log().producers().entries()) {
     DescribeProducersResponse::ProducerState& state = answer.active_producers.emplace_back();
@@ -40,7 +45,12 @@ DescribeProducersResponse::PartitionResponse Answer(Broker& broker, const std::s
     state.coordinator_epoch = entry.coordinator_epoch.value_or(-1);
     state.current_txn_start_offset = entry.open_transaction ? entry.open_transaction->value() : -1;
   }
-  return answer;
+}
+
+// Everything asked of one shard, there.
+Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked) {
+  for (const Asked& one : *asked) Answer(*broker, one);
+  co_return;
 }
 
 }  // namespace
@@ -49,13 +59,28 @@ Task<ApiReply> HandleDescribeProducers(Broker* broker, ApiRequest request) {
   absl::StatusOr<DescribeProducersRequest> body = DecodeBody<DescribeProducersRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   DescribeProducersResponse response;
-  for (const auto& topic : body->topics) {
-    DescribeProducersResponse::TopicResponse& answered = response.topics.emplace_back();
-    answered.name = topic.name;
-    for (int32_t index : topic.partition_indexes) {
-      answered.partitions.push_back(Answer(*broker, topic.name, index));
+  std::vector<std::vector<Asked>> by_shard(broker->shards.count());
+  response.topics.resize(body->topics.size());
+  for (size_t t = 0; t < body->topics.size(); ++t) {
+    const auto& topic = body->topics[t];
+    response.topics[t].name = topic.name;
+    response.topics[t].partitions.resize(topic.partition_indexes.size());  // Addresses stay.
+    for (size_t p = 0; p < topic.partition_indexes.size(); ++p) {
+      DescribeProducersResponse::PartitionResponse* answer = &response.topics[t].partitions[p];
+      answer->partition_index = topic.partition_indexes[p];
+      absl::StatusOr<TopicPartitionId> id =
+          ResolvePartition(*broker->image(), topic.name, answer->partition_index);
+      if (id.ok()) {
+        by_shard[broker->shards.Of(*id).value()].push_back({*id, answer});
+      } else {
+        answer->error_code = ErrorCode(id.status());
+        answer->error_message = ErrorMessage(id.status());
+      }
     }
   }
+  co_await OnShards(broker, ShardsWith(by_shard), [&by_shard](Broker& there) {
+    return AnswerAll(&there, &by_shard[there.env.reactor.shard().value()]);
+  });
   co_return Reply(request, response);
 }
 

@@ -121,7 +121,7 @@ struct BrokerConfig {
   std::chrono::milliseconds transaction_timeout_max{0};
   bool controlled_shutdown = true;
 
-  int32_t shards = 0;  // 0: one per usable core.
+  int32_t shards = 0;  // 0: see ChooseShards().
   IoChoice io = IoChoice::kAuto;
   std::chrono::milliseconds stall_warning{0};
   std::string log_level;  // DEBUG, INFO, WARN or ERROR.

@@ -53,6 +53,13 @@ class Shards {
   Task<T> CallUntil(ShardId from, ShardId to, CancellationToken token,
                     std::move_only_function<Task<T>(CancellationToken)> work);
 
+  // Runs `what` on shard `to` and does not wait for it: returns when it is on its way, before any
+  // later message of the caller. What it touches must still be there when it runs.
+  Task<void> Tell(ShardId from, ShardId to, std::move_only_function<void()> what) {
+    auto shared = std::make_shared<std::move_only_function<void()>>(std::move(what));
+    co_await Deliver(&lane(from), &lane(to), [shared] { (*shared)(); });
+  }
+
   // On `shard`: returns when no call of others is running here.
   Task<void> JoinServed(ShardId shard) { return lane(shard).served.Join(); }
 

@@ -105,6 +105,21 @@ void AddNodeScenarios(std::vector<Scenario>* scenarios) {
                           options.network_faults = options.disk_faults = false;
                           return Story(seed, options).Run();
                         }});
+  scenarios->push_back({"node-shards-power",
+                        "one node of 1 to 3 shards, another number each time it loses power",
+                        [](uint64_t seed, const RunOptions& run) {
+                          StoryOptions options = NodeStory(run);
+                          options.shards_max = 3;
+                          options.network_faults = options.disk_faults = false;
+                          return Story(seed, options).Run();
+                        }});
+  scenarios->push_back({"node-shards", "one node of 2 or 3 shards under every fault",
+                        [](uint64_t seed, const RunOptions& run) {
+                          StoryOptions options = NodeStory(run);
+                          options.shards_min = 2;
+                          options.shards_max = 3;
+                          return Story(seed, options).Run();
+                        }});
   scenarios->push_back(
       {"node", "one node under every fault", [](uint64_t seed, const RunOptions& run) {
          StoryOptions options = NodeStory(run);

@@ -55,7 +55,10 @@ class Story::Clients final : public SimProgram {
 };
 
 Story::Story(uint64_t seed, const StoryOptions& options)
-    : options_(options), swarm_(SimRandom::Derived(seed, "swarm")), history_(options.promises) {
+    : options_(options),
+      swarm_(SimRandom::Derived(seed, "swarm")),
+      shard_dice_(SimRandom::Derived(seed, "shards")),
+      history_(options.promises) {
   world_ = std::make_unique<SimWorld>(seed, DrawWorld());
   if (options.trace) world_->trace().set_sink(options.trace);
   if (options.logger != nullptr) world_->set_logger(*options.logger);
@@ -115,7 +118,8 @@ void Story::DrawPlan() {
 }
 
 void Story::StartBroker(SimNode& node) {
-  node.Start([this](SimProcess& process) { return options_.broker(process); });
+  node.Start([this](SimProcess& process) { return options_.broker(process); },
+             shard_dice_.Between(options_.shards_min, options_.shards_max));
 }
 
 bool Story::KeepBrokersUp() {

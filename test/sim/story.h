@@ -29,6 +29,9 @@ struct StoryOptions {
   // Builds a broker's program on port kBrokerPort; called anew for each process.
   std::function<std::unique_ptr<SimProgram>(SimProcess&)> broker;
   int brokers = 1;
+  // Each process of a broker has so many shards, drawn anew from this range.
+  uint64_t shards_min = 1;
+  uint64_t shards_max = 1;
   // A folder that was there, durably, long before: an administrator made it.
   std::string folder;
   Promises promises;
@@ -78,6 +81,7 @@ class Story {
 
   const StoryOptions& options_;
   SimRandom swarm_;
+  SimRandom shard_dice_;
   WorkloadPlan plan_;
   History history_;
   std::unique_ptr<SimWorld> world_;

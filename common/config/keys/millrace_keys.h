@@ -18,8 +18,10 @@ inline constexpr ConfigKey kMillraceKeys[] = {
      "Default of the topic config millrace.durability: acknowledge from the disk, or from memory "
      "as "
      "Kafka does."},
-    MillraceKey("millrace.shards", ConfigType::kInt, "0", Between(0, 1024),
-                "Shards, each one thread with an I/O ring of its own; 0: one per usable core."),
+    MillraceKey(
+        "millrace.shards", ConfigType::kInt, "0", Between(0, 1024),
+        "Shards, each one thread with an I/O ring of its own; 0: one per usable core, and one in "
+        "all where there are fewer than four."),
     MillraceKey("millrace.io", ConfigType::kString, "auto", OneOf("auto|io_uring|epoll"),
                 "How to talk to the kernel; auto takes io_uring where it is allowed, else epoll."),
     MillraceKey(

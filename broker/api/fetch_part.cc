@@ -1,0 +1,185 @@
+#include "broker/api/fetch_part.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "broker/api/find_partition.h"
+#include "broker/kafka_error.h"
+#include "common/error_kind.h"
+#include "common/runtime/event.h"
+#include "replication/offset_waiters.h"
+
+namespace millrace {
+namespace {
+
+using PartitionData = kafka::FetchResponse::PartitionData;
+
+// An answer keeps at most so many times its size of cache or read-ahead alive: what it is charged,
+// and this is the bound on what it is not.
+constexpr size_t kPinnedTimes = 2;
+constexpr int16_t kZstdVersion = 10;
+constexpr int16_t kDivergingEpochVersion = 12;
+
+// Wakes the request when a partition it waits for advances, or ends.
+class ProgressWait final : public OffsetWaiter {
+ public:
+  explicit ProgressWait(Event* event) : event_(event) {}
+  void OnReached(const absl::Status&) override { event_->Set(); }
+
+ private:
+  Event* event_;
+};
+
+Task<absl::StatusOr<LogRead>> ReadOne(Log* log, Offset from, LogReadOptions options) {
+  absl::StatusOr<std::optional<LogRead>> cached = log->TryReadCached(from, options);
+  if (!cached.ok()) co_return cached.status();
+  if (cached->has_value()) co_return **std::move(cached);
+  co_return co_await log->Read(from, options);
+}
+
+// What a reader of committed records must skip in an answer that ends at `end`.
+Task<absl::Status> AddAborted(Log* log, Offset end, FetchAnswer* answer) {
+  auto aborted = co_await log->AbortedTransactions(Offset(answer->target.fetch_offset), end);
+  if (!aborted.ok()) co_return aborted.status();
+  answer->data.aborted_transactions.emplace();
+  for (const AbortedTransaction& one : *aborted) {
+    answer->data.aborted_transactions->push_back({one.producer.value(), one.first.value()});
+  }
+  co_return absl::OkStatus();
+}
+
+// The same bytes in one piece of memory of their own.
+Chain CopyOf(const Chain& batches) {
+  MutableBuffer copy(batches.size());
+  size_t at = 0;
+  for (const Slice& piece : batches.slices()) {
+    std::ranges::copy(piece.span(), copy.data() + at);
+    at += piece.size();
+  }
+  return Chain(std::move(copy).Freeze(at));
+}
+
+}  // namespace
+
+void RefuseFetch(const absl::Status& status, FetchAnswer* answer) {
+  PartitionData& data = answer->data;
+  data.error_code = ErrorCode(status);
+  data.high_watermark = data.last_stable_offset = data.log_start_offset = -1;
+}
+
+bool FetchPart::Diverges(Partition& partition, FetchAnswer* answer, absl::Status* status) const {
+  const FetchTarget& target = answer->target;
+  if (terms_.version < kDivergingEpochVersion || !target.last_fetched_epoch.has_value())
+    return false;
+  std::optional<EpochEnd> end = partition.log().EndOffsetForEpoch(*target.last_fetched_epoch);
+  if (!end.has_value()) {
+    *status =
+        MakeError(ErrorKind::kOffsetOutOfRange, "the last fetched epoch is above all known ones");
+    return false;
+  }
+  if (end->epoch >= *target.last_fetched_epoch && end->end_offset.value() >= target.fetch_offset)
+    return false;
+  answer->data.diverging_epoch = {end->epoch.value(), end->end_offset.value()};
+  return true;
+}
+
+void FetchPart::SurveyOne(Broker& broker, FetchAnswer* answer) {
+  PartitionData& data = answer->data;
+  absl::StatusOr<Partition*> found = HostedPartition(broker, answer->id);
+  absl::Status status =
+      found.ok() ? (*found)->CheckLeader(answer->target.current_leader_epoch) : found.status();
+  bool diverges = false;
+  if (status.ok()) {
+    Partition& partition = **found;
+    if (terms_.version < kZstdVersion &&
+        partition.rules().append.compression == Compression::kZstd) {
+      status = MakeError(ErrorKind::kUnsupportedCompression, "zstd needs Fetch v10");
+    } else {
+      diverges = Diverges(partition, answer, &status);
+    }
+    const int64_t from = answer->target.fetch_offset;
+    if (status.ok() && !diverges &&
+        (from < partition.log().start_offset().value() ||
+         from > partition.log().end_offset().value())) {
+      status = MakeError(ErrorKind::kOffsetOutOfRange,
+                         fmt::format("{} is outside [{}, {}]", from, partition.log().start_offset(),
+                                     partition.log().end_offset()));
+    }
+    if (status.ok()) {
+      answer->bound =
+          terms_.read_committed ? partition.last_stable_offset() : partition.high_watermark();
+      answer->readable = !diverges && from < answer->bound.value();
+      data.high_watermark = partition.high_watermark().value();
+      data.last_stable_offset = partition.last_stable_offset().value();
+      data.log_start_offset = partition.log().start_offset().value();
+      if (terms_.read_committed) data.aborted_transactions.emplace();
+    }
+  }
+  if (!status.ok()) RefuseFetch(status, answer);
+  urgent_ = urgent_ || !status.ok() || diverges;
+  readable_ += answer->readable ? 1 : 0;
+}
+
+void FetchPart::Survey(Broker& broker) {
+  readable_ = 0;
+  bytes_ = 0;
+  urgent_ = full_ = false;
+  for (FetchAnswer* answer : answers_) SurveyOne(broker, answer);
+}
+
+Task<void> FetchPart::Read(Broker* broker, size_t bytes_max, bool one_batch, bool for_other_shard) {
+  bytes_ = 0;
+  full_ = false;
+  for (FetchAnswer* answer : answers_) {
+    if (!answer->readable) continue;
+    // Looked up anew: waiting for memory and reading other partitions may have taken a while.
+    absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
+    if (!partition.ok()) continue;  // Gone: the next fetch says so.
+    const size_t left = bytes_max - std::min(bytes_max, bytes_);
+    const auto wanted = static_cast<size_t>(std::max(0, answer->target.bytes_max));
+    full_ = full_ || left < wanted;
+    LogReadOptions options{std::min(left, wanted), answer->bound,
+                           /*at_least_one_batch=*/one_batch && bytes_ == 0};
+    if (options.bytes_max == 0 && !options.at_least_one_batch) continue;
+    Log* log = &(*partition)->log();
+    absl::StatusOr<LogRead> read =
+        co_await ReadOne(log, Offset(answer->target.fetch_offset), options);
+    absl::Status status = read.status();
+    if (status.ok() && answer->data.aborted_transactions.has_value() && !read->batches.empty()) {
+      partition = HostedPartition(*broker, answer->id);
+      // Another log now, or none: what was read goes with the old one.
+      if (!partition.ok() || &(*partition)->log() != log) continue;
+      status = co_await AddAborted(log, read->next_offset, answer);
+    }
+    if (!status.ok()) {
+      RefuseFetch(status, answer);
+      urgent_ = true;
+      continue;
+    }
+    bytes_ += read->batches.size();
+    // Blocks and what they are charged to stay on their shard.
+    answer->data.records =
+        for_other_shard ? CopyOf(read->batches) : read->batches.Pinning(kPinnedTimes);
+  }
+}
+
+Task<void> FetchPart::WaitForProgress(Broker* broker, Instant deadline, CancellationToken enough) {
+  Event progress(broker->env.reactor);
+  std::deque<ProgressWait> waits;
+  for (const FetchAnswer* answer : answers_) {
+    absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
+    // Reading may have taken a while since the survey: what came meanwhile must not be slept over.
+    const Offset next = Offset(answer->data.high_watermark) + OffsetDelta(1);
+    if (!partition.ok() || (*partition)->high_watermark() >= next) {
+      progress.Set();
+      break;
+    }
+    (*partition)->committed().Add(waits.emplace_back(&progress), next);
+  }
+  co_await progress.Wait(deadline, enough);
+}
+
+}  // namespace millrace

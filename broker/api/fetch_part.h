@@ -1,0 +1,81 @@
+// FetchPart: the partitions of one Fetch request that belong to one shard, and what that shard does
+// with them: look, read, wait. The request itself, with what it shares out and puts together again,
+// is 01_fetch.cc.
+//
+// Shard:    made on the request's shard; the three steps run on the shard of the partitions, one at
+// a
+//           time, and it belongs to that shard while one runs.
+// Lifetime: the answers, lent by the request, outlive it. A step looks its partitions up anew after
+//           each wait.
+// Bound:    Read() takes at most its limit, and one batch more where it is told so.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/fetch_session.h"
+#include "common/ids.h"
+#include "common/runtime/cancellation.h"
+#include "common/runtime/task.h"
+#include "common/time.h"
+#include "proto/kafka/fetch_response.h"
+
+namespace millrace {
+
+// A partition's answer in the making.
+struct FetchAnswer {
+  FetchTarget target;
+  TopicPartitionId id{Uuid(0, 0), PartitionId(0)};  // Or that of nothing: an unknown target.
+  kafka::FetchResponse::PartitionData data{};
+  Offset bound{0};        // Where reading ends.
+  bool readable = false;  // There is something between the fetch offset and the bound.
+};
+
+// What all partitions of a request have in common.
+struct FetchTerms {
+  int16_t version;
+  bool read_committed;
+};
+
+class FetchPart {
+ public:
+  FetchPart(ShardId shard, FetchTerms terms) : shard_(shard), terms_(terms) {}
+
+  ShardId shard() const { return shard_; }
+  void Add(FetchAnswer* answer) { answers_.push_back(answer); }
+  const std::vector<FetchAnswer*>& answers() const { return answers_; }
+
+  // Without reading: errors, watermarks, whether there is something to read.
+  void Survey(Broker& broker);
+  // Fills in records of what is readable. `one_batch`: the first one comes whole, however big.
+  // `for_other_shard`: as copies in memory of their own.
+  Task<void> Read(Broker* broker, size_t bytes_max, bool one_batch, bool for_other_shard);
+  // Until there is something new in any of them, or `deadline`, or `enough`.
+  Task<void> WaitForProgress(Broker* broker, Instant deadline, CancellationToken enough);
+
+  // What the last Survey() and Read() found.
+  size_t readable() const { return readable_; }  // Partitions.
+  bool urgent() const { return urgent_; }        // An error or a diverging epoch: answer now.
+  size_t bytes() const { return bytes_; }
+  bool full() const { return full_; }  // The limit left something unread.
+
+ private:
+  void SurveyOne(Broker& broker, FetchAnswer* answer);
+  bool Diverges(Partition& partition, FetchAnswer* answer, absl::Status* status) const;
+
+  const ShardId shard_;
+  const FetchTerms terms_;
+  std::vector<FetchAnswer*> answers_;
+  size_t readable_ = 0;
+  bool urgent_ = false;
+  size_t bytes_ = 0;
+  bool full_ = false;
+};
+
+// What a partition that is refused answers.
+void RefuseFetch(const absl::Status& status, FetchAnswer* answer);
+
+}  // namespace millrace

@@ -1,0 +1,137 @@
+#include "broker/api/produce_part.h"
+
+#include <algorithm>
+#include <expected>
+#include <utility>
+
+#include "broker/api/api_support.h"
+#include "broker/api/find_partition.h"
+
+namespace millrace {
+namespace {
+
+constexpr int16_t kAcksNone = 0;
+constexpr int16_t kAcksAll = -1;
+constexpr int16_t kZstdVersion = 7;
+
+size_t RecordBytes(const ProducedPartition& data) {
+  return data.records.has_value() ? data.records->size() : 0;
+}
+
+}  // namespace
+
+void RefuseProduce(const absl::Status& status, ProduceAnswer* answer) {
+  answer->error_code = ErrorCode(status);
+  answer->error_message = ErrorMessage(status);
+  answer->base_offset = -1;
+}
+
+void ProducePart::AppendWait::OnReached(const absl::Status& status) {
+  if (!status.ok()) RefuseProduce(status, answer_);
+  if (--*left_ == 0) done_->Pulse();
+}
+
+void ProducePart::Wait(Partition& partition, Offset next, ProduceAnswer* answer) {
+  const bool all = terms_.acks == kAcksAll;
+  const Offset reached = all ? partition.high_watermark() : partition.log().durable_end();
+  if (reached >= next) return;
+  ++waiting_;
+  AppendWait& wait = waits_.emplace_back(&waiting_, &done_, answer);
+  (all ? partition.committed() : partition.durable()).Add(wait, next);
+}
+
+Slice ProducePart::RecordsOf(const ProducedPartition& data) const {
+  if (!data.records.has_value()) return Slice();
+  if (!terms_.lent) return data.records->Flatten();
+  MutableBuffer copy(data.records->size());
+  size_t at = 0;
+  for (const Slice& piece : data.records->slices()) {
+    std::ranges::copy(piece.span(), copy.data() + at);
+    at += piece.size();
+  }
+  return std::move(copy).Freeze(at);
+}
+
+std::optional<size_t> ProducePart::TryAppendOne(const ProduceItem& item, size_t grown) {
+  ProduceAnswer* answer = item.answer;
+  auto refuse = [&](const absl::Status& status) {
+    RefuseProduce(status, answer);
+    return std::nullopt;
+  };
+  // Known, and perhaps led elsewhere: the format is looked at before that is said (rule 1.9).
+  absl::StatusOr<Partition*> partition = HostedPartition(broker_, item.id);
+  if (partition.ok() && IsInternalTopic((*partition)->topic()) &&
+      !terms_.may_write_internal_topics) {
+    return refuse(
+        MakeError(ErrorKind::kInvalidTopic, "clients may not produce to internal topics"));
+  }
+  absl::StatusOr<BatchView> batch =
+      CheckProduceRecords(RecordsOf(*item.data), terms_.version >= kZstdVersion);
+  if (!batch.ok()) return refuse(batch.status());
+  if (!partition.ok()) return refuse(partition.status());
+
+  const bool all = terms_.acks == kAcksAll;
+  const size_t received = batch->bytes().size();
+  std::expected<ValidatedBatch, BatchRejection> valid =
+      (*partition)->Prepare(*std::move(batch), all, broker_.env.clock.Now(), broker_.validator);
+  if (!valid.has_value()) {
+    for (RecordError& error : valid.error().record_errors) {
+      answer->record_errors.push_back({error.index, std::move(error.message)});
+    }
+    return refuse(valid.error().status);
+  }
+  // Recompression makes a batch larger at times: by more than was asked for when it came in.
+  const size_t size = valid->batch.bytes().size();
+  if (size > received + grown) {
+    std::optional<Admission> more = broker_.store.TryAdmit(size - received - grown);
+    if (!more.has_value()) return size - received;
+    admission_.Add(*std::move(more));
+  }
+  absl::StatusOr<LeaderAppend> appended = (*partition)->Append(*std::move(valid), all, admission_);
+  if (!appended.ok()) return refuse(appended.status());
+  answer->base_offset = appended->base_offset.value();
+  answer->log_append_time_ms =
+      appended->log_append_time.has_value() ? appended->log_append_time->ms() : -1;
+  answer->log_start_offset = (*partition)->log().start_offset().value();
+  if (terms_.acks != kAcksNone) Wait(**partition, appended->next_offset, answer);
+  return std::nullopt;
+}
+
+Task<bool> ProducePart::Append(CancellationToken cancel) {
+  if (items_.empty()) co_return true;
+  for (const ProduceItem& item : items_) bytes_left_ += RecordBytes(*item.data);
+  // The request holds the connection's turn, so whoever waits for memory here stays in order.
+  absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, cancel);
+  if (!admitted.ok()) co_return false;
+  admission_ = *std::move(admitted);
+  for (const ProduceItem& item : items_) {
+    size_t grown = 0;
+    while (std::optional<size_t> more = TryAppendOne(item, grown)) {
+      // Everything goes back first: two requests that each held some and waited for more would
+      // wait for ever. The batch is rebuilt again afterwards, so that who waits holds little.
+      grown = *more;
+      admission_ = Admission();
+      admitted = co_await broker_.store.Admit(bytes_left_ + grown, cancel);
+      if (!admitted.ok()) co_return false;
+      admission_ = *std::move(admitted);
+    }
+    bytes_left_ -= RecordBytes(*item.data);
+  }
+  admission_ = Admission();  // What was not appended is free again.
+  co_return true;
+}
+
+Task<void> ProducePart::WaitForAcks(CancellationToken cancel) {
+  const Instant deadline = broker_.env.reactor.Now() + milliseconds(std::max(0, terms_.timeout_ms));
+  while (waiting_ > 0) {
+    if (co_await done_.Wait(deadline, cancel) != WaitResult::kSignalled) break;
+  }
+  for (AppendWait& wait : waits_) {
+    if (!wait.linked()) continue;
+    wait.Unlink();
+    wait.answer().error_code = ErrorCode(kafka::KafkaError::kRequestTimedOut);
+    wait.answer().base_offset = -1;
+  }
+}
+
+}  // namespace millrace

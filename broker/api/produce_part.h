@@ -1,0 +1,93 @@
+// ProducePart: the partitions of one Produce request that belong to one shard, on that shard:
+// memory, checks, append, and the wait for acknowledgements. The request itself, with what it
+// shares out and puts together again, is 00_produce.cc.
+//
+// Shard:    the partitions'; made, used and destroyed there.
+// Lifetime: what `items` points to is lent by the request until the part is gone. The records are
+//           read until Append() has ended, the answers are written until WaitForAcks() has.
+// Order:    appends happen in the order of the items.
+// Errors:   per partition, in its answer.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/kafka_error.h"
+#include "common/ids.h"
+#include "common/runtime/event.h"
+#include "proto/kafka/produce_request.h"
+#include "proto/kafka/produce_response.h"
+#include "replication/offset_waiters.h"
+
+namespace millrace {
+
+using ProducedPartition = kafka::ProduceRequest::PartitionProduceData;
+using ProduceAnswer = kafka::ProduceResponse::PartitionProduceResponse;
+
+// What all partitions of a request have in common.
+struct ProduceTerms {
+  int16_t version;
+  int16_t acks;
+  int32_t timeout_ms;
+  bool may_write_internal_topics;
+  // The records are another shard's memory: they are copied, since a log keeps what it is given.
+  bool lent;
+};
+
+struct ProduceItem {
+  TopicPartitionId id;
+  const ProducedPartition* data;
+  ProduceAnswer* answer;
+};
+
+class ProducePart {
+ public:
+  ProducePart(Broker& broker, ProduceTerms terms, std::span<const ProduceItem> items)
+      : broker_(broker), terms_(terms), items_(items), done_(broker.env.reactor) {}
+
+  // False: cancelled while it waited for memory; some may have been appended.
+  Task<bool> Append(CancellationToken cancel);
+  // Whether anything that was appended is not acknowledged yet.
+  bool waits() const { return waiting_ > 0; }
+  // What is not acknowledged in time answers REQUEST_TIMED_OUT.
+  Task<void> WaitForAcks(CancellationToken cancel);
+
+ private:
+  // One partition that was appended to and is waited for.
+  class AppendWait final : public OffsetWaiter {
+   public:
+    AppendWait(size_t* left, Event* done, ProduceAnswer* answer)
+        : left_(left), done_(done), answer_(answer) {}
+    void OnReached(const absl::Status& status) override;
+    ProduceAnswer& answer() { return *answer_; }
+
+   private:
+    size_t* left_;
+    Event* done_;
+    ProduceAnswer* answer_;
+  };
+
+  // Nothing: done, or refused. Otherwise: so many bytes more than came in are needed, nothing
+  // happened.
+  std::optional<size_t> TryAppendOne(const ProduceItem& item, size_t grown);
+  Slice RecordsOf(const ProducedPartition& data) const;
+  void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
+
+  Broker& broker_;
+  const ProduceTerms terms_;
+  const std::span<const ProduceItem> items_;
+  Admission admission_;    // Of at least bytes_left_.
+  size_t bytes_left_ = 0;  // Records of the partitions that have not had their turn.
+  std::deque<AppendWait> waits_;
+  size_t waiting_ = 0;
+  Event done_;
+};
+
+// What a partition that is refused answers.
+void RefuseProduce(const absl::Status& status, ProduceAnswer* answer);
+
+}  // namespace millrace
