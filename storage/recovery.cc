@@ -153,6 +153,7 @@ Task<absl::Status> Recovery::ReadCheckpoints() {
 Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
   auto entries = co_await context_.env.disk.List(directory.path());
   if (!entries.ok()) co_return entries.status();
+  co_await ReadStarts(directory);
   std::vector<PartitionDirectory> folders;
   for (const DirectoryEntry& entry : *entries) {
     if (!entry.is_directory) continue;
@@ -173,6 +174,25 @@ Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
     for (const absl::Status& result : results) MR_CO_RETURN_IF_ERROR(result);
   }
   co_return absl::OkStatus();
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<void> Recovery::ReadStarts(LogDirectory& directory) {
+  starts_.clear();
+  auto text = co_await ReadWholeFile(context_.env.disk, JoinPath(directory.path(), kLogStartFile),
+                                     kSmallFileBytesMax);
+  if (absl::IsNotFound(text.status())) co_return;
+  absl::StatusOr<std::vector<OffsetCheckpointEntry>> entries =
+      text.ok() ? ParseOffsetCheckpoint(text->view()) : text.status();
+  if (!entries.ok()) {
+    // As Kafka: logs then start where their first segment does.
+    context_.env.logger.Warning("[dir {}] {} is left aside: {}", directory.path(), kLogStartFile,
+                                std::string(entries.status().message()));
+    co_return;
+  }
+  for (const OffsetCheckpointEntry& entry : *entries) {
+    starts_.emplace(PartitionDirectoryName(entry.topic, entry.partition), entry.offset);
+  }
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
@@ -323,6 +343,10 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool
   }
   state.start = state.segments.front().base;
   loaded.start = std::max(loaded.start, state.start);
+  if (loaded.checkpoint == nullptr) {
+    auto said = starts_.find(PartitionDirectoryName(state.topic, state.id.partition));
+    if (said != starts_.end()) loaded.start = std::max(loaded.start, said->second);
+  }
   // A clean stop of another broker: only the active segment's end is not in any name.
   const size_t first = clean ? state.segments.size() - 1 : 0;
   const Offset from = state.segments[first].base;

@@ -84,6 +84,8 @@ class Recovery final : public JournalVisitor {
   Task<void> Abandon(LogDirectory& directory, absl::Status cause);  // Borrowed: awaited in place.
   void FindOffline();
   bool IsOnline(const DirectoryId& id) const;
+  // What Kafka's own checkpoint says of the starts, for logs that ours knows nothing of.
+  Task<void> ReadStarts(LogDirectory& directory);             // Borrowed: awaited in place.
   Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<void> LoadFolder(LogDirectory* directory, PartitionDirectory name, absl::Status* result);
   Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory,
@@ -111,6 +113,7 @@ class Recovery final : public JournalVisitor {
   // State.
   std::map<TopicPartitionId, LogCheckpoint> checkpoints_;
   std::multimap<std::string, TopicPartitionId> ids_by_folder_;
+  std::map<std::string, Offset> starts_;  // Folder -> log start, of the directory being loaded.
   std::map<TopicPartitionId, std::unique_ptr<Log>> logs_;
   std::map<TopicPartitionId, Loaded> loaded_;
   std::map<TopicPartitionId, absl::Status> offline_;
