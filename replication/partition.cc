@@ -127,6 +127,22 @@ absl::StatusOr<LeaderAppend> Partition::Append(ValidatedBatch valid, bool acks_a
   return LeaderAppend{info->base_offset, info->next_offset(), valid.log_append_time, false};
 }
 
+absl::StatusOr<Offset> Partition::StartAfterDelete(std::optional<Offset> before) const {
+  if (absl::Status leader = CheckLeader(std::nullopt); !leader.ok()) return leader;
+  if (rules_->log.cleanup_compact && !rules_->log.cleanup_delete) {
+    return MakeError(ErrorKind::kPolicyViolation,
+                     fmt::format("Records of partition {}-{} can not be deleted due to the "
+                                 "configured policy",
+                                 topic(), log_.partition()));
+  }
+  const Offset start = before.value_or(high_watermark_);
+  if (start <= high_watermark_) return start;
+  return MakeError(ErrorKind::kOffsetOutOfRange,
+                   fmt::format("Cannot increment the log start offset to {} of partition {}-{} "
+                               "since it is larger than the high watermark {}",
+                               start, topic(), log_.partition(), high_watermark_));
+}
+
 void Partition::OnDurable(Log&, Offset durable_end) {
   durable_.Advance(durable_end);
   if (leads() && tracker_->OnEnd(self_, durable_end)) AfterProgress();

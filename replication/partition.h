@@ -84,6 +84,11 @@ class Partition final : private LogObserver {
   // REQUIRES: `admission` holds the batch's size.
   absl::StatusOr<LeaderAppend> Append(ValidatedBatch valid, bool acks_all, Admission& admission);
 
+  // DeleteRecords: where the log is to start: at `before`, or at the high watermark if it does not
+  // say. Errors: kPolicyViolation: the topic is only compacted, every key's last record is kept.
+  // kOffsetOutOfRange: `before` is above the high watermark. CheckLeader()'s.
+  absl::StatusOr<Offset> StartAfterDelete(std::optional<Offset> before) const;
+
   // Committed and safe to read. Nothing while the replica does not lead.
   Offset high_watermark() const { return high_watermark_; }
   // Where READ_COMMITTED ends: at the first transaction that is not decided, or the high watermark.

@@ -218,4 +218,35 @@ TEST_CASE("PartitionTable: strays give way to a topic of the same name that was 
   CHECK(replicas.store->Find(TestPartition(0)) == nullptr);
 }
 
+TEST_CASE("Partition: DeleteRecords goes as far as the high watermark and no further") {
+  Replicas replicas;
+  auto rules = Replicas::Rules();
+  Partition& partition = replicas.Open(Replicas::Assigned(1, kSelf, 0), rules);
+  replicas.MustAppend(partition, TestBatch({"a", "b", "c"}));
+  // Not durable yet, so not committed.
+  CHECK(KindOf(partition.StartAfterDelete(Offset(1)).status()) == ErrorKind::kOffsetOutOfRange);
+  REQUIRE(replicas.world.RunUntil([&] { return partition.high_watermark() == Offset(3); },
+                                  seconds(10)));
+  CHECK(*partition.StartAfterDelete(Offset(1)) == Offset(1));
+  CHECK(*partition.StartAfterDelete(std::nullopt) == Offset(3));
+  CHECK(KindOf(partition.StartAfterDelete(Offset(4)).status()) == ErrorKind::kOffsetOutOfRange);
+}
+
+TEST_CASE(
+    "Partition: of a topic that is only compacted no records are deleted, nor by a follower") {
+  Replicas replicas;
+  auto rules = Replicas::Rules();
+  rules->log.cleanup_compact = true;
+  Partition& both = replicas.Open(Replicas::Assigned(1, kSelf, 0), rules);
+  CHECK(both.StartAfterDelete(std::nullopt).ok());
+  rules = Replicas::Rules();
+  rules->log.cleanup_compact = true;
+  rules->log.cleanup_delete = false;
+  Partition& compacted = replicas.Open(Replicas::Assigned(2, kSelf, 0), rules);
+  CHECK(KindOf(compacted.StartAfterDelete(std::nullopt).status()) == ErrorKind::kPolicyViolation);
+  Partition& follower = replicas.Open(Replicas::Assigned(3, BrokerId(2), 0));
+  CHECK(KindOf(follower.StartAfterDelete(std::nullopt).status()) ==
+        ErrorKind::kNotLeaderOrFollower);
+}
+
 }  // namespace millrace

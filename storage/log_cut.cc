@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "common/error_kind.h"
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
 #include "storage/log_checkpoint.h"
@@ -337,7 +338,11 @@ Task<absl::Status> Log::AdvanceStart(Offset offset) {
   MR_CO_RETURN_IF_ERROR(state.failure);
   const Offset start = std::min(offset, state.end);
   if (start <= state.start) co_return absl::OkStatus();
-  MR_CO_RETURN_IF_ERROR(co_await MoveStart(state, start));
+  absl::Status moved = co_await MoveStart(state, start);
+  if (!moved.ok()) {
+    if (!absl::IsResourceExhausted(moved)) state.context.writer->HandleFailure(state, moved);
+    co_return MakeError(ErrorKind::kStorageError, moved.code(), std::string(moved.message()));
+  }
   state.context.env.logger.Info("[log {}] log start offset moved to {} as asked", state.path(),
                                 start);
   co_return absl::OkStatus();

@@ -20,6 +20,7 @@ constexpr std::array kServed{
     ApiEntry{ApiKey::kApiVersions, 0, 5, 0, HandleApiVersions},
     ApiEntry{ApiKey::kCreateTopics, 2, 7, 2, HandleCreateTopics},
     ApiEntry{ApiKey::kDeleteTopics, 1, 6, 1, HandleDeleteTopics},
+    ApiEntry{ApiKey::kDeleteRecords, 0, 2, 0, HandleDeleteRecords},
     ApiEntry{ApiKey::kInitProducerId, 0, 5, 0, HandleInitProducerId},
     ApiEntry{ApiKey::kOffsetForLeaderEpoch, 2, 4, 2, HandleOffsetForLeaderEpoch},
     ApiEntry{ApiKey::kDescribeConfigs, 1, 4, 1, HandleDescribeConfigs},

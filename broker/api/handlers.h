@@ -15,6 +15,7 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request);        // 03_
 Task<ApiReply> HandleApiVersions(Broker* broker, ApiRequest request);     // 18_api_versions.cc
 Task<ApiReply> HandleCreateTopics(Broker* broker, ApiRequest request);    // 19_create_topics.cc
 Task<ApiReply> HandleDeleteTopics(Broker* broker, ApiRequest request);    // 20_delete_topics.cc
+Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request);   // 21_delete_records.cc
 Task<ApiReply> HandleInitProducerId(Broker* broker, ApiRequest request);  // 22_init_producer_id.cc
 Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker,
                                           ApiRequest request);  // 23_offset_for_leader_epoch.cc

@@ -104,3 +104,13 @@ def admin(node):
     expect_equal(seen, {"create": None, "again": "TOPIC_ALREADY_EXISTS", "grow": None, "shrink": "INVALID_PARTITIONS",
                         "retention": "3600000", "partitions": 4, "latest": 0, "delete": None,
                         "delete again": "UNKNOWN_TOPIC_OR_PART"}, "outcome")
+
+
+@test("confluent-kafka: delete_records answers the new start, and consumers begin there")
+def delete_records(node):
+    topic = topic_of(node)
+    client(node, "produce_idempotent", topic, "50")
+    expect_equal(client(node, "delete_records", topic, "20"), 20, "low watermark")
+    expect_equal(client(node, "offsets", topic, "0")["low"], 20, "low end")
+    expect_equal([row["offset"] for row in client(node, "consume", topic, "1")], list(range(20, 50)), "offsets")
+    expect_equal(client(node, "delete_records", topic, "51"), "OFFSET_OUT_OF_RANGE", "beyond the end")

@@ -1,6 +1,8 @@
 """Kafka's own command line tools, as people and scripts call them."""
 
+import json
 import re
+import tempfile
 import time
 
 from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
@@ -165,3 +167,45 @@ def dump_log(node):
         for complaint in ("Mismatches in", "Index timestamp", "Found ", "Exception", "Indexed offset"):
             expect(complaint not in text, f"{kind}: {text[:2000]}")
         expect(all(path.stat().st_size > 0 for path in files[:-1]), f"an empty {kind} of a rolled segment")
+
+
+def delete_records_tool(node, *asked, **keywords):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"version": 1, "partitions": [{"topic": topic, "partition": 0, "offset": offset} for topic, offset in asked]}, file)
+        file.flush()
+        return tool("delete-records", "--bootstrap-server", node.bootstrap, "--offset-json-file", file.name, **keywords)
+
+
+@test("java: kafka-delete-records tells the new low watermark, and why it refuses")
+def delete_records(node):
+    some, whole = topic_of(node), topic_of(node)
+    with wire.Connection(node.port) as connection:
+        for name in (some, whole):
+            connection.produce(name, wire.batch([b"%d" % n for n in range(10)]))
+    text = delete_records_tool(node, (some, 4), (whole, -1))
+    expect_in(f"partition: {some}-0\tlow_watermark: 4", text)
+    expect_in(f"partition: {whole}-0\tlow_watermark: 10", text)
+    expect_in("OffsetOutOfRangeException", delete_records_tool(node, (some, 11)))
+    seen = tool("console-consumer", "--bootstrap-server", node.bootstrap, "--topic", some, "--partition", "0", "--offset", "earliest",
+                "--max-messages", "6", "--timeout-ms", "20000")
+    expect_equal(seen.splitlines(), [str(n) for n in range(4, 10)], "records")
+
+
+@test("java: kafka-dump-log reads what retention and DeleteRecords leave", own_node=True,
+      ours_only="it reads the node's own directory, after a clean stop")
+def dump_after_deletion(node):
+    node.start()
+    name = topic_of(node, **{"segment.bytes": 1048576, "file.delete.delay.ms": 0})
+    with wire.Connection(node.port) as connection:
+        for number in range(30):
+            connection.produce(name, wire.batch([b"%06d" % (number * 10 + one) + b"z" * 10000 for one in range(10)]))
+        expect_equal(connection.delete_records(name, 245), (0, 245), "DeleteRecords")
+    folder = node.log_dir / f"{name}-0"
+    until(lambda: not list(folder.glob("*.deleted")), "files are gone")
+    expect_equal(node.stop(), 0, "exit status after SIGTERM")
+    segments = sorted(folder.glob("*.log"))
+    expect(0 < int(segments[0].stem) <= 245, f"segments: {segments}")
+    text = tool("dump-log", "--deep-iteration", "--print-data-log", "--files", ",".join(map(str, segments)))
+    seen = [int(value) for value in re.findall(r"^\| offset: \d+ .*payload: (\d{6})z", text, re.M)]
+    expect_equal(seen, list(range(int(segments[0].stem), 300)), "records in the dump")
+    expect("isvalid: false" not in text, "a CRC is wrong")

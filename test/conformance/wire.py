@@ -41,6 +41,10 @@ _SCHEMAS = {  # (name, key, version, flexible, request, response)
                       "throttle_ms:i topics:[name:s topic_id:u error:h message:?s partitions:i replication_factor:h"
                       " configs:?[name:s value:?s read_only:t source:B sensitive:t]]"),
     "delete_topics": (20, 5, True, "names:[s] timeout_ms:i", "throttle_ms:i topics:[name:s error:h message:?s]"),
+    "delete_records_v0": (21, 0, False, "topics:[name:s partitions:[index:i offset:l]] timeout_ms:i",
+                          "throttle_ms:i topics:[name:s partitions:[index:i low_watermark:l error:h]]"),
+    "delete_records": (21, 2, True, "topics:[name:s partitions:[index:i offset:l]] timeout_ms:i",
+                       "throttle_ms:i topics:[name:s partitions:[index:i low_watermark:l error:h]]"),
     "init_producer_id": (22, 4, True, "transactional_id:?s timeout_ms:i producer_id:l producer_epoch:h",
                          "throttle_ms:i error:h producer_id:l producer_epoch:h"),
     "offset_for_leader_epoch": (23, 4, True,
@@ -339,6 +343,11 @@ class Connection:
         topics = [{"name": topic, "partitions": [{"index": partition, "leader_epoch": -1, "timestamp": timestamp}]}]
         answer = self.ask("list_offsets", replica_id=-1, isolation=0, topics=topics, timeout_ms=1000)
         return answer["topics"][0]["partitions"][0]
+
+    def delete_records(self, topic, offset, partition=0, api="delete_records"):
+        topics = [{"name": topic, "partitions": [{"index": partition, "offset": offset}]}]
+        part = self.ask(api, topics=topics, timeout_ms=10000)["topics"][0]["partitions"][0]
+        return part["error"], part["low_watermark"]
 
     def read_all(self, topic, partition=0):
         """[(offset, key, value)] from the log's start to its end."""

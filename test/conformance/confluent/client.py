@@ -125,6 +125,15 @@ def admin(bootstrap, topic, _):
     return seen
 
 
+def delete_records(bootstrap, topic, offset):
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    future = next(iter(client.delete_records([TopicPartition(topic, 0, int(offset))]).values()))
+    try:
+        return future.result(DEADLINE_S).low_watermark
+    except Exception as error:
+        return error.args[0].name()
+
+
 if __name__ == "__main__":
     bootstrap, action, topic, *rest = sys.argv[1:]
     print(json.dumps(globals()[action](bootstrap, topic, rest[0] if rest else None)))

@@ -1,0 +1,127 @@
+// DeleteRecords (key 21), versions 0 to 2. Moves the start of logs forward: to an offset, which
+// need not be a batch's, or to the high watermark (-1).
+//
+// Promises: when the answer arrives the new start is durable: no crash brings back what lies below
+//           it. The low watermark is the start that the log has then. An offset at or below the
+//           start changes nothing and is no error. Files go later (file.delete.delay.ms).
+// Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE
+//           (above the high watermark, or below -1), POLICY_VIOLATION (cleanup.policy=compact),
+//           INVALID_TOPIC_EXCEPTION (an internal topic), KAFKA_STORAGE_ERROR.
+// Not yet:  timeout_ms is not looked at: with one replica there is nobody to wait for.
+// Source:   KIP-107; rules 12.1-12.4.
+#include <map>
+#include <set>
+
+#include "broker/api/api_support.h"
+#include "broker/api/find_partition.h"
+#include "broker/api/handlers.h"
+#include "broker/on_shard.h"
+#include "common/runtime/task_scope.h"
+#include "proto/kafka/delete_records_request.h"
+#include "proto/kafka/delete_records_response.h"
+
+namespace millrace {
+namespace {
+
+using kafka::DeleteRecordsRequest;
+using kafka::DeleteRecordsResponse;
+
+constexpr int64_t kHighWatermark = -1;
+constexpr int64_t kNoLowWatermark = -1;
+
+// One partition of the request, and its answer. Touched by one shard at a time.
+struct Deletion {
+  std::string topic;
+  int32_t partition;
+  int64_t offset;
+  std::optional<TopicPartitionId> id = {};  // Nothing: answered already.
+  absl::Status status = {};
+  int64_t low_watermark = kNoLowWatermark;
+};
+
+void Resolve(Broker& broker, Deletion& deletion) {
+  absl::StatusOr<TopicPartitionId> id =
+      ResolvePartition(*broker.image(), deletion.topic, deletion.partition);
+  deletion.status = id.status();
+  if (!id.ok()) return;
+  if (IsInternalTopic(deletion.topic)) {
+    deletion.status =
+        MakeError(ErrorKind::kInvalidTopic,
+                  fmt::format("Cannot delete records of internal topic {}", deletion.topic));
+    return;
+  }
+  if (deletion.offset < kHighWatermark) {
+    deletion.status = MakeError(ErrorKind::kOffsetOutOfRange,
+                                fmt::format("The offset {} for partition {}-{} is not valid",
+                                            deletion.offset, deletion.topic, deletion.partition));
+    return;
+  }
+  deletion.id = *id;
+}
+
+Task<void> DeleteOne(Broker* there, Deletion* deletion) {
+  absl::StatusOr<Partition*> partition = HostedPartition(*there, *deletion->id);
+  deletion->status = partition.status();
+  if (!partition.ok()) co_return;
+  absl::StatusOr<Offset> start =
+      (*partition)
+          ->StartAfterDelete(deletion->offset == kHighWatermark
+                                 ? std::nullopt
+                                 : std::optional(Offset(deletion->offset)));
+  deletion->status = start.status();
+  if (!start.ok()) co_return;
+  deletion->status = co_await (*partition)->log().AdvanceStart(*start);
+  if (!deletion->status.ok()) co_return;
+  // The partition may be gone meanwhile.
+  partition = HostedPartition(*there, *deletion->id);
+  deletion->low_watermark =
+      partition.ok() ? (*partition)->log().start_offset().value() : start->value();
+}
+
+Task<void> DeleteOn(Broker* there, std::vector<Deletion>* deletions) {
+  // At once, so that one write of the store makes all of the starts durable.
+  TaskScope group(there->env.reactor);
+  for (Deletion& deletion : *deletions) {
+    const bool here = deletion.id && there->shards.Of(*deletion.id) == there->env.reactor.shard();
+    if (here) group.Spawn(DeleteOne(there, &deletion));
+  }
+  co_await group.Join();
+}
+
+}  // namespace
+
+Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request) {
+  absl::StatusOr<DeleteRecordsRequest> body = DecodeBody<DeleteRecordsRequest>(request);
+  if (!body.ok()) co_return Undecodable(body.status());
+  std::vector<Deletion> deletions;
+  std::set<ShardId> shards;
+  for (const auto& topic : body->topics) {
+    for (const auto& partition : topic.partitions) {
+      Deletion& deletion =
+          deletions.emplace_back(Deletion{topic.name, partition.partition_index, partition.offset});
+      Resolve(*broker, deletion);
+      if (deletion.id.has_value()) shards.insert(broker->shards.Of(*deletion.id));
+    }
+  }
+  if (!shards.empty()) {
+    co_await OnShards(broker, {shards.begin(), shards.end()},
+                      [all = &deletions](Broker& there) { return DeleteOn(&there, all); });
+  }
+  // Kafka answers each topic once, wherever its partitions stood in the request.
+  std::map<std::string, DeleteRecordsResponse::DeleteRecordsTopicResult> answers;
+  for (const Deletion& deletion : deletions) {
+    DeleteRecordsResponse::DeleteRecordsPartitionResult result;
+    result.partition_index = deletion.partition;
+    result.low_watermark = deletion.low_watermark;
+    result.error_code = ErrorCode(deletion.status);
+    answers[deletion.topic].partitions.push_back(result);
+  }
+  DeleteRecordsResponse response;
+  for (auto& [name, answer] : answers) {
+    answer.name = name;
+    response.topics.push_back(std::move(answer));
+  }
+  co_return Reply(request, response);
+}
+
+}  // namespace millrace
