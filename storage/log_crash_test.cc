@@ -24,6 +24,7 @@ struct ModelBatch {
   Offset base;
   std::vector<std::string> values;
   std::optional<Sequence> sequence;
+  Timestamp first{0};  // Of its records.
   Offset next() const { return base + OffsetDelta(static_cast<int64_t>(values.size())); }
 };
 
@@ -80,6 +81,20 @@ LogStoreOptions Options(SimRandom& random) {
   options.retention_initial_delay = milliseconds(random.Between(1, 30));
   options.retention_check_interval = milliseconds(random.Between(5, 60));
   return options;
+}
+
+// Producer state is what the surviving batches say, also those below the start (rule 1.41): by
+// whatever way of snapshots, checkpoint, scan and replay it came back.
+void CheckProducers(const Log& log, const ModelLog& expected) {
+  ProducerState recomputed;
+  for (const ModelBatch& batch : expected.batches) {
+    if (!batch.sequence) continue;
+    BatchView view = TestBatch(batch.values, batch.first,
+                               BatchProducer{kProducer, ProducerEpoch(0), *batch.sequence});
+    view.SetBaseOffset(batch.base);
+    recomputed.Apply(view.header(), Timestamp(0));
+  }
+  REQUIRE(log.producers().entries() == recomputed.entries());
 }
 
 // Does things to the logs until the store fails, and keeps the model in step.
@@ -175,7 +190,8 @@ class Workload final : public LogObserver {
     if (random_.Coin()) {
       producer = BatchProducer{kProducer, ProducerEpoch(0), Sequence(model_[number].next_sequence)};
     }
-    BatchView batch = TestBatch(values, env_.clock.Now(), producer);
+    const Timestamp first = env_.clock.Now();
+    BatchView batch = TestBatch(values, first, producer);
     auto admission = co_await store_.Admit(batch.bytes().size(), CancellationToken());
     if (!admission.ok()) co_return false;
     Log& log = Find(number);
@@ -188,7 +204,7 @@ class Workload final : public LogObserver {
     if (!info.ok()) co_return false;
     ModelLog& model = model_[number];
     REQUIRE(info->base_offset == std::max(model.end(), model.start));
-    model.batches.push_back({info->base_offset, values, std::nullopt});
+    model.batches.push_back({info->base_offset, values, std::nullopt, first});
     if (producer) {
       model.batches.back().sequence = producer->base_sequence;
       model.next_sequence += static_cast<int32_t>(count);
@@ -210,6 +226,7 @@ class Workload final : public LogObserver {
     model.cutting.reset();
     model.Cut(cut);
     REQUIRE(Find(number).end_offset() == cut);
+    CheckProducers(Find(number), model);
     co_return true;
   }
 
@@ -301,6 +318,12 @@ void CheckRecovered(TestStore& store, std::map<int, ModelLog>& model, bool power
     expected.start = log.start_offset();
     expected.start_asked = expected.start;
     expected.cutting.reset();
+    if (ConfigOf(number).durability == Durability::kPageCache &&
+        log.end_offset() == log.start_offset() && log.producers().empty()) {
+      // All that lay before the promised start was lost, and its producers with it.
+      for (ModelBatch& batch : expected.batches) batch.sequence.reset();
+    }
+    CheckProducers(log, expected);
     // Every one of the last five batches of the producer is known as the duplicate that it is.
     int checked = 0;
     for (auto batch = expected.batches.rbegin(); batch != expected.batches.rend() && checked < 5;

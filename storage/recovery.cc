@@ -322,9 +322,12 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
     if (!state.segments.empty()) {
       state.segments.back().next = state.segments.back().written_next = known->segment_base;
     }
-    state.segments.emplace_back(known->segment_base, known->segment_created);
+    Segment& begun = state.segments.emplace_back(known->segment_base, known->segment_created);
+    // Its snapshot waited for its first bytes, and was lost with the process.
+    begun.producer_snapshot = EncodeProducerSnapshot(state.producers);
     co_return absl::OkStatus();
   }
+  if (known->position == 0) segment->producer_snapshot = EncodeProducerSnapshot(state.producers);
   segment->created = known->segment_created;
   segment->first_timestamp = known->first_timestamp;
   segment->max_time = known->max_time;

@@ -33,6 +33,24 @@ std::vector<AbortedTransaction> Aborted(SimWorld& world, TestStore& store, Log& 
   return *std::move(found);
 }
 
+// Producer state is what the log says, recomputed from its first batch on.
+void CheckProducers(SimWorld& world, TestStore& store, Log& log) {
+  ProducerState recomputed;
+  for (Offset at(0); at < log.end_offset();) {
+    auto read = world.Run(store.env(), log.Read(at, {1 << 20, log.end_offset(), true}));
+    REQUIRE(read.ok());
+    BatchReader batches(read->batches.Flatten());
+    for (;;) {
+      auto batch = batches.Next();
+      REQUIRE(batch.ok());
+      if (!batch->has_value()) break;
+      recomputed.ApplyBatch(**batch, Timestamp(0));
+    }
+    at = read->next_offset;
+  }
+  REQUIRE(log.producers().entries() == recomputed.entries());
+}
+
 // Every range of offsets gets the answer of the model.
 void CheckAgainst(const TransactionModel& model, SimWorld& world, TestStore& store, Log& log,
                   SimRandom& random) {
@@ -145,6 +163,7 @@ TEST_CASE("Transactions: what is open and what was aborted survives a stop and a
       REQUIRE(store.Start().ok());
       Log& log = store.Open(1, SmallSegments());
       REQUIRE(log.end_offset() == model.end());
+      CheckProducers(world, store, log);
       CheckAgainst(model, world, store, log, random);
       for (int i = 0; i < 6; ++i) {
         Work(random, model, store, log, 25);
@@ -154,6 +173,7 @@ TEST_CASE("Transactions: what is open and what was aborted survives a stop and a
         if (cut <= log.start_offset()) continue;
         REQUIRE(world.Run(store.env(), log.Truncate(cut)).ok());
         model.Cut(log.end_offset());
+        CheckProducers(world, store, log);
       }
       store.WaitDurable(log);
       CheckAgainst(model, world, store, log, random);
