@@ -40,7 +40,8 @@ inline BatchView MarkerBatch(int64_t producer, int16_t epoch, bool commit,
   std::array<uint8_t, 6> value = {};
   StoreBig<int32_t>(value.data() + 2, coordinator_epoch);
   BatchBuilder builder(options);
-  builder.Append(Timestamp(2000), key, value);
+  // The time of the data: a snapshot, as Kafka's, has one time for a producer and its last batch.
+  builder.Append(Timestamp(1000), key, value);
   return *builder.Build();
 }
 
