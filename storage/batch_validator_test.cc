@@ -88,7 +88,7 @@ std::vector<Timestamp> Timestamps(const BatchView& batch) {
 
 }  // namespace
 
-TEST_CASE("Produce records: exactly one whole batch of magic 2 is taken") {
+TEST_CASE("Produce records: exactly one whole batch of magic 2 is taken (1.10)") {
   BatchView batch = Build();
   CHECK(CheckProduceRecords(batch.bytes(), true).ok());
   CHECK(KindOf(CheckProduceRecords(Slice(), true).status()) == ErrorKind::kInvalidRecord);
@@ -111,7 +111,7 @@ TEST_CASE("Produce records: exactly one whole batch of magic 2 is taken") {
   }
 }
 
-TEST_CASE("Produce records: unknown codecs, and zstd from old clients, are refused") {
+TEST_CASE("Produce records: unknown codecs, and zstd from old clients, are refused (1.10)") {
   BatchView zstd = Build({.compression = Compression::kZstd});
   CHECK(CheckProduceRecords(zstd.bytes(), true).ok());
   CHECK(KindOf(CheckProduceRecords(zstd.bytes(), false).status()) ==
@@ -124,7 +124,7 @@ TEST_CASE("Produce records: unknown codecs, and zstd from old clients, are refus
   }
 }
 
-TEST_CASE("Validator: the usual batch is taken without touching a byte") {
+TEST_CASE("Validator: the usual batch is taken without touching a byte (1.18)") {
   for (Compression codec : kAllCodecs) {
     BatchView batch = Build({.compression = codec});
     std::string before(batch.bytes().view());
@@ -139,7 +139,7 @@ TEST_CASE("Validator: the usual batch is taken without touching a byte") {
   }
 }
 
-TEST_CASE("Validator: a bad CRC is found before anything else of the contents") {
+TEST_CASE("Validator: a bad CRC is found before anything else of the contents (1.12)") {
   BatchView batch = Build();
   for (size_t i = 21; i < batch.bytes().size(); ++i) {
     BatchView damaged = Changed(batch, [&](uint8_t* at) { at[i] ^= 0x10; }, /*fix_crc=*/false);
@@ -147,7 +147,7 @@ TEST_CASE("Validator: a bad CRC is found before anything else of the contents") 
   }
 }
 
-TEST_CASE("Validator: header fields of clients must agree with each other") {
+TEST_CASE("Validator: header fields of clients must agree with each other (1.11)") {
   BatchView batch = Build();
   auto set32 = [&](size_t field, int32_t value) {
     return Refused(Changed(batch, [&](uint8_t* at) { StoreBig<int32_t>(at + field, value); }));
@@ -169,7 +169,7 @@ TEST_CASE("Validator: header fields of clients must agree with each other") {
         ErrorKind::kInvalidRecord);
 }
 
-TEST_CASE("Validator: control batches are for coordinators") {
+TEST_CASE("Validator: control batches are for coordinators (1.11)") {
   BatchView control = Build({.control = true});
   CHECK(Refused(control) == ErrorKind::kInvalidRecord);
   CHECK_FALSE(Refused(control, {}, AppendOrigin::kCoordinator).has_value());
@@ -181,13 +181,13 @@ TEST_CASE("Validator: control batches are for coordinators") {
   CHECK_FALSE(result->rebuilt);
 }
 
-TEST_CASE("Validator: a producer needs a sequence") {
+TEST_CASE("Validator: a producer needs a sequence (1.11)") {
   BatchView batch =
       Build({.producer = BatchProducer{ProducerId(1), ProducerEpoch(0), std::nullopt}});
   CHECK(Refused(batch) == ErrorKind::kInvalidRecord);
 }
 
-TEST_CASE("Validator: sizes are bounded by message and by segment") {
+TEST_CASE("Validator: sizes are bounded by message and by segment (1.13)") {
   BatchView batch = Build();
   AppendRules rules;
   rules.message_bytes_max = batch.bytes().size();
@@ -212,7 +212,7 @@ TEST_CASE(
   CHECK(Refused(batch, rules) == ErrorKind::kMessageTooLarge);
 }
 
-TEST_CASE("Validator: a compacted topic refuses records without a key, and names them") {
+TEST_CASE("Validator: a compacted topic refuses records without a key, and names them (1.14)") {
   for (Compression codec : kAllCodecs) {
     BatchBuilder builder({.compression = codec});
     builder.Append(kNow, Bytes("k"), Bytes("v"));
@@ -242,7 +242,7 @@ TEST_CASE("Validator: no more record errors are listed than an answer should hol
   CHECK(result.error().record_errors.size() == kRecordErrorsMax);
 }
 
-TEST_CASE("Validator: create times must lie in the topic's window, whatever their extreme") {
+TEST_CASE("Validator: create times must lie in the topic's window, whatever their extreme (1.15)") {
   AppendRules rules;
   rules.timestamp_before_ms_max = 1000;
   rules.timestamp_after_ms_max = 2000;
@@ -277,7 +277,7 @@ TEST_CASE("Validator: a base timestamp and delta that overflow are an invalid ti
   CHECK(result.error().record_errors[0].index == 1);
 }
 
-TEST_CASE("Validator: a LogAppendTime topic stamps the batch and checks no record") {
+TEST_CASE("Validator: a LogAppendTime topic stamps the batch and checks no record (1.16, 1.17)") {
   AppendRules rules;
   rules.timestamp_type = TimestampType::kLogAppendTime;
   rules.timestamp_before_ms_max = 0;
@@ -300,7 +300,7 @@ TEST_CASE("Validator: a LogAppendTime topic stamps the batch and checks no recor
   }
 }
 
-TEST_CASE("Validator: clients may not set LogAppendTime themselves") {
+TEST_CASE("Validator: clients may not set LogAppendTime themselves (1.15)") {
   BatchView claims = Build({.timestamp_type = TimestampType::kLogAppendTime});
   AppendRules append_time;
   append_time.timestamp_type = TimestampType::kLogAppendTime;
@@ -315,7 +315,7 @@ TEST_CASE("Validator: clients may not set LogAppendTime themselves") {
   CHECK(Refused(*builder.Build()) == ErrorKind::kInvalidTimestamp);
 }
 
-TEST_CASE("Validator: the largest timestamp is found in the records, not believed") {
+TEST_CASE("Validator: the largest timestamp is found in the records, not believed (1.19)") {
   for (Compression codec : kAllCodecs) {
     BatchView lies =
         Changed(Build({.compression = codec}), [](uint8_t* at) { StoreBig<int64_t>(at + 35, 42); });
@@ -338,7 +338,7 @@ TEST_CASE("Validator: a rejected batch is left as it was") {
   CHECK(batch.bytes().view() == before);
 }
 
-TEST_CASE("Validator: wrong offset deltas are put right in a new batch") {
+TEST_CASE("Validator: wrong offset deltas are put right in a new batch (1.21)") {
   for (Compression codec : kAllCodecs) {
     BatchBuilder builder({.compression = codec});
     builder.AppendAt(0, kNow, Bytes("a"), Bytes("one"));
@@ -354,7 +354,7 @@ TEST_CASE("Validator: wrong offset deltas are put right in a new batch") {
   }
 }
 
-TEST_CASE("Validator: recompression keeps producer, sequence and times") {
+TEST_CASE("Validator: recompression keeps producer, sequence and times (1.20)") {
   AppendRules rules;
   rules.compression = Compression::kLz4;
   BatchBuilderOptions options{

@@ -66,7 +66,7 @@ void Append(ProducerState& state, const Batch& batch) {
 
 }  // namespace
 
-TEST_CASE("ProducerState: batches in sequence are appended, gaps and steps back are not") {
+TEST_CASE("ProducerState: batches in sequence are appended, gaps and steps back are not (1.35)") {
   ProducerState state;
   Append(state, {.sequence = 0, .records = 3, .offset = 10});
   CHECK(Answer(state, {.sequence = 3}) == "append");
@@ -75,7 +75,9 @@ TEST_CASE("ProducerState: batches in sequence are appended, gaps and steps back 
   CHECK(Answer(state, {.id = 8, .sequence = 0}) == "append");
 }
 
-TEST_CASE("ProducerState: the last five batches are known again, an older one is out of order") {
+TEST_CASE(
+    "ProducerState: the last five batches are known again, an older one is out of order (1.31, "
+    "1.32)") {
   ProducerState state;
   for (int i = 0; i < 6; ++i)
     Append(state, {.sequence = 2 * i, .records = 2, .offset = 100 + 2 * i});
@@ -91,7 +93,7 @@ TEST_CASE("ProducerState: the last five batches are known again, an older one is
   CHECK((*answer)->timestamp == Timestamp(604));
 }
 
-TEST_CASE("ProducerState: sequences wrap to 0, between batches and inside one") {
+TEST_CASE("ProducerState: sequences wrap to 0, between batches and inside one (1.35)") {
   ProducerState state;
   Append(state, {.sequence = kSequenceMax, .records = 1, .offset = 5});
   Append(state, {.sequence = 0, .records = 1, .offset = 6});
@@ -103,11 +105,11 @@ TEST_CASE("ProducerState: sequences wrap to 0, between batches and inside one") 
   CHECK(Answer(inside, {.sequence = kSequenceMax - 1, .records = 4}) == "duplicate of 5");
 }
 
-TEST_CASE("ProducerState: an unknown producer may start anywhere") {
+TEST_CASE("ProducerState: an unknown producer may start anywhere (1.36)") {
   CHECK(Answer(ProducerState(), {.sequence = 4711}) == "append");
 }
 
-TEST_CASE("ProducerState: a new epoch starts at 0 and forgets the window") {
+TEST_CASE("ProducerState: a new epoch starts at 0 and forgets the window (1.33, 1.34)") {
   ProducerState state;
   Append(state, {.epoch = 3, .sequence = 0, .offset = 1});
   Append(state, {.epoch = 3, .sequence = 1, .offset = 2});
@@ -188,7 +190,7 @@ TEST_CASE("ProducerState: a control batch that is no marker changes nothing") {
   CHECK(state.first_unstable() == Offset(10));
 }
 
-TEST_CASE("ProducerState: what is replicated is taken as it is") {
+TEST_CASE("ProducerState: what is replicated is taken as it is (1.39)") {
   ProducerState state;
   state.Apply(Header({.epoch = 5, .sequence = 0}), kNow);
   state.Apply(Header({.epoch = 5, .sequence = 9, .offset = 3}), kNow);
@@ -197,7 +199,8 @@ TEST_CASE("ProducerState: what is replicated is taken as it is") {
   CHECK(state.Find(ProducerId(7))->last_sequence() == Sequence(2));
 }
 
-TEST_CASE("ProducerState: expiry goes by when a producer was seen, and spares open transactions") {
+TEST_CASE(
+    "ProducerState: expiry goes by when a producer was seen, and spares open transactions (1.40)") {
   ProducerState state;
   state.Apply(Header({.id = 1}), Timestamp(1000));
   state.Apply(Header({.id = 2}), Timestamp(1500));
