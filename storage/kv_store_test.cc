@@ -14,22 +14,30 @@
 #include "storage/kv_store_log.h"
 #include "storage/kv_store_rocksdb.h"
 #include "storage/kv_store_rocksdb_test_folder.h"
+#include "storage/remote_kv_store.h"
 
 namespace millrace {
 namespace {
 
-enum class Kind { kLog, kRocksDb };
+enum class Kind { kLog, kRocksDb, kRemote };
 
 constexpr KvSpace kSpace = KvSpace::kTest;
 
 class Fixture {
  public:
   explicit Fixture(Kind kind, uint64_t seed = 1)
-      : kind_(kind), world(seed), node(world.AddNode("n1")), env(&node.Boot()) {
+      : kind_(kind), world(seed), node(world.AddNode("n1")), env(&node.Boot(/*shards=*/2)) {
+    if (kind_ == Kind::kRemote) {
+      // The store is shard 0's; everything here is of shard 1.
+      owner_ = env;
+      env = &node.process().env(1);
+      shards_ = std::make_unique<Shards>(std::vector<Reactor*>{&owner_->reactor, &env->reactor});
+    }
     Open();
   }
   ~Fixture() {
     if (store != nullptr) Close().IgnoreError();
+    if (owned_ != nullptr) world.Run(*owner_, owned_->Close()).IgnoreError();
   }
   void Open() {
     absl::StatusOr<std::unique_ptr<KvStore>> opened = TryOpen();
@@ -41,13 +49,18 @@ class Fixture {
     if (kind_ == Kind::kRocksDb) {
       return world.Run(*env, OpenRocksDb(*env, folder_.store(), RocksDbOptions()));
     }
-    auto opened = world.Run(*env, LogKvStore::Open(*env, "/kv", LogKvStore::Options()));
+    Env& owner = kind_ == Kind::kRemote ? *owner_ : *env;
+    auto opened = world.Run(owner, LogKvStore::Open(owner, "/kv", LogKvStore::Options()));
     if (!opened.ok()) return opened.status();
-    return std::unique_ptr<KvStore>(*std::move(opened));
+    if (kind_ != Kind::kRemote) return std::unique_ptr<KvStore>(*std::move(opened));
+    owned_ = *std::move(opened);
+    return std::make_unique<RemoteKvStore>(*shards_, ShardId(1), ShardId(0), *owned_);
   }
   absl::Status Close() {
     absl::Status status = world.Run(*env, store->Close());
     store = nullptr;
+    if (owned_ != nullptr) status.Update(world.Run(*owner_, owned_->Close()));
+    owned_ = nullptr;
     return status;
   }
   void Reopen() {
@@ -84,6 +97,12 @@ class Fixture {
   SimNode& node;
   Env* env;
   std::unique_ptr<KvStore> store;
+
+ private:
+  // Of Kind::kRemote.
+  Env* owner_ = nullptr;
+  std::unique_ptr<Shards> shards_;
+  std::unique_ptr<KvStore> owned_;
 };
 
 Task<void> SpawnedWrite(KvStore* store, KvBatch batch, bool sync, int number,
@@ -92,7 +111,7 @@ Task<void> SpawnedWrite(KvStore* store, KvBatch batch, bool sync, int number,
 }
 
 TEST_CASE("KvStore: what was written is read, also after opening it again") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   f.Put("a", "1");
   f.Put("empty", "");
   f.Put(std::string("zero\0inside", 11), std::string("\0\xff", 2));
@@ -108,7 +127,7 @@ TEST_CASE("KvStore: what was written is read, also after opening it again") {
 }
 
 TEST_CASE("KvStore: a batch happens in its order, and deleting what is absent is fine") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   f.Put("c", "old");
   KvBatch batch;
   batch.Put(kSpace, "a", "1");
@@ -124,7 +143,7 @@ TEST_CASE("KvStore: a batch happens in its order, and deleting what is absent is
 }
 
 TEST_CASE("KvStore: ranges are half open, ordered by unsigned bytes, and stay in their space") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   KvBatch batch;
   for (const char* key : {"a", "ab", "b", "\x7f", "\x80", "\xff", "\xff\xff"}) {
     batch.Put(kSpace, key, "v");
@@ -156,7 +175,7 @@ TEST_CASE("KvStore: ranges are half open, ordered by unsigned bytes, and stay in
 }
 
 TEST_CASE("KvStore: a scan comes in pieces within its bounds") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   KvBatch batch;
   for (char c = 'a'; c <= 'j'; ++c) batch.Put(kSpace, std::string(1, c), std::string(99, c));
   REQUIRE(f.Write(std::move(batch)).ok());
@@ -180,7 +199,7 @@ TEST_CASE("KvStore: a scan comes in pieces within its bounds") {
 }
 
 TEST_CASE("KvStore: writes take effect in the order they were given") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   std::vector<int> order;
   TaskScope scope(f.env->reactor);
   for (int i = 0; i < 40; ++i) {
@@ -199,7 +218,7 @@ TEST_CASE("KvStore: writes take effect in the order they were given") {
 }
 
 TEST_CASE("KvStore: large values and many keys survive") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   std::map<std::string, std::string> model;
   SimRandom random(77);
   for (int i = 0; i < 300; ++i) {
@@ -234,7 +253,7 @@ TEST_CASE("KvStore: large values and many keys survive") {
 }
 
 TEST_CASE("KvStore: a closed store refuses") {
-  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb));
+  Fixture f(GENERATE(Kind::kLog, Kind::kRocksDb, Kind::kRemote));
   f.Put("a", "1");
   REQUIRE(f.world.Run(*f.env, f.store->Close()).ok());
   KvBatch batch;

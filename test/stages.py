@@ -25,7 +25,7 @@ SEEDS = {"node-power": 500, "storage-power": 500}
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = 200
 SEEDS_SECONDS_MAX = 240
-REPLAYED = ["toy", "storage", "node"]
+REPLAYED = ["toy", "storage", "node", "node-shards"]
 STAGES = ["build", "unit", "seeds", *SUITES]
 
 

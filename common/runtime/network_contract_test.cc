@@ -207,6 +207,66 @@ TEST_CASE("Network: a port has one listener, refuses when it has none, and can b
   InEveryWorld<Story>(&Refused, {"FAILED_PRECONDITION", "UNAVAILABLE", "OK"});
 }
 
+Task<void> AcceptAll(Listener* listener, std::vector<std::unique_ptr<Connection>>* accepted) {
+  for (;;) {
+    auto connection = co_await listener->Accept();
+    if (!connection.ok()) co_return;
+    accepted->push_back(*std::move(connection));
+  }
+}
+
+Task<Story> SharedPort(ContractWorld* world) {
+  constexpr size_t kConnections = 64;  // All on one side: once in 2^63 runs.
+  Env& env = world->env();
+  Story story;
+  ListenOptions first;
+  first.backlog = 128;
+  first.sharing = PortSharing::kFirst;
+  ListenOptions join = first;
+  join.sharing = PortSharing::kJoin;
+  auto one = co_await env.network.Listen({.host = world->host(), .port = 0}, first);
+  if (!one.ok()) co_return Story{Say(one)};
+  const SocketAddress address = (*one)->local();
+  auto two = co_await env.network.Listen(address, join);
+  story.push_back(Say(two));
+  // A second node on the same port, of one shard or of several.
+  story.push_back(Say(co_await env.network.Listen(address, first)));
+  story.push_back(Say(co_await env.network.Listen(address, {})));
+  if (!two.ok()) co_return story;
+  std::vector<std::unique_ptr<Connection>> at_one, at_two, clients;
+  TaskScope scope(env.reactor);
+  scope.Spawn(AcceptAll(one->get(), &at_one));
+  scope.Spawn(AcceptAll(two->get(), &at_two));
+  for (size_t i = 0; i < kConnections; ++i) {
+    auto client = co_await env.network.Connect(address, Soon(env));
+    if (!client.ok()) co_return Story{Say(client)};
+    clients.push_back(*std::move(client));
+  }
+  while (at_one.size() + at_two.size() < kConnections) co_await Yield(env.reactor);
+  story.push_back(at_one.empty() || at_two.empty() ? "one side" : "both sides");
+  (*one)->Shutdown();
+  (*two)->Shutdown();
+  co_await scope.Join();
+  co_await (*one)->Close();
+  co_await (*two)->Close();
+  for (auto* side : {&clients, &at_one, &at_two}) {
+    for (auto& connection : *side) co_await connection->Close();
+  }
+  auto alone = co_await env.network.Listen(address, {});
+  story.push_back(Say(alone));
+  if (alone.ok()) {
+    story.push_back(Say(co_await env.network.Listen(address, join)));
+    co_await (*alone)->Close();
+  }
+  co_return story;
+}
+
+TEST_CASE(
+    "Network: several listeners share a port when the first one lets them, and no other does") {
+  InEveryWorld<Story>(&SharedPort, {"OK", "FAILED_PRECONDITION", "FAILED_PRECONDITION",
+                                    "both sides", "OK", "FAILED_PRECONDITION"});
+}
+
 Task<void> Echo(Connection* connection, int* open) {
   for (;;) {
     absl::StatusOr<Slice> slice = co_await connection->ReceiveSome(100);

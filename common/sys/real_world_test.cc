@@ -184,6 +184,84 @@ TEST_CASE("Shards: a call may call its caller's shard") {
   CHECK(value == 1);
 }
 
+struct FarWait {
+  CancellationSource source;
+  bool before = false;  // The token's state there, at the start.
+  WaitResult ended = WaitResult::kSignalled;
+  uint32_t where = 99;
+  int told = 0;
+  int told_at_end = 0;
+};
+
+Task<int> WaitThere(RealWorld* world, FarWait* wait, CancellationToken token) {
+  Env& env = world->env(ShardId(1));
+  wait->where = env.reactor.shard().value();
+  wait->before = token.cancelled();
+  co_await world->shards().Tell(ShardId(1), ShardId(0), [wait] { ++wait->told; });
+  wait->ended = co_await Sleep(env.reactor, seconds(1000), token);
+  co_return 7;
+}
+
+Task<void> CancelWhenTold(RealWorld* world, FarWait* wait) {
+  while (wait->told == 0) co_await Sleep(world->env(ShardId(0)).reactor, milliseconds(1));
+  wait->source.Cancel();
+}
+
+Task<void> WaitUntilCancelled(RealWorld* world, FarWait* wait, int* result) {
+  TaskScope scope(world->env(ShardId(0)).reactor);
+  scope.Spawn(CancelWhenTold(world, wait));
+  *result = co_await world->shards().CallUntil<int>(
+      ShardId(0), ShardId(1), wait->source.token(),
+      [world, wait](CancellationToken token) { return WaitThere(world, wait, token); });
+  wait->told_at_end = wait->told;
+  co_await scope.Join();
+}
+
+TEST_CASE(
+    "Shards: a call that waits hears of a cancellation, and of what it told before it ended") {
+  for (IoBackend io : kBackends) {
+    NullLogger logger;
+    auto world = MakeWorld({.io = io, .shards = 2}, logger);
+    FarWait wait;
+    int result = 0;
+    world->Run(WaitUntilCancelled(world.get(), &wait, &result));
+    CHECK(result == 7);
+    CHECK(wait.where == 1);
+    CHECK_FALSE(wait.before);
+    CHECK(wait.ended == WaitResult::kCancelled);
+    CHECK(wait.told_at_end == 1);
+  }
+}
+
+TEST_CASE("Shards: calls that wait do not keep others from going, however many they are") {
+  struct Crowd {
+    static Task<void> One(RealWorld* world, FarWait* wait) {
+      (void)co_await world->shards().CallUntil<int>(
+          ShardId(0), ShardId(1), wait->source.token(),
+          [world, wait](CancellationToken token) { return WaitThere(world, wait, token); });
+    }
+    static Task<void> Run(RealWorld* world, std::vector<std::unique_ptr<FarWait>>* waits,
+                          int* value) {
+      TaskScope scope(world->env(ShardId(0)).reactor);
+      for (auto& wait : *waits) scope.Spawn(One(world, wait.get()));
+      for (auto& wait : *waits) {
+        while (wait->told == 0) co_await Sleep(world->env(ShardId(0)).reactor, milliseconds(1));
+      }
+      co_await world->shards().Call<void>(ShardId(0), ShardId(1),
+                                          [value] { return AddOne(value); });
+      for (auto& wait : *waits) wait->source.Cancel();
+      co_await scope.Join();
+    }
+  };
+  NullLogger logger;
+  auto world = MakeWorld({.shards = 2}, logger);
+  std::vector<std::unique_ptr<FarWait>> waits;
+  for (int i = 0; i < 1100; ++i) waits.push_back(std::make_unique<FarWait>());
+  int value = 0;
+  world->Run(Crowd::Run(world.get(), &waits, &value));
+  CHECK(value == 1);
+}
+
 // ---- Stalls ----
 
 Task<void> Block(Reactor* reactor, bool* blocked) {
