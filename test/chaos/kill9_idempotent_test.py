@@ -17,6 +17,7 @@ from idempotent import Ledger, Producer
 import wire
 
 ROUNDS = int(os.environ.get("MILLRACE_KILL_ROUNDS", "100"))
+SHARD_ROUNDS = max(ROUNDS // 4, 5)
 PARTITIONS = 3
 SEED = int(os.environ.get("MILLRACE_SEED", "1"))
 
@@ -65,12 +66,29 @@ def produce_until(producer, dice, seconds, end):
 
 @test(f"chaos: kill -9 at random during idempotent produce, {ROUNDS} times: nothing acknowledged is lost or doubled", own_node=True)
 def kill9(node):
+    kill_many(node, ROUNDS if node.ours else 3)
+
+
+@test(f"chaos: the same {SHARD_ROUNDS} times on 3 shards, on 1 to 3 of them after each kill", own_node=True,
+      ours_only="Kafka has no shards")
+def kill9_shards(node):
+    kill_many(node, SHARD_ROUNDS, shards=(3, 1, 2))
+
+
+def kill_many(node, rounds, shards=()):
     dice = random.Random(SEED)
-    rounds = ROUNDS if node.ours else 3
+    settings = list(node.settings)
+
+    def restart(number):
+        if shards:
+            node.settings = [*settings, f"millrace.shards={shards[number % len(shards)]}"]
+
+    restart(0)
     producer = begin(node)
     try:
         for number in range(rounds):
             produce_until(producer, dice, dice.uniform(0.005, 0.25), node.kill)
+            restart(number + 1)
             if node.ours and dice.random() < 0.2:
                 node.spawn()  # And once more, in the middle of its recovery.
                 threading.Event().wait(dice.uniform(0, 0.05))
