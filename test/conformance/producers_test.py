@@ -1,10 +1,11 @@
 """What a partition remembers of its producers: asked by Kafka's tools, and read from the files it leaves."""
 
 import re
+import shutil
 import struct
 import time
 
-from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test
+from harness import ROOT, expect, expect_equal, expect_in, fresh_topic, oracle, run, test
 import wire
 
 KNOWS_NOT = 3  # UNKNOWN_TOPIC_OR_PARTITION
@@ -97,3 +98,28 @@ def dump_snapshots(node):
     expect_equal((folder / "leader-epoch-checkpoint").read_text(), "0\n1\n0 0\n", "leader epochs")
     expect_equal(struct.unpack_from(">h", snapshots[-1].read_bytes())[0], 1, "version")
     expect_in("baseOffset: 0", tool("dump-log", "--files", folder / f"{0:020}.log"))
+
+
+@test("java: a consumer of committed records reads a log that Kafka wrote, put into a stopped node", own_node=True,
+      ours_only="Kafka's node would want its own metadata of the topic")
+def kafkas_log(node):
+    golden = ROOT / "test/golden/kafka_log"
+    node.start()
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic("kafka-log", 1), 0, "error of CreateTopics")
+    expect_equal(node.stop(), 0, "exit status after SIGTERM")
+    for path in (golden / "data/kafka-log-0").glob("0*"):
+        shutil.copy(path, node.log_dir / "kafka-log-0")
+    node.start()
+    expected = [line.split(" ", 4) for line in (golden / "expected.txt").read_text().splitlines()]
+    wanted = [f"Offset:{offset}\t{value}" for kind, offset, _, _, value in (line for line in expected if len(line) == 5)
+              if kind == "read_committed"]
+    seen = tool("console-consumer", "--bootstrap-server", node.bootstrap, "--topic", "kafka-log", "--partition", "0", "--offset", "30",
+                "--isolation-level", "read_committed", "--max-messages", len(wanted), "--timeout-ms", "20000",
+                "--formatter-property", "print.offset=true")
+    expect_equal(seen.splitlines(), wanted, "records")
+    with wire.Connection(node.port) as connection:
+        told = [line.split() for line in (golden / "expected.txt").read_text().splitlines() if line.startswith("producer ")]
+        fields = [[str(one[name]) for name in ("id", "epoch", "last_sequence", "coordinator_epoch", "transaction")]
+                  for one in describe(connection, "kafka-log")["producers"]]
+        expect_equal(fields, [line[1:] for line in told], "producers")
