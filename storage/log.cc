@@ -47,6 +47,7 @@ Log::State::~State() {
   MR_CHECK(!checkpoint_hook.linked);
   MR_CHECK(!retention_hook.linked);
   MR_CHECK(!retention_due);
+  MR_CHECK(!flush_due);
 }
 
 std::string Log::State::SegmentPath(Offset base, std::string_view suffix) const {

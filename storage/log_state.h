@@ -121,6 +121,8 @@ struct Log::State final : JournalListener {
   Instant write_since{0};
   Instant checkpoint_since{0};
 
+  std::optional<Instant> flush_due;  // Its key among the writer's flushes.
+
   // --- Queues of retention ---
   ListHook<State> retention_hook;          // In the list of logs that changed since the last look.
   std::optional<Timestamp> retention_due;  // Its key in the schedule.

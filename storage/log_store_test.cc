@@ -5,6 +5,7 @@
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "storage/log_files.h"
+#include "storage/log_state.h"
 #include "storage/log_test_tools.h"
 
 namespace millrace {
@@ -151,6 +152,39 @@ TEST_CASE("LogStore: a topic on page-cache durability is acknowledged at once an
   TestStore store(world, node.Boot(), {});
   REQUIRE(store.Start().ok());
   CHECK(store.ReadAll(*store->Find(TestPartition(1))) == Expected(100));
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE(
+    "LogStore: flush.messages and flush.ms bound what power loss takes of a page-cache topic") {
+  const int which = GENERATE(0, 1, 2);
+  SimWorld world(6);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options;
+  options.checkpoint_age = seconds(3600);
+  options.segment_write_age = seconds(3600);
+  LogConfig config;
+  config.durability = Durability::kPageCache;
+  if (which == 1) config.flush_messages = 50;
+  if (which == 2) config.flush_ms = 200;
+  {
+    TestStore before(world, node.Boot(), options);
+    REQUIRE(before.Start().ok());
+    Log& log = before.Open(1, config);
+    for (int i = 0; i < 90; i += 10) before.Append(log, TestBatch(Values(i, 10)));
+    CHECK(log.durable_end() == log.end_offset());
+    world.RunFor(milliseconds(150));
+    if (which == 2) CHECK(log.state().synced_end == Offset(0));
+    world.RunFor(milliseconds(150));
+    node.PowerLoss();
+    (void)before.Stop();
+  }
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  const int64_t end = store->Find(TestPartition(1))->end_offset().value();
+  if (which == 0) CHECK(end == 0);
+  if (which == 1) CHECK(end >= 50);
+  if (which == 2) CHECK(end == 90);
   REQUIRE(store.Stop().ok());
 }
 

@@ -25,6 +25,8 @@ constexpr size_t kWriteBytesMax = 8 << 20;
 // write.
 constexpr size_t kIndexEntriesMax = 1024;
 constexpr Duration kRetryAfter = seconds(1);
+// Longer than this is never: instants are counted in nanoseconds.
+constexpr int64_t kFlushMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 // Below this share of the journal in use, checkpoints go by age again.
 constexpr double kJournalCalmRatio = 0.4;
 
@@ -54,6 +56,7 @@ Task<void> SegmentWriter::Stop() { co_await scope_.Stop(); }
 
 void SegmentWriter::Appended(Log::State& state) {
   const Instant now = context_.env.reactor.Now();
+  NoteUnsynced(state, now);
   if (!WriteList::Contains(state)) {
     state.write_since = now;
     state.write_urgent = false;
@@ -72,6 +75,37 @@ void SegmentWriter::Appended(Log::State& state) {
   MarkDirty(state);
 }
 
+void SegmentWriter::NoteUnsynced(Log::State& state, Instant now) {
+  // A topic that waits for the disk has nothing to gain from another sync.
+  if (state.durability != Durability::kPageCache || state.end <= state.synced_end) return;
+  if ((state.end - state.synced_end).value() >= state.config.flush_messages) {
+    state.sync_wanted = true;
+  }
+  if (state.flush_due || state.config.flush_ms > kFlushMsMax) return;
+  state.flush_due = now + milliseconds(state.config.flush_ms);
+  flushes_.emplace(std::pair(*state.flush_due, state.number), &state);
+  if (flushes_.begin()->second == &state) write_wake_.Set();
+}
+
+void SegmentWriter::EndFlush(Log::State& state) {
+  if (!state.flush_due) return;
+  flushes_.erase({*state.flush_due, state.number});
+  state.flush_due.reset();
+}
+
+void SegmentWriter::StartDueFlushes() {
+  const Instant now = context_.env.reactor.Now();
+  while (!flushes_.empty() && flushes_.begin()->first.first <= now) {
+    Log::State& state = *flushes_.begin()->second;
+    EndFlush(state);
+    state.sync_wanted = true;
+    if (state.write_urgent) continue;
+    aging_.Remove(state);
+    state.write_urgent = true;
+    urgent_.PushBack(state);
+  }
+}
+
 void SegmentWriter::MarkDirty(Log::State& state) {
   if (CheckpointList::Contains(state)) return;
   state.checkpoint_since = context_.env.reactor.Now();
@@ -81,6 +115,7 @@ void SegmentWriter::MarkDirty(Log::State& state) {
 
 void SegmentWriter::Forget(Log::State& state) {
   (state.write_urgent ? urgent_ : aging_).Remove(state);
+  EndFlush(state);
   dirty_.Remove(state);
 }
 
@@ -102,6 +137,7 @@ Log::State* SegmentWriter::NextToWrite() {
 Task<void> SegmentWriter::WriteLoop() {
   CancellationToken token = scope_.token();
   while (!token.cancelled()) {
+    StartDueFlushes();
     while (writing_ < kWritesMax) {
       Log::State* state = NextToWrite();
       if (state == nullptr) break;
@@ -115,6 +151,10 @@ Task<void> SegmentWriter::WriteLoop() {
       deadline = retry_at_;
     } else if (!aging_.empty() && writing_ < kWritesMax) {
       deadline = aging_.front().write_since + context_.options.segment_write_age;
+    }
+    if (!flushes_.empty()) {
+      const Instant flush = flushes_.begin()->first.first;
+      deadline = deadline ? std::min(*deadline, flush) : flush;
     }
     co_await write_wake_.Wait(deadline, token);
     write_wake_.Reset();
@@ -237,6 +277,8 @@ Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
     }
   }
   state.synced_end = std::max(state.synced_end, written_end);
+  EndFlush(state);
+  NoteUnsynced(state, context_.env.reactor.Now());
   state.AdvanceDurable();
   co_return absl::OkStatus();
 }

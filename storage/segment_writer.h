@@ -26,7 +26,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/runtime/event.h"
@@ -86,6 +88,10 @@ class SegmentWriter final : public JournalPressureListener {
   using CheckpointList = IntrusiveList<Log::State, &Log::State::checkpoint_hook>;
   struct Item;
 
+  // flush.messages and flush.ms of a page-cache topic: when what is not synced must be.
+  void NoteUnsynced(Log::State& state, Instant now);
+  void EndFlush(Log::State& state);
+  void StartDueFlushes();
   Task<void> WriteLoop();
   Task<void> CheckpointLoop();
   Log::State* NextToWrite();
@@ -105,6 +111,7 @@ class SegmentWriter final : public JournalPressureListener {
   WriteList urgent_;
   WriteList aging_;
   CheckpointList dirty_;
+  std::map<std::pair<Instant, uint64_t>, Log::State*> flushes_;  // By flush_due and log number.
   size_t writing_ = 0;
   bool journal_short_ = false;
   bool disk_full_ = false;
