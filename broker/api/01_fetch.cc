@@ -13,8 +13,8 @@
 // Errors:   per partition OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID,
 // NOT_LEADER_OR_FOLLOWER (with the leader
 //           from v16), FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, UNSUPPORTED_COMPRESSION_TYPE,
-//           KAFKA_STORAGE_ERROR. Top level: those of sessions. A replica id is refused: replicas
-//           use the replication stream.
+//           KAFKA_STORAGE_ERROR. Top level: those of sessions, INVALID_REQUEST for arrays too large
+//           to hold. A replica id is refused: replicas use the replication stream.
 // Source:   KIP-74, KIP-227, KIP-320, KIP-516, KIP-595, KIP-951; rules 2.1-2.18.
 #include <algorithm>
 #include <functional>
@@ -44,6 +44,7 @@ constexpr size_t kResponseBytesMax = size_t{16} << 20;
 // So many clients that read slowly must come together before the others wait for them.
 constexpr size_t kAnswersInBudget = 8;
 constexpr int8_t kReadCommitted = 1;
+constexpr int16_t kErrorVersion = 7;
 constexpr int16_t kReplicaStateVersion = 15;
 constexpr int16_t kLeaderHintVersion = 16;
 
@@ -316,7 +317,7 @@ Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request) {
     co_return ApiReply::Silent();
   }
   absl::StatusOr<FetchRequest> body = DecodeBody<FetchRequest>(request);
-  if (!body.ok()) co_return Undecodable(body.status());
+  if (!body.ok()) co_return Undecodable<FetchResponse>(request, body.status(), kErrorVersion);
   const int32_t replica =
       request.version >= kReplicaStateVersion ? body->replica_state.replica_id : body->replica_id;
   if (replica >= 0) co_return ApiReply::Close("Fetch: replicas use the replication stream");

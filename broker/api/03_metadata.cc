@@ -25,6 +25,8 @@ namespace {
 using kafka::MetadataRequest;
 using kafka::MetadataResponse;
 
+constexpr int16_t kErrorVersion = 13;
+
 MetadataResponse::MetadataResponseTopic Describe(const MetadataImage& image,
                                                  const TopicImage& topic,
                                                  const std::string& listener,
@@ -108,7 +110,7 @@ MetadataResponse::MetadataResponseTopic Answer(const MetadataImage& image,
 
 Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   absl::StatusOr<MetadataRequest> body = DecodeBody<MetadataRequest>(request);
-  if (!body.ok()) co_return Undecodable(body.status());
+  if (!body.ok()) co_return Undecodable<MetadataResponse>(request, body.status(), kErrorVersion);
   const bool all = !body->topics.has_value() || (request.version == 0 && body->topics->empty());
   auto refused = std::make_shared<std::map<std::string, absl::Status>>();
   const bool may_create = request.version < 4 || body->allow_auto_topic_creation;

@@ -27,9 +27,9 @@ absl::StatusOr<Request> DecodeBody(const ApiRequest& request) {
   decoded.Decode(reader, request.version);
   absl::Status status = reader.Finish();
   if (!status.ok()) {
-    return absl::InvalidArgumentError(fmt::format("{} v{} does not decode: {}",
-                                                  kafka::FindApi(Request::kApiKey)->name,
-                                                  request.version, std::string(status.message())));
+    return absl::Status(status.code(), fmt::format("{} v{} does not decode: {}",
+                                                   kafka::FindApi(Request::kApiKey)->name,
+                                                   request.version, std::string(status.message())));
   }
   return decoded;
 }
@@ -44,6 +44,18 @@ ApiReply Reply(const ApiRequest& request, const Response& response) {
 
 inline ApiReply Undecodable(const absl::Status& status) {
   return ApiReply::Close(std::string(status.message()));
+}
+
+// The same for an API whose answer has an error code of its own from `error_since` on: a request
+// whose arrays are more than may be held in memory was understood, and is told INVALID_REQUEST.
+template <typename Response>
+ApiReply Undecodable(const ApiRequest& request, const absl::Status& status, int16_t error_since) {
+  if (!absl::IsResourceExhausted(status) || request.version < error_since) {
+    return Undecodable(status);
+  }
+  Response refused;
+  refused.error_code = ErrorCode(kafka::KafkaError::kInvalidRequest);
+  return Reply(request, refused);
 }
 
 // The wire's -1 (any negative) for "not known".

@@ -10,13 +10,12 @@
 //           rule).
 #pragma once
 
-#include <absl/container/inlined_vector.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/bytes/block.h"
 
@@ -97,35 +96,43 @@ class Chain {
   Chain() = default;
   explicit Chain(Slice slice) { Append(std::move(slice)); }
   Chain(const Chain&) = default;
-  Chain(Chain&& other) noexcept : Chain() { *this = std::move(other); }
-  Chain& operator=(const Chain&) = default;
-  Chain& operator=(Chain&& other) noexcept {
-    if (this == &other) return *this;
-    slices_ = std::move(other.slices_);
-    size_ = std::exchange(other.size_, 0);
-    other.slices_.clear();
+  Chain(Chain&& other) noexcept
+      : one_(std::move(other.one_)),
+        many_(std::move(other.many_)),
+        size_(std::exchange(other.size_, 0)) {}
+  Chain& operator=(Chain other) noexcept {
+    std::swap(one_, other.one_);
+    std::swap(many_, other.many_);
+    std::swap(size_, other.size_);
     return *this;
   }
 
   void Append(Slice slice) {
     if (slice.empty()) return;
-    size_ += slice.size();
-    slices_.push_back(std::move(slice));
+    if (size_ == 0) {
+      one_ = std::move(slice);
+      size_ = one_.size();
+    } else {
+      AppendMore(std::move(slice));
+    }
   }
   void Append(Chain other) {
-    for (Slice& slice : other.slices_) Append(std::move(slice));
+    for (const Slice& slice : other.slices()) Append(slice);
   }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   // None of them is empty.
-  std::span<const Slice> slices() const { return slices_; }
+  std::span<const Slice> slices() const {
+    return many_.empty() ? std::span(&one_, size_ == 0 ? 0 : 1) : std::span(many_);
+  }
   // One slice with all bytes; copies only when there is more than one piece.
   Slice Flatten() const;
   // The same bytes, keeping alive at most `times` their size: pieces in a row that use less of
   // their block are copied.
   Chain Pinning(size_t times) const;
   void Clear() {
-    slices_.clear();
+    one_ = Slice();
+    many_.clear();
     size_ = 0;
   }
 
@@ -133,9 +140,11 @@ class Chain {
   friend bool operator==(const Chain& a, const Chain& b);
 
  private:
+  void AppendMore(Slice slice);
   Slice Copy() const;
 
-  absl::InlinedVector<Slice, 1> slices_;
+  Slice one_;                // The only piece,
+  std::vector<Slice> many_;  // or all of them when there are more.
   size_t size_ = 0;
 };
 

@@ -92,23 +92,25 @@ void Reader::ReadNullableString(std::optional<std::string>& value, bool flexible
   AssignText(value.emplace(), *length);
 }
 
+Slice Reader::TakeSlice(size_t length) {
+  const uint8_t* bytes = Take(length);
+  if (bytes == nullptr || length == 0) return {};
+  return frame_.Sub(static_cast<size_t>(bytes - frame_.data()), length);
+}
+
 void Reader::ReadBytes(Slice& value, bool flexible) {
   std::optional<size_t> length = ReadLength(flexible, false);
   if (!ok()) return;
   if (!length.has_value()) return Fail("bytes are null that must not be");
-  const uint8_t* bytes = Take(*length);
-  if (bytes == nullptr) return;
-  value = *length == 0 ? Slice() : frame_.Sub(static_cast<size_t>(bytes - frame_.data()), *length);
+  value = TakeSlice(*length);
 }
 
 void Reader::ReadNullableBytes(std::optional<Slice>& value, bool flexible, bool nullable) {
   if (!nullable) return ReadBytes(value.emplace(), flexible);
-  const uint8_t* before = at_;
   std::optional<size_t> length = ReadLength(flexible, false);
   if (!ok()) return;
   if (!length.has_value()) return value.reset();
-  at_ = before;
-  ReadBytes(value.emplace(), flexible);
+  value = TakeSlice(*length);
 }
 
 void Reader::ReadRecords(Chain& value, bool flexible) {
@@ -118,13 +120,11 @@ void Reader::ReadRecords(Chain& value, bool flexible) {
 }
 
 void Reader::ReadNullableRecords(std::optional<Chain>& value, bool flexible, bool nullable) {
-  std::optional<Slice> bytes;
-  ReadNullableBytes(bytes, flexible, nullable);
-  if (bytes.has_value()) {
-    value.emplace(*std::move(bytes));
-  } else {
-    value.reset();
-  }
+  if (!nullable) return ReadRecords(value.emplace(), flexible);
+  std::optional<size_t> length = ReadLength(flexible, false);
+  if (!ok()) return;
+  if (!length.has_value()) return value.reset();
+  value.emplace(TakeSlice(*length));
 }
 
 std::optional<size_t> Reader::ReadCount(bool flexible) {
@@ -142,7 +142,7 @@ std::optional<size_t> Reader::ReadCount(bool flexible) {
   return static_cast<size_t>(count);
 }
 
-size_t Reader::CheckCount(size_t count, size_t size_min) {
+size_t Reader::CheckCount(size_t count, size_t size_min, size_t size_decoded) {
   if (!ok()) return 0;
   if (count > left() / std::max<size_t>(size_min, 1)) {
     Fail("an array has more elements than the bytes left can hold");
@@ -156,25 +156,31 @@ size_t Reader::CheckCount(size_t count, size_t size_min) {
     FailAs(absl::StatusCode::kResourceExhausted, "the message has more elements than allowed");
     return 0;
   }
+  if (count * size_decoded > bytes_left_) {  // No overflow: both are bounded.
+    FailAs(absl::StatusCode::kResourceExhausted,
+           "the message's arrays take more memory than its size allows");
+    return 0;
+  }
   elements_left_ -= count;
+  bytes_left_ -= count * size_decoded;
   return count;
 }
 
-size_t Reader::ReadArrayCount(bool flexible, size_t size_min) {
+size_t Reader::ReadArrayCount(bool flexible, size_t size_min, size_t size_decoded) {
   std::optional<size_t> count = ReadCount(flexible);
   if (!count.has_value()) {
     Fail("an array is null that must not be");
     return 0;
   }
-  return CheckCount(*count, size_min);
+  return CheckCount(*count, size_min, size_decoded);
 }
 
-std::optional<size_t> Reader::ReadNullableArrayCount(bool flexible, bool nullable,
-                                                     size_t size_min) {
-  if (!nullable) return ReadArrayCount(flexible, size_min);
+std::optional<size_t> Reader::ReadNullableArrayCount(bool flexible, bool nullable, size_t size_min,
+                                                     size_t size_decoded) {
+  if (!nullable) return ReadArrayCount(flexible, size_min, size_decoded);
   std::optional<size_t> count = ReadCount(flexible);
   if (!count.has_value()) return std::nullopt;
-  return CheckCount(*count, size_min);
+  return CheckCount(*count, size_min, size_decoded);
 }
 
 bool Reader::SkipNull(bool flexible) {
@@ -192,7 +198,7 @@ bool Reader::ReadPresence(bool nullable) {
 
 template <typename T>
 void Reader::ReadFixedArray(std::vector<T>& values, bool flexible) {
-  size_t count = ReadArrayCount(flexible, sizeof(T));
+  size_t count = ReadArrayCount(flexible, sizeof(T), sizeof(T));
   const uint8_t* bytes = Take(count * sizeof(T));
   if (bytes == nullptr) return;
   values.resize(count);
@@ -213,13 +219,13 @@ void Reader::ReadArray(std::vector<int64_t>& values, bool flexible) {
 }
 
 void Reader::ReadArray(std::vector<Uuid>& values, bool flexible) {
-  size_t count = ReadArrayCount(flexible, 16);
+  size_t count = ReadArrayCount(flexible, 16, sizeof(Uuid));
   values.reserve(count);
   for (size_t i = 0; i < count; ++i) values.push_back(ReadUuid());
 }
 
 void Reader::ReadArray(std::vector<std::string>& values, bool flexible) {
-  values.resize(ReadArrayCount(flexible, flexible ? 1 : 2));
+  values.resize(ReadArrayCount(flexible, flexible ? 1 : 2, sizeof(std::string)));
   for (std::string& value : values) {
     if (!ok()) return;
     ReadString(value, flexible);

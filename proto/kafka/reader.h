@@ -4,8 +4,9 @@
 // Lifetime: holds a reference to the frame. Slices it hands out pin the whole frame; strings are
 // copies. Errors:   Finish(): kInvalidArgument: the bytes are not what they should be, or bytes are
 // left over.
-//           kResourceExhausted: more elements than the allowance. After a failure every Read
-//           returns 0 or leaves its target as it was, at no cost that grows with the input.
+//           kResourceExhausted: more elements, or more memory for them, than the allowance. After a
+//           failure every Read returns 0 or leaves its target as it was, at no cost that grows with
+//           the input.
 // Bounds:   nothing is allocated before the count that asks for it was checked against the bytes
 // left; arrays
 //           and the frame as a whole against the allowance; strings are valid UTF-8 of at most
@@ -32,17 +33,22 @@ namespace millrace::kafka {
 inline constexpr size_t kArrayElementsMax = 1'000'000;
 inline constexpr size_t kTaggedFieldsMax = 10'000;
 inline constexpr size_t kStringBytesMax = 32'767;
+// What the elements of a frame's arrays may take in memory: so many times the frame, and this much
+// beside it. An element takes up to some 200 bytes, and as few as two on the wire, so that without
+// this bound a frame could cost a hundred times what was charged for it. Honest requests stay below
+// three times, but for lists of very short names.
+inline constexpr size_t kDecodedTimes = 8;
+inline constexpr size_t kDecodedBytesFree = 64 << 10;
 
 class Reader {
  public:
-  // `elements_max`: how many array elements the frame may decode to in all. Raise it and a frame of
-  // the same size can make the broker hold more (an element costs up to ~200 bytes, and as few as
-  // one on the wire).
+  // `elements_max`: how many array elements the frame may decode to in all.
   explicit Reader(Slice frame, size_t elements_max = kArrayElementsMax)
       : frame_(std::move(frame)),
         at_(frame_.data()),
         end_(frame_.data() + frame_.size()),
-        elements_left_(elements_max) {}
+        elements_left_(elements_max),
+        bytes_left_(kDecodedBytesFree + kDecodedTimes * frame_.size()) {}
 
   // Reads nothing more from here on; the first reason is kept. `reason` must live for ever (a
   // literal).
@@ -80,9 +86,10 @@ class Reader {
   void ReadNullableRecords(std::optional<Chain>& value, bool flexible, bool nullable);
 
   // The number of elements, checked against the bytes left (each takes at least `size_min`) and
-  // charged to the allowance. 0 after a failure.
-  size_t ReadArrayCount(bool flexible, size_t size_min);
-  std::optional<size_t> ReadNullableArrayCount(bool flexible, bool nullable, size_t size_min);
+  // charged to the allowance, `size_decoded` for each. 0 after a failure.
+  size_t ReadArrayCount(bool flexible, size_t size_min, size_t size_decoded);
+  std::optional<size_t> ReadNullableArrayCount(bool flexible, bool nullable, size_t size_min,
+                                               size_t size_decoded);
   // The int8 in front of a nullable struct: is there one?
   bool ReadPresence(bool nullable);
 
@@ -127,9 +134,11 @@ class Reader {
   std::optional<size_t> ReadLength(bool flexible, bool is_string);
   // A count prefix of an array: nothing for null. Not yet checked.
   std::optional<size_t> ReadCount(bool flexible);
-  size_t CheckCount(size_t count, size_t size_min);
+  size_t CheckCount(size_t count, size_t size_min, size_t size_decoded);
   // Whether a null array comes next; if so, passes over it.
   bool SkipNull(bool flexible);
+  // Empty, and failed, when so many bytes are not left.
+  Slice TakeSlice(size_t length);
   void AssignText(std::string& value, size_t length);
   template <typename T>
   void ReadFixedArray(std::vector<T>& values, bool flexible);
@@ -138,6 +147,7 @@ class Reader {
   const uint8_t* at_;
   const uint8_t* end_;  // Of the frame, or of the tagged field that is being read.
   size_t elements_left_;
+  size_t bytes_left_;  // For decoded elements.
   const char* reason_ = nullptr;
   absl::StatusCode code_ = absl::StatusCode::kOk;
   size_t failed_at_ = 0;

@@ -48,9 +48,24 @@ TEST_CASE("Reader: it fails once, keeps the first reason, and reads nothing more
   std::string name = "before";
   in.ReadString(name, true);
   CHECK(name == "before");
-  CHECK(in.ReadArrayCount(true, 1) == 0);
+  CHECK(in.ReadArrayCount(true, 1, 1) == 0);
   CHECK(std::string(in.Finish().message()) ==
         "the bytes end in the middle of a field (at byte 0 of 3)");
+}
+
+TEST_CASE("Reader: arrays may take eight times the frame in memory, all together") {
+  // A count and so many bytes, twice.
+  const std::string half = "\x00\x00\x40\x00"s + std::string(0x4000, 'x');
+  const size_t allowed = kDecodedBytesFree + kDecodedTimes * 2 * half.size();
+  for (size_t size_decoded : {allowed / 0x8000, allowed / 0x8000 + 1}) {
+    Reader in(Slice::Copy(half + half));
+    for (int i = 0; i < 2; ++i) {
+      const size_t count = in.ReadArrayCount(false, 1, size_decoded);
+      for (size_t j = 0; j < count; ++j) in.ReadInt8();
+    }
+    CHECK(in.ok() == (size_decoded == allowed / 0x8000));
+    CHECK(absl::IsResourceExhausted(in.Finish()) == (size_decoded != allowed / 0x8000));
+  }
 }
 
 TEST_CASE("Reader: bytes left over are refused") {

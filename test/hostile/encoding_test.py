@@ -129,6 +129,28 @@ def amplification(node):
             expect(connection.closed_within(30), "the connection is still open")
 
 
+@test("hostile encoding: arrays that would take twenty times the frame in memory get 42, where the answer can say so",
+      ours_only="Kafka counts elements alone")
+def element_bomb(node):
+    count = 900_000
+    topics = UV(count + 1) + (UV(1) + UV(1) + b"\0") * count  # Each: no name, no partitions, no tags.
+    fetch = struct.pack(">iiiibii", -1, 0, 0, 1 << 20, 0, 0, -1) + topics + UV(1) + UV(1) + b"\0"
+    names = UV(count + 1) + (b"\0\0") * count  # CreateTopics v4 and DeleteTopics v4: int32 counts, int16 lengths.
+    with unharmed(node, growth_kib_max=32 * 1024):
+        with wire.Connection(node.port, timeout=30) as connection:
+            connection.send(wire.with_body("fetch", fetch))
+            answer = connection.read_frame()  # Correlation id, tags, throttle time, error.
+            expect_equal(struct.unpack_from(">h", answer, 9)[0], 42, "Fetch's error")
+            expect_equal(connection.ask("metadata", topics=[], auto_create=False, topic_operations=False)["topics"], [],
+                         "topics in the next answer on the connection")
+            many = UV(1_000_002) + (bytes(16) + b"\2x\0") * 1_000_001
+            connection.send(wire.frame(wire.header(3, 13, 1, True) + many + TAIL))
+            expect_equal(struct.unpack_from(">h", connection.read_frame()[-3:])[0], 42, "Metadata v13's error")
+        # No error of its own in the answer, and no element to put one on.
+        disconnects(node, wire.frame(wire.header(20, 3, 1, False) + struct.pack(">i", count) + names[-2 * count:]
+                                     + struct.pack(">i", 1000)), seconds=30)
+
+
 MUTATIONS = 1500
 
 

@@ -211,7 +211,7 @@ def decode_value(code, context, field, known):
     if field.array and field.struct:
         smallest = size_min(context, field.struct, known)
         if field.nullable:
-            code.open(f"if (auto count = in.ReadNullableArrayCount({flexible}, {nullable}, {smallest}); count.has_value())")
+            code.open(f"if (auto count = in.ReadNullableArrayCount({flexible}, {nullable}, {smallest}, sizeof((*{name})[0])); count.has_value())")
             code.add(f"{name}.emplace(*count);")
             decode_elements(code, f"*{name}")
             code.close("} else {")
@@ -219,7 +219,7 @@ def decode_value(code, context, field, known):
             code.add(f"{name}.reset();")
             code.close()
         else:
-            code.add(f"{name}.resize(in.ReadArrayCount({flexible}, {smallest}));")
+            code.add(f"{name}.resize(in.ReadArrayCount({flexible}, {smallest}, sizeof({name}[0])));")
             decode_elements(code, name)
     elif field.array:
         if field.nullable:
