@@ -23,8 +23,8 @@
 #include "common/runtime/semaphore.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
-#include "storage/batch_validator.h"
 #include "storage/log_store.h"
+#include "storage/shard_validator.h"
 
 namespace millrace {
 
@@ -51,7 +51,7 @@ struct Broker {
   // Owned.
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;
-  BatchValidator validator;
+  ShardValidator validator;
 
   const std::shared_ptr<const MetadataImage>& image() const { return metadata.image(); }
 };

@@ -14,6 +14,7 @@ struct NodeBudgets {
   size_t fetch;       // Records being read and sent.
   size_t pending;     // Appended, not yet in segment files.
   size_t tail_cache;  // Kept for consumers near the end.
+  size_t validation;  // Of large batches, at helpers.
 };
 
 // Where a configured value is 0: fixed shares of the memory there is, between bounds that suit
@@ -31,7 +32,8 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.tail_cache = choose(memory.tail_cache_bytes, total / 8);
   budgets.pending = choose(storage.journal_pending_bytes_max, total / 4);
   budgets.fetch = choose(memory.fetch_output_budget_bytes, total / 4);
-  budgets.requests = choose(memory.request_budget_bytes, total / 8 * 3);
+  budgets.requests = choose(memory.request_budget_bytes, total / 16 * 5);
+  budgets.validation = total / 16;
   return budgets;
 }
 
@@ -42,7 +44,8 @@ inline NodeBudgets ShareOf(const NodeBudgets& node, size_t shards) {
   auto share = [shards](size_t whole) {
     return std::max(whole / shards, std::min(whole, kShareMin));
   };
-  return {share(node.requests), share(node.fetch), share(node.pending), share(node.tail_cache)};
+  return {share(node.requests), share(node.fetch), share(node.pending), share(node.tail_cache),
+          share(node.validation)};
 }
 
 }  // namespace millrace

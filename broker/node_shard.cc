@@ -165,7 +165,7 @@ void NodeShard::Open(ControllerAccess* controller, ConnectionAdmission* admissio
       .fetch_budget = fetch_budget_,
       .sessions = FetchSessionCache(sessions),
       .producer_ids = ProducerIdSource(env_, *controller),
-      .validator = {},
+      .validator{env_, {.memory_bytes_max = budgets_.validation}},
   });
   dispatcher_ = std::make_unique<Dispatcher>(*broker_);
 }

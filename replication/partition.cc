@@ -12,6 +12,7 @@ namespace millrace {
 Partition::Partition(Log& log, BrokerId self, PrefixLogger logger)
     : log_(log),
       self_(self),
+      name_(fmt::format("{}-{}", log.topic(), log.partition())),
       logger_(std::move(logger)),
       rules_(std::make_shared<const PartitionRules>()),
       // What was replayed was durable here; followers will bring their own bound with replication.
@@ -104,14 +105,17 @@ absl::Status Partition::CheckAppend(bool acks_all) const {
   return absl::OkStatus();
 }
 
-std::expected<ValidatedBatch, BatchRejection> Partition::Prepare(BatchView batch, bool acks_all,
-                                                                 Timestamp now,
-                                                                 BatchValidator& validator) const {
+std::optional<ValidationOutcome> Partition::Prepare(const BatchView& batch, bool acks_all,
+                                                    Timestamp now,
+                                                    ShardValidator& validator) const {
   if (absl::Status may = CheckAppend(acks_all); !may.ok()) {
     return std::unexpected(BatchRejection{std::move(may), {}});
   }
-  return validator.Validate(std::move(batch), rules_->append, AppendOrigin::kClient,
-                            fmt::format("{}-{}", topic(), log_.partition()), now);
+  return validator.TryValidate(batch, rules_->append, AppendOrigin::kClient, name_, now);
+}
+
+ValidationJob Partition::LongValidation(BatchView batch, Timestamp now) const {
+  return {std::move(batch), rules_->append, AppendOrigin::kClient, name_, now};
 }
 
 absl::StatusOr<LeaderAppend> Partition::Append(ValidatedBatch valid, bool acks_all,

@@ -23,9 +23,9 @@
 #include "common/log/log.h"
 #include "replication/commit_tracker.h"
 #include "replication/offset_waiters.h"
-#include "storage/batch_validator.h"
 #include "storage/log.h"
 #include "storage/log_store.h"
+#include "storage/shard_validator.h"
 
 namespace millrace {
 
@@ -75,10 +75,12 @@ class Partition final : private LogObserver {
   absl::Status CheckLeader(std::optional<LeaderEpoch> client_epoch) const;
 
   // What a leader does with one produced batch before it appends: minimum ISR (acks=all) and
-  // validation. The batch may come out larger than it went in: the broker recompresses.
-  std::expected<ValidatedBatch, BatchRejection> Prepare(BatchView batch, bool acks_all,
-                                                        Timestamp now,
-                                                        BatchValidator& validator) const;
+  // validation. The batch may come out larger than it went in: the broker recompresses. Nothing
+  // when validating may take long: then do what LongValidation() says, with
+  // ShardValidator::Validate(), and look this partition up anew.
+  std::optional<ValidationOutcome> Prepare(const BatchView& batch, bool acks_all, Timestamp now,
+                                           ShardValidator& validator) const;
+  ValidationJob LongValidation(BatchView batch, Timestamp now) const;
   // What it does then: leadership (it may have ended since), duplicates, sequence, append. One
   // turn, so that appends keep the order of the calls. A duplicate answers its original offsets.
   // REQUIRES: `admission` holds the batch's size.
@@ -115,6 +117,7 @@ class Partition final : private LogObserver {
   Log& log_;
   // Constant after construction.
   const BrokerId self_;
+  const std::string name_;  // "topic-0", for messages.
   // State.
   PrefixLogger logger_;
   std::shared_ptr<const PartitionRules> rules_;

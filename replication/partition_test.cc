@@ -46,11 +46,13 @@ struct Replicas {
     return *table->Find(id);
   }
   absl::StatusOr<LeaderAppend> Append(Partition& partition, BatchView batch, bool acks_all = true) {
-    auto valid = partition.Prepare(std::move(batch), acks_all, Timestamp(1000), validator);
-    if (!valid.has_value()) return valid.error().status;
-    auto admission = world.Run(env, store->Admit(valid->batch.bytes().size(), CancellationToken()));
+    auto valid = partition.Prepare(batch, acks_all, Timestamp(1000), validator);
+    REQUIRE(valid.has_value());  // None of these is long.
+    if (!valid->has_value()) return valid->error().status;
+    const size_t size = (*valid)->batch.bytes().size();
+    auto admission = world.Run(env, store->Admit(size, CancellationToken()));
     REQUIRE(admission.ok());
-    return partition.Append(*std::move(valid), acks_all, *admission);
+    return partition.Append(**std::move(valid), acks_all, *admission);
   }
   LeaderAppend MustAppend(Partition& partition, BatchView batch, bool acks_all = true) {
     auto appended = Append(partition, std::move(batch), acks_all);
@@ -62,7 +64,7 @@ struct Replicas {
   Env& env;
   TestStore store;
   std::unique_ptr<PartitionTable> table;
-  BatchValidator validator;
+  ShardValidator validator{env, {}};
 };
 
 }  // namespace
@@ -177,11 +179,12 @@ TEST_CASE("Partition: a leadership that ends between validation and append refus
   Partition& partition = replicas.Open(Replicas::Assigned(0, kSelf, 0));
   auto valid = partition.Prepare(TestBatch({"a"}), true, Timestamp(1000), replicas.validator);
   REQUIRE(valid.has_value());
+  REQUIRE(valid->has_value());
   replicas.Open(Replicas::Assigned(0, BrokerId(2), 1, {BrokerId(2)}, 2));
   auto admission =
       replicas.world.Run(replicas.env, replicas.store->Admit(1000, CancellationToken()));
   REQUIRE(admission.ok());
-  CHECK(KindOf(partition.Append(*std::move(valid), true, *admission).status()) ==
+  CHECK(KindOf(partition.Append(**std::move(valid), true, *admission).status()) ==
         ErrorKind::kNotLeaderOrFollower);
   CHECK(partition.log().end_offset() == Offset(0));
 }

@@ -158,16 +158,48 @@ absl::Status WalkUncompressed(const BatchView& batch, RecordChecks& checks) {
 }
 
 absl::Status WalkCompressed(const BatchView& batch, Compression compression,
-                            Decompressor& decompressor, RecordChecks& checks) {
+                            size_t output_bytes_max, Decompressor& decompressor,
+                            RecordChecks& checks) {
   RecordStream stream(decompressor);
-  stream.Start(compression, batch.records(), batch.header().record_count,
-               UncompressedBytesMax(batch.header().size_bytes));
+  stream.Start(compression, batch.records(), batch.header().record_count, output_bytes_max);
   RecordHead head;
   bool has_key = false;
   while (stream.Next(head) && stream.SkipRest(has_key)) {
     checks.Take(head.timestamp_delta, head.offset_delta, has_key);
   }
   return stream.Finish();
+}
+
+constexpr ValidationLimits kNoLimits = {
+    .records = std::numeric_limits<int32_t>::max(),
+    .uncompressed_bytes = std::numeric_limits<size_t>::max(),
+    .compressed_bytes = std::numeric_limits<size_t>::max(),
+    .decompressed_bytes = std::numeric_limits<size_t>::max(),
+    .slowly_rebuilt_bytes = std::numeric_limits<size_t>::max(),
+    .rebuilt_bytes = std::numeric_limits<size_t>::max(),
+};
+
+size_t RebuildBytesMax(Compression target, const ValidationLimits& limits) {
+  const bool slow = target == Compression::kGzip || target == Compression::kLz4;
+  return slow ? limits.slowly_rebuilt_bytes : limits.rebuilt_bytes;
+}
+
+// How many bytes of records may be walked within the limits; nothing when the batch is more work
+// by what its header says.
+std::optional<size_t> WalkBytesMax(const BatchHeader& header, Compression target,
+                                   const ValidationLimits& limits) {
+  const Compression source = *header.attributes.compression();
+  const bool plain = source == Compression::kNone;
+  size_t bytes_max = plain ? limits.uncompressed_bytes : limits.decompressed_bytes;
+  if (target != source) bytes_max = std::min(bytes_max, RebuildBytesMax(target, limits));
+  const size_t size_max = plain ? bytes_max : limits.compressed_bytes;
+  if (header.record_count > limits.records || header.size_bytes > size_max) return std::nullopt;
+  return bytes_max;
+}
+
+// Whether it was the limit of work that `status` ran into, and not the one on what may come out.
+bool TooMuchWork(const absl::Status& status, size_t bytes_max, size_t output_max) {
+  return bytes_max < output_max && KindOf(status) == ErrorKind::kMessageTooLarge;
 }
 
 BatchRejection Reject(absl::Status status) {
@@ -196,47 +228,66 @@ absl::StatusOr<BatchView> CheckProduceRecords(const Slice& records, bool zstd_al
   return batch;
 }
 
-std::expected<ValidatedBatch, BatchRejection> BatchValidator::Validate(BatchView batch,
-                                                                       const AppendRules& rules,
-                                                                       AppendOrigin origin,
-                                                                       std::string_view partition,
-                                                                       Timestamp now) {
-  if (absl::Status status = CheckWhole(batch, rules, origin, partition); !status.ok()) {
+ValidationOutcome BatchValidator::Validate(BatchView batch, const AppendRules& rules,
+                                           AppendOrigin origin, std::string_view partition,
+                                           Timestamp now) {
+  return *TryValidate(std::move(batch), rules, origin, partition, now, kNoLimits);
+}
+
+std::optional<ValidationOutcome> BatchValidator::TryValidate(
+    BatchView batch, const AppendRules& rules, AppendOrigin origin, std::string_view partition,
+    Timestamp now, const ValidationLimits& limits) {
+  auto reject = [](absl::Status status) -> ValidationOutcome {
     return std::unexpected(Reject(std::move(status)));
+  };
+  if (absl::Status status = CheckWhole(batch, rules, origin, partition); !status.ok()) {
+    return reject(std::move(status));
   }
-  Compression source = *batch.header().attributes.compression();
+  const Compression source = *batch.header().attributes.compression();
+  // Control batches are read by brokers in places that know no codec.
+  const Compression target =
+      batch.header().attributes.is_control() ? source : rules.compression.value_or(source);
+  const std::optional<size_t> walk_max = WalkBytesMax(batch.header(), target, limits);
+  if (!walk_max.has_value()) return std::nullopt;
+  const size_t output_max = UncompressedBytesMax(batch.header().size_bytes);
   RecordChecks checks(batch.header(), rules, partition, now);
-  absl::Status walked = source == Compression::kNone
-                            ? WalkUncompressed(batch, checks)
-                            : WalkCompressed(batch, source, decompressor_, checks);
-  if (!walked.ok()) return std::unexpected(Reject(std::move(walked)));
+  absl::Status walked =
+      source == Compression::kNone
+          ? WalkUncompressed(batch, checks)
+          : WalkCompressed(batch, source, std::min(*walk_max, output_max), decompressor_, checks);
+  if (!walked.ok()) {
+    if (TooMuchWork(walked, *walk_max, output_max)) return std::nullopt;
+    return reject(std::move(walked));
+  }
   if (absl::Status status = checks.status(); !status.ok()) {
     return std::unexpected(BatchRejection{std::move(status), checks.TakeErrors()});
   }
 
-  bool append_time = rules.timestamp_type == TimestampType::kLogAppendTime;
-  Timestamp max_timestamp = append_time ? now : checks.max_timestamp();
-  // Control batches are read by brokers in places that know no codec.
-  Compression target =
-      batch.header().attributes.is_control() ? source : rules.compression.value_or(source);
-  bool rebuild = target != source || !checks.in_order();
+  const bool append_time = rules.timestamp_type == TimestampType::kLogAppendTime;
+  const Timestamp max_timestamp = append_time ? now : checks.max_timestamp();
+  const bool rebuild = target != source || !checks.in_order();
   if (rebuild) {
-    RebuildOptions options{
-        .compression = target,
-        .levels = rules.levels,
-        .timestamp_type = rules.timestamp_type,
-        .max_timestamp = max_timestamp,
-        .batch_bytes_max = rules.message_bytes_max,
-        .uncompressed_bytes_max = UncompressedBytesMax(batch.header().size_bytes)};
+    // Offsets that are out of order are seen only now, when more may have been read than may be
+    // written.
+    const size_t rebuild_max = RebuildBytesMax(target, limits);
+    RebuildOptions options{.compression = target,
+                           .levels = rules.levels,
+                           .timestamp_type = rules.timestamp_type,
+                           .max_timestamp = max_timestamp,
+                           .batch_bytes_max = rules.message_bytes_max,
+                           .uncompressed_bytes_max = std::min(rebuild_max, output_max)};
     absl::StatusOr<BatchView> rebuilt = RebuildBatch(batch, options, decompressor_);
-    if (!rebuilt.ok()) return std::unexpected(Reject(rebuilt.status()));
+    if (!rebuilt.ok()) {
+      if (TooMuchWork(rebuilt.status(), rebuild_max, output_max)) return std::nullopt;
+      return reject(rebuilt.status());
+    }
     batch = *std::move(rebuilt);
   }
   if (size_t size = batch.header().size_bytes; size > rules.segment_bytes_max) {
-    return std::unexpected(Reject(
+    return reject(
         MakeError(ErrorKind::kRecordListTooLarge,
                   fmt::format("The batch for {} has {} bytes, more than the {} of segment.bytes",
-                              partition, size, rules.segment_bytes_max))));
+                              partition, size, rules.segment_bytes_max)));
   }
   // Last, because a rejected batch must not have been changed.
   batch.SetMaxTimestamp(rules.timestamp_type, max_timestamp);

@@ -81,6 +81,32 @@ struct ValidatedBatch {
   std::optional<Timestamp> log_append_time;  // Set on LogAppendTime topics.
 };
 
+using ValidationOutcome = std::expected<ValidatedBatch, BatchRejection>;
+
+// How much work a validation may be. A batch that is more is not looked at to its end.
+struct ValidationLimits {
+  int32_t records;            // That it claims to have.
+  size_t uncompressed_bytes;  // Of a batch that is not compressed.
+  size_t compressed_bytes;    // Of one that is,
+  size_t decompressed_bytes;  // and what may come out.
+  // What may be written anew: with gzip or lz4, or with another codec.
+  size_t slowly_rebuilt_bytes;
+  size_t rebuilt_bytes;
+};
+
+// About a millisecond. Measured, for 1 MiB of records of 100 bytes: reading takes 0.2 ms
+// uncompressed, 0.5 to 1 with lz4, zstd or snappy, 2.6 with gzip (three times that with records of
+// one byte, 19 ns each); writing anew 2 ms with snappy, 4 to 20 with zstd, 57 with gzip, 250 to 390
+// with lz4 at Kafka's level 9. A helper's help costs some 50 us.
+inline constexpr ValidationLimits kQuickValidation = {
+    .records = 32 << 10,
+    .uncompressed_bytes = 2 << 20,
+    .compressed_bytes = 64 << 10,
+    .decompressed_bytes = 256 << 10,
+    .slowly_rebuilt_bytes = 4 << 10,
+    .rebuilt_bytes = 64 << 10,
+};
+
 // The uncompressed bytes one batch may have. Generous, because repetitive records shrink a
 // thousandfold, and far below what zstd can claim (a megabyte can hold 32 GiB).
 constexpr size_t UncompressedBytesMax(size_t batch_bytes) {
@@ -95,9 +121,13 @@ class BatchValidator {
  public:
   // `partition` ("topic-0") is for messages. REQUIRES: the caller is the only user of the batch's
   // bytes: its attributes, max timestamp and CRC may be set in place.
-  std::expected<ValidatedBatch, BatchRejection> Validate(BatchView batch, const AppendRules& rules,
-                                                         AppendOrigin origin,
-                                                         std::string_view partition, Timestamp now);
+  ValidationOutcome Validate(BatchView batch, const AppendRules& rules, AppendOrigin origin,
+                             std::string_view partition, Timestamp now);
+
+  // The same within limits: nothing, and the batch as it was, when it is more work than that.
+  std::optional<ValidationOutcome> TryValidate(BatchView batch, const AppendRules& rules,
+                                               AppendOrigin origin, std::string_view partition,
+                                               Timestamp now, const ValidationLimits& limits);
 
  private:
   Decompressor decompressor_;

@@ -88,6 +88,71 @@ std::vector<Timestamp> Timestamps(const BatchView& batch) {
 
 }  // namespace
 
+TEST_CASE("Batch validator: what is more work than the limits is left alone") {
+  struct Case {
+    Compression source;
+    std::optional<Compression> target;
+    size_t bytes;  // Uncompressed.
+    bool quick;
+  };
+  const Case cases[] = {
+      {Compression::kNone, std::nullopt, 1 << 20, true},
+      {Compression::kNone, std::nullopt, 3 << 20, false},
+      {Compression::kGzip, std::nullopt, 200 << 10, true},
+      // Few bytes that become many: no size in the header says so.
+      {Compression::kGzip, std::nullopt, 300 << 10, false},
+      {Compression::kSnappy, std::nullopt, 300 << 10, false},
+      {Compression::kLz4, std::nullopt, 300 << 10, false},
+      {Compression::kZstd, std::nullopt, 300 << 10, false},
+      {Compression::kNone, Compression::kGzip, 3 << 10, true},
+      {Compression::kNone, Compression::kGzip, 5 << 10, false},
+      {Compression::kZstd, Compression::kLz4, 5 << 10, false},
+      {Compression::kNone, Compression::kZstd, 60 << 10, true},
+      {Compression::kNone, Compression::kZstd, 70 << 10, false},
+      {Compression::kGzip, Compression::kNone, 70 << 10, false},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(CompressionName(c.source), c.target.has_value(), c.bytes);
+    BatchBuilder builder({.compression = c.source});
+    const std::vector<uint8_t> value(1000, 'v');
+    for (size_t i = 0; i < c.bytes / value.size(); ++i) builder.Append(kNow, std::nullopt, value);
+    const BatchView batch = *builder.Build();
+    const Slice before = Slice::Copy(batch.bytes().span());
+    const AppendRules rules = {.timestamp_type = TimestampType::kLogAppendTime,
+                               .message_bytes_max = 100 << 20,
+                               .compression = c.target};
+    BatchValidator validator;
+    std::optional<ValidationOutcome> outcome = validator.TryValidate(
+        batch, rules, AppendOrigin::kClient, "topic-0", kNow, kQuickValidation);
+    CHECK(outcome.has_value() == c.quick);
+    if (outcome.has_value()) {
+      CHECK(outcome->has_value());
+    } else {
+      CHECK(batch.bytes() == before);
+      CHECK(validator.Validate(batch, rules, AppendOrigin::kClient, "topic-0", kNow).has_value());
+    }
+  }
+}
+
+TEST_CASE("Batch validator: many records, and offsets to be repaired, are work too") {
+  BatchBuilder many;
+  for (int i = 0; i < 33 << 10; ++i) many.Append(kNow, std::nullopt, std::nullopt);
+  BatchBuilder gaps({.compression = Compression::kLz4});
+  const std::vector<uint8_t> value(1000, 'v');
+  for (int i = 0; i < 10; ++i) gaps.AppendAt(9 - i, kNow, std::nullopt, value);
+  for (const BatchBuilder* builder : {&many, &gaps}) {
+    BatchView batch = *builder->Build();
+    if (builder == &gaps) {
+      batch = Changed(batch, [](uint8_t* bytes) { StoreBig<int32_t>(bytes + 23, 9); });
+    }
+    BatchValidator validator;
+    CHECK_FALSE(
+        validator.TryValidate(batch, {}, AppendOrigin::kClient, "topic-0", kNow, kQuickValidation)
+            .has_value());
+    CHECK(validator.Validate(batch, {}, AppendOrigin::kClient, "topic-0", kNow).has_value());
+  }
+}
+
 TEST_CASE("Produce records: exactly one whole batch of magic 2 is taken (1.10)") {
   BatchView batch = Build();
   CHECK(CheckProduceRecords(batch.bytes(), true).ok());

@@ -17,10 +17,6 @@ constexpr std::array<uint8_t, 8> kXerialMagic = {0x82, 'S', 'N', 'A', 'P', 'P', 
 constexpr size_t kXerialHeaderBytes = 16;
 constexpr size_t kXerialBlockBytes = 32 << 10;  // As Kafka's Java client cuts them.
 
-// A copy element of three bytes makes 64 at most, so no block can grow further than this. It bounds
-// the memory that a declared size can ask for by what was sent.
-constexpr size_t kExpansionMax = 32;
-
 bool StartsWithXerialMagic(std::span<const uint8_t> bytes) {
   return bytes.size() >= kXerialHeaderBytes &&
          std::memcmp(bytes.data(), kXerialMagic.data(), kXerialMagic.size()) == 0;
@@ -65,7 +61,7 @@ class SnappyDecompressStream final : public DecompressStream {
     if (!snappy::GetUncompressedLength(data, block.size(), &size)) {
       return Corrupt("a block has no valid size");
     }
-    if (size > block.size() * kExpansionMax) {
+    if (size > block.size() * kSnappyExpansionMax) {
       return Corrupt("a block claims more than its bytes can hold");
     }
     if (size > output_bytes_max) {

@@ -41,6 +41,10 @@ inline constexpr size_t kDecompressChunkBytes = 64 << 10;
 // level 19.
 inline constexpr int kZstdWindowLogMax = 23;
 
+// A copy element of three bytes makes 64 at most, so no snappy block grows further than this. It
+// bounds the memory that a declared size can ask for by what was sent.
+inline constexpr size_t kSnappyExpansionMax = 32;
+
 class DecompressStream;
 class CompressStream;
 

@@ -9,6 +9,8 @@
 // did not commit in time: they
 //           may commit later. INVALID_REQUIRED_ACKS. From v10 NOT_LEADER_OR_FOLLOWER comes with the
 //           current leader (KIP-951).
+// Order:    the batches of a connection are appended in the order in which they came, also when a
+// helper decompresses one of them: the request keeps its turn until all its batches are in.
 // Not here: transactions (docs/compatibility.md): a transactional batch answers INVALID_TXN_STATE.
 // Source:   KIP-98, KIP-467 (record errors), KIP-516 (topic ids), KIP-951; rules 1.1-1.38.
 #include <map>

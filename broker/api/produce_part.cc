@@ -1,7 +1,6 @@
 #include "broker/api/produce_part.h"
 
 #include <algorithm>
-#include <expected>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -52,7 +51,8 @@ Slice ProducePart::RecordsOf(const ProducedPartition& data) const {
   return std::move(copy).Freeze(at);
 }
 
-std::optional<size_t> ProducePart::TryAppendOne(const ProduceItem& item, size_t grown) {
+std::optional<ProducePart::Unfinished> ProducePart::TryAppendOne(
+    const ProduceItem& item, size_t grown, std::optional<ValidationOutcome> valid) {
   ProduceAnswer* answer = item.answer;
   auto refuse = [&](const absl::Status& status) {
     RefuseProduce(status, answer);
@@ -65,29 +65,32 @@ std::optional<size_t> ProducePart::TryAppendOne(const ProduceItem& item, size_t 
     return refuse(
         MakeError(ErrorKind::kInvalidTopic, "clients may not produce to internal topics"));
   }
-  absl::StatusOr<BatchView> batch =
-      CheckProduceRecords(RecordsOf(*item.data), terms_.version >= kZstdVersion);
-  if (!batch.ok()) return refuse(batch.status());
-  if (!partition.ok()) return refuse(partition.status());
-
   const bool all = terms_.acks == kAcksAll;
-  const size_t received = batch->bytes().size();
-  std::expected<ValidatedBatch, BatchRejection> valid =
-      (*partition)->Prepare(*std::move(batch), all, broker_.env.clock.Now(), broker_.validator);
   if (!valid.has_value()) {
-    for (RecordError& error : valid.error().record_errors) {
+    absl::StatusOr<BatchView> batch =
+        CheckProduceRecords(RecordsOf(*item.data), terms_.version >= kZstdVersion);
+    if (!batch.ok()) return refuse(batch.status());
+    if (!partition.ok()) return refuse(partition.status());
+    const Timestamp now = broker_.env.clock.Now();
+    valid = (*partition)->Prepare(*batch, all, now, broker_.validator);
+    if (!valid.has_value()) return Unfinished{(*partition)->LongValidation(*std::move(batch), now)};
+  }
+  if (!partition.ok()) return refuse(partition.status());
+  if (!valid->has_value()) {
+    for (RecordError& error : valid->error().record_errors) {
       answer->record_errors.push_back({error.index, std::move(error.message)});
     }
-    return refuse(valid.error().status);
+    return refuse(valid->error().status);
   }
   // Recompression makes a batch larger at times: by more than was asked for when it came in.
-  const size_t size = valid->batch.bytes().size();
+  const size_t received = RecordBytes(*item.data);
+  const size_t size = (*valid)->batch.bytes().size();
   if (size > received + grown) {
     std::optional<Admission> more = broker_.store.TryAdmit(size - received - grown);
-    if (!more.has_value()) return size - received;
+    if (!more.has_value()) return Unfinished{std::nullopt, size - received};
     admission_.Add(*std::move(more));
   }
-  absl::StatusOr<LeaderAppend> appended = (*partition)->Append(*std::move(valid), all, admission_);
+  absl::StatusOr<LeaderAppend> appended = (*partition)->Append(**std::move(valid), all, admission_);
   if (!appended.ok()) return refuse(appended.status());
   answer->base_offset = appended->base_offset.value();
   answer->log_append_time_ms =
@@ -95,6 +98,32 @@ std::optional<size_t> ProducePart::TryAppendOne(const ProduceItem& item, size_t 
   answer->log_start_offset = (*partition)->log().start_offset().value();
   if (terms_.acks != kAcksNone) Wait(**partition, appended->next_offset, answer);
   return std::nullopt;
+}
+
+Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
+                               CancellationToken cancel) {  // Borrowed: awaited in place.
+  size_t grown = 0;
+  for (;;) {
+    std::optional<ValidationOutcome> valid;
+    if (rest.validation.has_value()) {
+      absl::StatusOr<ValidationOutcome> outcome =
+          co_await broker_.validator.Validate(*std::move(rest.validation), cancel);
+      if (!outcome.ok()) co_return false;
+      valid = *std::move(outcome);
+    } else {
+      // Everything goes back first: two requests that each held some and waited for more would wait
+      // for ever. The batch is rebuilt again afterwards, so that who waits holds little.
+      grown = rest.bytes;
+      admission_ = Admission();
+      absl::StatusOr<Admission> admitted =
+          co_await broker_.store.Admit(bytes_left_ + grown, cancel);
+      if (!admitted.ok()) co_return false;
+      admission_ = *std::move(admitted);
+    }
+    std::optional<Unfinished> more = TryAppendOne(*item, grown, std::move(valid));
+    if (!more.has_value()) co_return true;
+    rest = *std::move(more);
+  }
 }
 
 Task<bool> ProducePart::Append(CancellationToken cancel) {
@@ -105,16 +134,8 @@ Task<bool> ProducePart::Append(CancellationToken cancel) {
   if (!admitted.ok()) co_return false;
   admission_ = *std::move(admitted);
   for (const ProduceItem& item : items_) {
-    size_t grown = 0;
-    while (std::optional<size_t> more = TryAppendOne(item, grown)) {
-      // Everything goes back first: two requests that each held some and waited for more would
-      // wait for ever. The batch is rebuilt again afterwards, so that who waits holds little.
-      grown = *more;
-      admission_ = Admission();
-      admitted = co_await broker_.store.Admit(bytes_left_ + grown, cancel);
-      if (!admitted.ok()) co_return false;
-      admission_ = *std::move(admitted);
-    }
+    std::optional<Unfinished> rest = TryAppendOne(item, 0, std::nullopt);
+    if (rest.has_value() && !co_await Finish(&item, *std::move(rest), cancel)) co_return false;
     bytes_left_ -= RecordBytes(*item.data);
   }
   admission_ = Admission();  // What was not appended is free again.

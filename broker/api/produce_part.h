@@ -5,7 +5,7 @@
 // Shard:    the partitions'; made, used and destroyed there.
 // Lifetime: what `items` points to is lent by the request until the part is gone. The records are
 //           read until Append() has ended, the answers are written until WaitForAcks() has.
-// Order:    appends happen in the order of the items.
+// Order:    appends happen in the order of the items, also when a helper validates one of them.
 // Errors:   per partition, in its answer.
 #pragma once
 
@@ -71,9 +71,17 @@ class ProducePart {
     ProduceAnswer* answer_;
   };
 
-  // Nothing: done, or refused. Otherwise: so many bytes more than came in are needed, nothing
-  // happened.
-  std::optional<size_t> TryAppendOne(const ProduceItem& item, size_t grown);
+  // What one batch waits for before it can be appended. Nothing has happened to it yet.
+  struct Unfinished {
+    std::optional<ValidationJob> validation;  // A helper's, because it may take long.
+    size_t bytes = 0;                         // More than came in: its recompressed form is larger.
+  };
+
+  // Nothing: done, or refused. `valid`: what a helper made of the batch, if one was needed.
+  std::optional<Unfinished> TryAppendOne(const ProduceItem& item, size_t grown,
+                                         std::optional<ValidationOutcome> valid);
+  // Waits for what is missing, until it is done or refused. False: cancelled.
+  Task<bool> Finish(const ProduceItem* item, Unfinished rest, CancellationToken cancel);
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
 

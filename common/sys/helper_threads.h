@@ -1,5 +1,5 @@
 // HelperThreads: a few threads for calls that block (open, rename, fsync, name resolution,
-// RocksDB).
+// RocksDB), and for long computations, which at most half of them do at a time.
 //
 // Threads:  Submit() from any shard; HelperJob::Work() on a helper; HelperJob::Run() (of InboxItem)
 //           on the job's shard.
@@ -16,13 +16,14 @@
 #include <thread>
 #include <vector>
 
+#include "common/runtime/helper_pool.h"
 #include "common/runtime/loop_reactor.h"
 
 namespace millrace {
 
 class HelperJob : public InboxItem {
  public:
-  explicit HelperJob(LoopReactor& home) : home_(home) {}
+  HelperJob(LoopReactor& home, HelperWork kind) : home_(home), kind_(kind) {}
   // On a helper thread: must not throw and must touch nothing of the shard.
   virtual void Work() = 0;
   LoopReactor& home() const { return home_; }
@@ -33,6 +34,7 @@ class HelperJob : public InboxItem {
  private:
   friend class HelperThreads;  // The intrusive queue is its business alone.
   LoopReactor& home_;
+  const HelperWork kind_;
   HelperJob* next_job_ = nullptr;
 };
 
@@ -51,16 +53,30 @@ class HelperThreads {
   const cpu_set_t& cpus() const { return cpus_; }
 
  private:
+  // First come first served.
+  struct Queue {
+    HelperJob* head = nullptr;
+    HelperJob* tail = nullptr;
+    void Push(HelperJob& job);
+    HelperJob* Pop();
+  };
+
   void Serve();
+  bool MayTake() const {
+    return blocking_.head != nullptr ||
+           (computing_.head != nullptr && computing_now_ < computing_max_);
+  }
 
   const size_t threads_max_;
-  cpu_set_t cpus_;    // Constant after construction.
-  std::mutex mutex_;  // Guards everything below.
+  const size_t computing_max_;  // Threads that compute at a time.
+  cpu_set_t cpus_;              // Constant after construction.
+  std::mutex mutex_;            // Guards everything below.
   std::condition_variable work_or_stop_;
-  HelperJob* head_ = nullptr;
-  HelperJob* tail_ = nullptr;
-  size_t idle_ = 0;    // Threads that wait.
-  size_t queued_ = 0;  // Jobs that wait.
+  Queue blocking_;
+  Queue computing_;
+  size_t idle_ = 0;           // Threads that wait.
+  size_t queued_ = 0;         // Jobs that wait.
+  size_t computing_now_ = 0;  // Threads that compute.
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

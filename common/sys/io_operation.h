@@ -117,7 +117,7 @@ class IoOperation final : public HelperJob {
  private:
   IoOperation(IoPort& port, Kind kind, int fd, iovec memory, std::span<iovec> pieces,
               uint64_t position, int flags)
-      : HelperJob(port.loop()),
+      : HelperJob(port.loop(), HelperWork::kBlocking),
         kind(kind),
         fd(fd),
         memory(memory),

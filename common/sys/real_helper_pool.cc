@@ -9,8 +9,9 @@ namespace millrace {
 // The awaitable of one call; lives in the frame of Run().
 class RealHelperPool::Job final : public HelperJob {
  public:
-  Job(LoopReactor& reactor, HelperThreads& threads, std::move_only_function<void()> work)
-      : HelperJob(reactor), threads_(threads), work_(std::move(work)) {}
+  Job(LoopReactor& reactor, HelperThreads& threads, HelperWork kind,
+      std::move_only_function<void()> work)
+      : HelperJob(reactor, kind), threads_(threads), work_(std::move(work)) {}
   bool await_ready() const { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     handle_ = handle;
@@ -31,11 +32,11 @@ class RealHelperPool::Job final : public HelperJob {
 
 RealHelperPool::~RealHelperPool() { MR_CHECK(jobs_ == 0); }
 
-Task<void> RealHelperPool::Run(std::move_only_function<void()> work) {
+Task<void> RealHelperPool::RunAs(HelperWork kind, std::move_only_function<void()> work) {
   while (jobs_ >= jobs_max_) co_await freed_.Wait();
   ++jobs_;
   {
-    Job job(reactor_, threads_, std::move(work));
+    Job job(reactor_, threads_, kind, std::move(work));
     co_await job;
   }
   --jobs_;

@@ -19,7 +19,7 @@ class RealHelperPool final : public HelperPool {
       : reactor_(reactor), threads_(threads), jobs_max_(jobs_max), freed_(reactor) {}
   ~RealHelperPool() override;
 
-  Task<void> Run(std::move_only_function<void()> work) override;
+  Task<void> RunAs(HelperWork kind, std::move_only_function<void()> work) override;
 
  private:
   class Job;

@@ -176,6 +176,33 @@ Task<void> ThereAndBack(RealWorld* world, int* value) {
                                       [world, value] { return CallBack(world, value); });
 }
 
+// Computations that end only when a blocking call has been made.
+Task<void> ComputeUntil(HelperPool* helpers, std::atomic<bool>* called, int* done) {
+  *done += co_await helpers->Compute<int>([called] {
+    called->wait(false);
+    return 1;
+  });
+}
+
+Task<void> CallBesideComputations(Env* env, int* done) {
+  std::atomic<bool> called = false;
+  TaskScope scope(env->reactor);
+  for (int i = 0; i < 20; ++i) scope.Spawn(ComputeUntil(&env->helpers, &called, done));
+  co_await env->helpers.Run([&called] {
+    called = true;
+    called.notify_all();
+  });
+  co_await scope.Join();
+}
+
+TEST_CASE("HelperPool: computations, however many and long, leave threads for blocking calls") {
+  NullLogger logger;
+  auto world = MakeWorld({.io = IoBackend::kEpoll, .helper_threads_max = 2}, logger);
+  int done = 0;
+  world->Run(CallBesideComputations(&world->env(ShardId(0)), &done));
+  CHECK(done == 20);
+}
+
 TEST_CASE("Shards: a call may call its caller's shard") {
   NullLogger logger;
   auto world = MakeWorld({.shards = 2}, logger);

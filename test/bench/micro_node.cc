@@ -80,7 +80,7 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       .fetch_budget = self->fetch_budget_,
       .sessions = FetchSessionCache({}),
       .producer_ids = ProducerIdSource(env, *self->access_),
-      .validator = {},
+      .validator{env, {}},
   });
   self->brokers_.Set(ShardId(0), self->broker_.get());
   self->dispatcher_ = std::make_unique<Dispatcher>(*self->broker_);

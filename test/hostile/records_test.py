@@ -1,6 +1,7 @@
 """Record batches that are not what they say (22-39): refused with the right error, and nothing is appended."""
 
 import gzip
+import random
 import struct
 import sys
 import time
@@ -158,6 +159,36 @@ def large_record_bomb(node):
     packed += b"".join(packer.compress(b"\0" * (1 << 20)) for _ in range(900)) + packer.compress(b"\0") + packer.flush()
     with unharmed(node):
         refused(node, wire.batch([b""], codec=GZIP, body=packed), MESSAGE_TOO_LARGE, INVALID_RECORD)
+
+
+@test("hostile records: batches that take long to unpack or rewrite keep nobody waiting, and their connection's order",
+      ours_only="Kafka has a thread for each")
+def long_batches(node):
+    topic = topic_of(node, **{"compression.type": "lz4", "max.message.bytes": "4000000"})
+    dice = random.Random(1)
+    words = [b"%x" % dice.getrandbits(40) for _ in range(500)]
+    value = b" ".join(dice.choices(words, k=320_000))[:3_500_000]
+    batches, small = 4, wire.batch([b"x"])
+    with unharmed(node), wire.Connection(node.port, timeout=60) as connection, wire.Connection(node.port) as other:
+        started = time.monotonic()
+        large = wire.batch([value])
+        for i in range(batches):  # All at once, none waits for an answer.
+            for records in (large, small):
+                connection.send(wire.encode("produce", correlation=2 * i, **wire.produce_values(topic, records, acks=1)))
+        slowest = 0
+        for _ in range(20):
+            asked = time.monotonic()
+            other.ask("metadata", topics=[], auto_create=False, topic_operations=False)
+            slowest = max(slowest, time.monotonic() - asked)
+        offsets = []
+        for _ in range(2 * batches):
+            part = connection.answer("produce")["topics"][0]["partitions"][0]
+            expect_equal(part["error"], 0, "error")
+            offsets.append(part["base_offset"])
+        took = time.monotonic() - started
+        expect_equal(offsets, list(range(2 * batches)), "offsets, in the order in which the batches were sent")
+        # On the shard each would take a quarter of the time at a stretch.
+        expect(slowest < took / 8, f"a neighbour waited {slowest:.3f} s of the {took:.3f} s that the batches took")
 
 
 @test("hostile records: compressed bytes that are none, are cut, or lack their end are refused")

@@ -42,7 +42,7 @@ void SimDelay::await_suspend(std::coroutine_handle<> handle) {
   process_.Add(*this);
 }
 
-Task<void> SimHelperPool::Run(std::move_only_function<void()> work) {
+Task<void> SimHelperPool::RunAs(HelperWork, std::move_only_function<void()> work) {
   co_await SimDelay(process_, reactor_, dice_.Between(Duration(1000), kHelperWorkMax));
   work();
   co_await SimDelay(process_, reactor_, dice_.Between(Duration(1000), kHelperWorkMax));

@@ -74,7 +74,7 @@ class SimHelperPool final : public HelperPool {
   // The work runs in the middle of a drawn stretch of virtual time, on the one thread there is. It
   // also runs in the afterlife: what it does must go through the injected world to be without
   // effect there.
-  Task<void> Run(std::move_only_function<void()> work) override;
+  Task<void> RunAs(HelperWork kind, std::move_only_function<void()> work) override;
 
  private:
   SimProcess& process_;
