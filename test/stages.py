@@ -21,11 +21,11 @@ UNIT_SECONDS_MAX = 300  # One test binary. Under a sanitizer the slowest takes a
 SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 300}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
-SEEDS = {"node-power": 500, "storage-power": 500}
+SEEDS = {"node-power": 500, "storage-power": 500, "raft": 2000}
 SEEDS_OTHERWISE = 50
-SEEDS_PLANTED = 200
+SEEDS_PLANTED = {"toy-": 200, "raft-": 1000}
 SEEDS_SECONDS_MAX = 240
-REPLAYED = ["toy", "storage", "node", "node-shards"]
+REPLAYED = ["toy", "storage", "node", "node-shards", "raft"]
 STAGES = ["build", "unit", "seeds", *SUITES]
 
 
@@ -129,8 +129,9 @@ def seeds(preset, tally, scale):
 
     def one(scenario):
         count = max(5, int(SEEDS.get(scenario, SEEDS_OTHERWISE) * scale))
-        if scenario.startswith("toy-"):
-            count = SEEDS_PLANTED
+        for prefix, planted in SEEDS_PLANTED.items():
+            if scenario.startswith(prefix):
+                count = planted
         started = time.monotonic()
         finished = run([program, "--seeds", f"1..{count}", "--scenario", scenario], SEEDS_SECONDS_MAX,
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -29,6 +29,7 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "storage": _NODE,
     "replication": [*_NODE, "storage"],
     "controller/image": ["common", "proto"],
+    "controller/raft": ["common"],
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image"],
     "broker": [*_NODE, "proto", "storage", "replication", "controller/image"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.

@@ -153,6 +153,7 @@ std::vector<Scenario> AllScenarios() {
   std::vector<Scenario> scenarios;
   AddToyScenarios(&scenarios);
   AddStorageScenarios(&scenarios);
+  AddRaftScenarios(&scenarios);
   AddNodeScenarios(&scenarios);
   return scenarios;
 }

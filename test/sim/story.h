@@ -21,6 +21,7 @@
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "test/sim/history.h"
+#include "test/sim/outcome.h"
 #include "test/sim/workload.h"
 
 namespace millrace::simtest {
@@ -43,13 +44,6 @@ struct StoryOptions {
   int16_t fetch_version_max = 12;
   std::function<void(std::string)> trace;  // Every decision as a line; for finding a divergence.
   Logger* logger = nullptr;
-};
-
-struct Outcome {
-  std::vector<std::string> violations;  // Empty: everything held.
-  uint64_t trace_hash = 0;
-  uint64_t events = 0;
-  std::string summary;
 };
 
 inline constexpr uint16_t kBrokerPort = 9092;
