@@ -159,14 +159,16 @@ Task<absl::Status> LogKvStore::Load() {
     const bool older = number.has_value() && *number < newest;
     if (older || entry.name.ends_with(".tmp")) leftovers.push_back(directory_ + "/" + entry.name);
   }
+  const size_t slash = directory_.rfind('/');
+  const std::string parent = slash == std::string::npos ? std::string(".")
+                             : slash == 0               ? std::string("/")
+                                                        : directory_.substr(0, slash);
+  // Always: what is there may be of a process that was killed before it had synced the names.
+  MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(parent));
   if (newest == 0) {
-    const size_t slash = directory_.rfind('/');
-    const std::string parent = slash == std::string::npos ? std::string(".")
-                               : slash == 0               ? std::string("/")
-                                                          : directory_.substr(0, slash);
-    MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(parent));
     MR_CO_RETURN_IF_ERROR(co_await Compact());  // The first file: an empty snapshot.
   } else {
+    MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(directory_));
     MR_CO_RETURN_IF_ERROR(co_await LoadFile(newest));
   }
   // A crash between a rename and this leaves files that the newest one replaces.

@@ -193,6 +193,36 @@ TEST_CASE("LogKvStore: opening survives power loss while it opens or compacts") 
   }
 }
 
+TEST_CASE("LogKvStore: a kill while it opens for the first time costs nothing later") {
+  int files_were_there = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    INFO("seed " << seed);
+    Machine m(seed);
+    struct Opening {
+      static Task<void> Run(Env* env) {
+        auto opened = co_await LogKvStore::Open(*env, "/kv", SmallStore());
+        if (opened.ok()) (co_await (*opened)->Close()).IgnoreError();
+      }
+    };
+    {
+      TaskScope scope(m.env->reactor);
+      scope.Spawn(Opening::Run(m.env), SchedClass::kHousekeeping);
+      m.world.RunFor(microseconds(50 * seed));
+      m.node.Kill();
+      m.world.Run(*m.env, scope.Join());
+    }
+    m.Reboot();
+    files_were_there += m.node.disk().Files().empty() ? 0 : 1;
+    REQUIRE(m.Open().ok());
+    REQUIRE(m.Put("a", "1", true).ok());
+    m.node.PowerLoss();
+    m.Reboot();
+    REQUIRE(m.Open().ok());
+    REQUIRE(m.All() == std::map<std::string, std::string>{{"a", "1"}});
+  }
+  CHECK(files_were_there > 20);
+}
+
 TEST_CASE("LogKvStore: rot in what was synced is found, a torn end is cut") {
   Machine m(2);
   REQUIRE(m.Open().ok());
