@@ -62,6 +62,10 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.shard = env_.reactor.shard();
   options.shards = static_cast<uint32_t>(shards);
   options.clean_directories = std::move(clean);
+  options.cordoned_dirs = config.storage.cordoned_dirs;
+  options.scrub_bytes_per_second = static_cast<uint64_t>(config.storage.scrub_bytes_per_second);
+  options.scrub_interval = config.storage.scrub_interval;
+  options.move_bytes_per_second = static_cast<uint64_t>(config.storage.move_bytes_per_second);
   options.on_offline = [this](const std::string& path, const absl::Status& cause) {
     OnDirectoryOffline(path, cause);
   };

@@ -1,5 +1,5 @@
-// `millrace log dump FILE...` and `millrace log verify PATH...`: what lies on a disk, without a
-// node.
+// `millrace log dump FILE...`, `millrace log verify PATH...`, `millrace log stat PATH...`: what
+// lies on a disk, without a node.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +13,7 @@
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
 #include "cli/json_writer.h"
+#include "cli/log_stat.h"
 #include "common/log/spdlog_logger.h"
 #include "common/status_macros.h"
 #include "common/sys/real_world.h"
@@ -215,6 +216,25 @@ Task<int> Verify(Disk* disk, std::shared_ptr<LogArguments> arguments) {
   co_return exit_status;
 }
 
+Task<int> Stat(Disk* disk, std::shared_ptr<LogArguments> arguments) {
+  int exit_status = kExitOk;
+  std::vector<PartitionStat> all;
+  for (const std::string& path : arguments->paths) {
+    absl::StatusOr<std::vector<PartitionStat>> stats = co_await StatPath(*disk, path);
+    if (!stats.ok()) {
+      PrintError(stats.status());
+      exit_status = kExitFailed;
+      continue;
+    }
+    for (PartitionStat& stat : *stats) {
+      if (!stat.defect.empty()) PrintError(fmt::format("{}: {}", stat.folder, stat.defect));
+      all.push_back(std::move(stat));
+    }
+  }
+  PrintOutput(arguments->json() ? StatJson(all) : StatTable(all));
+  co_return exit_status;
+}
+
 Task<void> RunAction(Disk* disk, LogAction action, std::shared_ptr<LogArguments> arguments,
                      int* exit_status) {
   *exit_status = co_await action(disk, std::move(arguments));
@@ -261,6 +281,8 @@ void AddLogCommand(CLI::App& app, ChosenCommand& chosen) {
   AddVerb(*log, chosen, "verify", "Check CRCs, records, offsets and indexes; reads only",
           "Segments, folders of partitions, or data directories", Verify,
           std::make_shared<LogArguments>());
+  AddVerb(*log, chosen, "stat", "How many segments, bytes and offsets there are",
+          "Folders of partitions, or data directories", Stat, std::make_shared<LogArguments>());
 }
 
 }  // namespace millrace

@@ -12,6 +12,7 @@
 #include "cli/command_line.h"
 #include "cli/node_settings.h"
 #include "common/log/spdlog_logger.h"
+#include "common/sys/absolute_path.h"
 #include "common/sys/host_name.h"
 #include "common/sys/machine.h"
 #include "common/sys/real_world.h"
@@ -110,11 +111,21 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
   }
 }
 
+// Tools compare directories by their absolute paths (AlterReplicaLogDirs).
+void MakePathsAbsolute(StorageConfig& storage) {
+  for (std::string& path : storage.data_dirs) path = AbsolutePath(path);
+  for (std::string& path : storage.cordoned_dirs) {
+    if (path != "*") path = AbsolutePath(path);
+  }
+  storage.metadata_dir = AbsolutePath(storage.metadata_dir);
+}
+
 int RunServer(const ServerArguments& arguments) {
   Signals::Block();
   std::optional<NodeSettings> settings =
       ReadNodeSettings(arguments.file, arguments.settings, arguments.strict);
   if (!settings.has_value()) return 1;
+  MakePathsAbsolute(settings->config.storage);
   SpdlogLogger logger(ParseLogLevel(settings->config.log_level).value_or(LogLevel::kInfo));
   for (const std::string& line : settings->warnings) logger.Warning("{}", line);
   for (const std::string& line : settings->notes) logger.Info("{}", line);

@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "common/env.h"
+#include "common/metrics/metrics.h"
 #include "common/runtime/event.h"
 #include "common/runtime/gate.h"
 #include "common/runtime/task.h"
@@ -84,6 +85,8 @@ class Journal {
     size_t pending_bytes_max = size_t{8} << 20;
     // Share of bytes_max that waits to be recycled from which the pressure listener is called.
     double pressure_ratio = 0.5;
+    // Told how long each durable write takes; may be null.
+    Histogram* write_times = nullptr;
 
     absl::Status Validate() const;
   };

@@ -24,11 +24,11 @@ Log::State::State(StoreContext& store_context, LogDirectory& log_directory, Topi
                   std::string topic_name, IncarnationId replica_incarnation, uint64_t log_number,
                   LogConfig log_config, Offset log_start)
     : context(store_context),
-      directory(log_directory),
       id(tp_id),
       topic(std::move(topic_name)),
       incarnation(replica_incarnation),
       number(log_number),
+      directory(&log_directory),
       config(log_config),
       durability(log_config.durability),
       start(log_start),
@@ -64,13 +64,22 @@ Segment* Log::State::SegmentFor(Offset offset) {
   return behind == segments.begin() ? nullptr : &*std::prev(behind);
 }
 
+void Log::State::Relocate(LogDirectory* to, std::string path) {
+  directory = to;
+  path_ = std::move(path);
+  ++cuts;
+  std::vector<ReadPlace>().swap(places);
+}
+
 void Log::State::AdvanceDurable() {
+  if (handing_over) return;
   const Offset before = durable;
   while (marks_head < marks.size()) {
     const DurableMark& mark = marks[marks_head];
     const bool in_journal = mark.position && *mark.position <= journal_durable;
     if (!in_journal && mark.end > synced_end) break;
     durable = std::max(durable, mark.end);
+    if (mark.appended) context.metrics.append.Observe(context.env.reactor.Now() - *mark.appended);
     ++marks_head;
   }
   if (marks_head == marks.size()) {
@@ -99,7 +108,7 @@ void Log::State::Fail(const absl::Status& cause) {
                       fmt::format("{}: {}", path_, std::string(cause.message())));
   context.writer->Forget(*this);
   context.retention->Forget(*this);
-  if (directory.journal() != nullptr) directory.journal()->Forget(this);
+  if (directory->journal() != nullptr) directory->journal()->Forget(this);
   if (observer != nullptr) observer->OnFailed(*log, failure);
 }
 
@@ -109,7 +118,7 @@ void Log::State::OnJournalDurable(JournalPosition position) {
 }
 
 void Log::State::OnJournalFailed(const absl::Status& status) {
-  context.fail_directory(directory, status);
+  context.fail_directory(*directory, status);
 }
 
 Offset LogObserver::CommittedEnd(const Log& log) const { return log.durable_end(); }
@@ -129,7 +138,8 @@ void Log::set_config(LogConfig config) {
     state_->context.expiry->Reschedule(*state_);
   }
 }
-const std::string& Log::directory() const { return state_->directory.path(); }
+const std::vector<LogDamage>& Log::damage() const { return state_->damage; }
+const std::string& Log::directory() const { return state_->directory->path(); }
 Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }
 Offset Log::durable_end() const { return state_->durable; }
@@ -191,9 +201,9 @@ void Roll(Log::State& state, Offset base, Timestamp now) {
 absl::Status CheckWritable(const Log::State& state) {
   if (!state.failure.ok()) return state.failure;
   if (state.deleted) return absl::CancelledError("the log is being deleted");
-  if (state.directory.full) {
+  if (state.directory->full) {
     return MakeError(ErrorKind::kStorageError, absl::StatusCode::kResourceExhausted,
-                     fmt::format("log directory {} is full", state.directory.path()));
+                     fmt::format("log directory {} is full", state.directory->path()));
   }
   return absl::OkStatus();
 }
@@ -205,21 +215,22 @@ absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Sli
     if (!state.marks.empty()) state.marks.push_back({state.journal_last, header.next_offset()});
     return absl::OkStatus();
   }
-  Journal& journal = *state.directory.journal();
+  const Instant now = state.context.env.reactor.Now();
+  Journal& journal = *state.directory->journal();
   JournalEntry entry =
       JournalAppend{state.id, state.incarnation, header.base_offset, *header.leader_epoch, bytes};
   if (Journal::EntryBytes(entry) > journal.entry_bytes_max()) {
-    state.marks.push_back({std::nullopt, header.next_offset()});
+    state.marks.push_back({std::nullopt, header.next_offset(), now});
     state.sync_wanted = true;
     return absl::OkStatus();
   }
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, &state);
   if (!position.ok()) return position.status();
-  state.marks.push_back({*position, header.next_offset()});
+  state.marks.push_back({*position, header.next_offset(), now});
   state.journal_last = *position;
   if (!state.journal_first) {
     state.journal_first = *position;
-    state.directory.Need(*position, state.number);
+    state.directory->Need(*position, state.number);
   }
   if (state.checkpointing && !state.journal_first_after) state.journal_first_after = *position;
   return absl::OkStatus();
@@ -265,6 +276,7 @@ absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchView& batch
                      std::string(journaled.message()));
   }
   admission.Take(batch.bytes().size());
+  state.context.metrics.appended_bytes.Add(batch.bytes().size());
   AddToMemory(state, batch, now);
   if (durability == Durability::kPageCache && state.marks.empty()) state.durable = state.end;
   state.context.writer->Appended(state);

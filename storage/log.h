@@ -65,6 +65,13 @@ class LogObserver {
   virtual Offset CommittedEnd(const Log& log) const;
 };
 
+// A place in a segment from which on it is not sound.
+struct LogDamage {
+  Offset segment;
+  uint64_t position;
+  std::string why;
+};
+
 struct AppendInfo {
   Offset base_offset;
   Offset last_offset;
@@ -120,6 +127,8 @@ class Log {
   Offset durable_end() const;
   // Bytes of all batches from the first segment on.
   uint64_t size_bytes() const;
+  // What readers or the scrub found, until a repair replaces it; at most a few.
+  const std::vector<LogDamage>& damage() const;
   // Path of the log directory it is in.
   const std::string& directory() const;
   // Why appends are refused, or OK.

@@ -143,6 +143,9 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
   if (cut < state.start) co_return co_await CutAll(state, state.start);
 
   ForgetReaders(state);
+  ++state.truncations;
+  std::erase_if(state.damage,
+                [&](const LogDamage& damage) { return damage.segment >= place->segment_base; });
   DropMarks(state);
   state.ReleasePending(state.context.cache.DropFrom(state.tail, cut));
   std::vector<Offset> gone;
@@ -190,6 +193,8 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
 
 Task<absl::Status> CutAll(Log::State& state, Offset offset) {
   ForgetReaders(state);
+  ++state.truncations;
+  state.damage.clear();
   DropMarks(state);
   state.ReleasePending(state.context.cache.Clear(state.tail));
   std::vector<Offset> gone;
@@ -280,12 +285,12 @@ namespace {
 // Puts the entry into the journal and waits until it is there.
 Task<absl::Status> JournalCut(Log::State& state,
                               JournalEntry entry) {  // Borrowed: awaited in place.
-  Journal& journal = *state.directory.journal();
+  Journal& journal = *state.directory->journal();
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, nullptr);
   if (!position.ok()) co_return position.status();
   if (!state.journal_first) {
     state.journal_first = *position;
-    state.directory.Need(*position, state.number);
+    state.directory->Need(*position, state.number);
   }
   co_return co_await journal.WaitDurable(*position, CancellationToken());
 }

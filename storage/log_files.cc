@@ -88,6 +88,20 @@ std::string DeletedDirectoryName(std::string_view topic, PartitionId partition, 
   return name.substr(0, kFileNameMax - suffix.size()) + suffix;
 }
 
+std::string FutureDirectoryName(std::string_view topic, PartitionId partition, Uuid unique) {
+  return fmt::format("{}.{:016x}{:016x}-future", PartitionDirectoryName(topic, partition),
+                     unique.high(), unique.low());
+}
+
+std::optional<PartitionDirectory> ParseFutureDirectoryName(std::string_view name) {
+  constexpr std::string_view kEnd = "-future";
+  constexpr size_t kSuffix = 33 + kEnd.size();
+  if (!name.ends_with(kEnd) || name.size() <= kSuffix || name[name.size() - kSuffix] != '.') {
+    return std::nullopt;
+  }
+  return ParsePartitionDirectoryName(name.substr(0, name.size() - kSuffix));
+}
+
 bool IsDeletedDirectoryName(std::string_view name) {
   constexpr std::string_view kEnd = "-delete";
   return name.ends_with(kEnd) && name.find('.') != std::string_view::npos &&

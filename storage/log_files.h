@@ -54,6 +54,10 @@ std::optional<PartitionDirectory> ParsePartitionDirectoryName(std::string_view n
 std::string DeletedDirectoryName(std::string_view topic, PartitionId partition, Uuid unique);
 bool IsDeletedDirectoryName(std::string_view name);
 
+// "<topic>-<partition>.<32 hex digits>-future": a copy that is being made in another directory.
+std::string FutureDirectoryName(std::string_view topic, PartitionId partition, Uuid unique);
+std::optional<PartitionDirectory> ParseFutureDirectoryName(std::string_view name);
+
 // `a` + '/' + `b`.
 std::string JoinPath(std::string_view a, std::string_view b);
 

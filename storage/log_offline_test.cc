@@ -303,4 +303,29 @@ TEST_CASE("LogStore: a read error fails that read alone") {
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: a failed sync is final for its directory, and costs nothing acknowledged") {
+  SimWorld world(9);
+  SimNode& node = world.AddNode("n1");
+  Offline offline;
+  std::string failed;
+  {
+    TestStore store(world, node.Boot(), TwoDirectories(&offline));
+    REQUIRE(store.Start().ok());
+    Fill(world, store);
+    Log& log = store.Open(0);
+    failed = log.directory();
+    node.disk().FailNextSync();
+    CHECK_FALSE(world.Run(store.env(), log.Flush()).ok());
+    CHECK(offline.paths == std::vector<std::string>{failed});
+    // The kernel would say yes now, and lie.
+    CHECK_FALSE(world.Run(store.env(), log.Flush()).ok());
+    node.PowerLoss();
+    (void)store.Stop();
+  }
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  for (int i = 0; i < kLogs; ++i) CHECK(store.ReadAll(*store->Find(TestPartition(i))).size() == 3);
+  REQUIRE(store.Stop().ok());
+}
+
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include "storage/compression.h"
 #include "storage/log.h"
 #include "storage/log_files.h"
+#include "storage/log_scrubber.h"
 #include "storage/log_state.h"
 #include "storage/record_stream.h"
 #include "storage/segment_aborted.h"
@@ -86,8 +87,8 @@ Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t p
   co_return *std::move(bytes);
 }
 
-absl::Status Corrupt(const Log::State& state, Offset base, uint64_t position,
-                     const absl::Status& why) {
+absl::Status Corrupt(Log::State& state, Offset base, uint64_t position, const absl::Status& why) {
+  NoteDamage(state, base, position, std::string(why.message()));
   return MakeError(ErrorKind::kCorruptMessage, absl::StatusCode::kDataLoss,
                    fmt::format("{} at {}: {}", state.SegmentPath(base, kLogSuffix), position,
                                std::string(why.message())));
@@ -114,8 +115,10 @@ absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
       break;
     }
     absl::StatusOr<BatchHeader> header = ParseBatchHeader(piece.span().subspan(at));
-    if (!header.ok()) return header.status();
-    if (absl::Status fields = CheckBatchFields(*header); !fields.ok()) return fields;
+    absl::Status sound = header.ok() ? CheckBatchFields(*header) : header.status();
+    // What lies before damage is served; who asks for the damage itself is told.
+    if (!sound.ok() && begun) break;
+    if (!sound.ok()) return sound;
     if (!begun && header->next_offset() <= from) {
       if (left < header->size_bytes) {
         walk.bytes_needed = header->size_bytes;
@@ -133,7 +136,10 @@ absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
       break;
     }
     BatchView batch(piece.Sub(at, header->size_bytes), *header);
-    if (absl::Status crc = batch.CheckCrc(); !crc.ok()) return crc;
+    if (absl::Status crc = batch.CheckCrc(); !crc.ok()) {
+      if (begun) break;
+      return crc;
+    }
     begun = true;
     at += header->size_bytes;
     walk.end = at;
@@ -176,6 +182,12 @@ std::optional<LogRead> ReadCached(const Log::State& state, Offset from,
   if (!run) return std::nullopt;
   AddCached(state, *run, from, options, read);
   return read;
+}
+
+void CountCached(Log::State& state, const LogRead& read) {
+  if (read.batches.empty()) return;
+  state.context.metrics.reads_cached.Add();
+  state.context.metrics.cached_bytes.Add(read.batches.size());
 }
 
 // From the segment file that holds `from`. Nothing: the log was cut meanwhile, look again.
@@ -239,7 +251,9 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
 absl::StatusOr<std::optional<LogRead>> Log::TryReadCached(Offset from,
                                                           const LogReadOptions& options) {
   if (absl::Status range = CheckRange(*state_, from); !range.ok()) return range;
-  return ReadCached(*state_, from, options);
+  std::optional<LogRead> cached = ReadCached(*state_, from, options);
+  if (cached) CountCached(*state_, *cached);
+  return cached;
 }
 
 Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
@@ -249,11 +263,15 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
   for (;;) {
     MR_CO_RETURN_IF_ERROR(CheckRange(state, from));
     if (std::optional<LogRead> cached = ReadCached(state, from, options)) {
+      CountCached(state, *cached);
       co_return *std::move(cached);
     }
     auto cold = co_await ReadCold(state, from, options);
     if (!cold.ok()) co_return cold.status();
-    if (cold->has_value()) co_return **std::move(cold);
+    if (!cold->has_value()) continue;
+    state.context.metrics.reads_cold.Add();
+    state.context.metrics.cold_bytes.Add((*cold)->batches.size());
+    co_return **std::move(cold);
   }
 }
 

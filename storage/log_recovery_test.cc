@@ -187,6 +187,10 @@ TEST_CASE("Log: a flipped bit in a segment is reported and never served") {
   REQUIRE(store.Start().ok());
   Log& log = store.Open(1, SmallSegments());
   auto read = world.Run(store.env(), log.Read(Offset(0), {100'000, log.end_offset(), true}));
+  // What lies before it is served, then nothing.
+  REQUIRE(read.ok());
+  CHECK(read->next_offset > Offset(0));
+  read = world.Run(store.env(), log.Read(read->next_offset, {100'000, log.end_offset(), true}));
   CHECK(absl::IsDataLoss(read.status()));
   // What lies in other segments is served as before.
   auto later = world.Run(store.env(), log.Read(Offset(200), {1000, log.end_offset(), true}));

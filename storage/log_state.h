@@ -44,6 +44,7 @@ struct StoreContext;
 struct DurableMark {
   std::optional<JournalPosition> position;  // Nothing: only the segment's sync makes it durable.
   Offset end;
+  std::optional<Instant> appended = std::nullopt;  // For the histogram.
 };
 
 // Where a reader that went on from disk will find its next offset.
@@ -60,7 +61,6 @@ struct Log::State final : JournalListener {
 
   // --- Constant after construction ---
   StoreContext& context;
-  LogDirectory& directory;
   const TopicPartitionId id;
   const std::string topic;
   const IncarnationId incarnation;
@@ -68,6 +68,7 @@ struct Log::State final : JournalListener {
 
   // --- State ---
   Log* log = nullptr;
+  LogDirectory* directory;  // Changes when the log moves (log_mover.h).
   LogConfig config;
   Durability durability;  // In force; config.durability takes over at a roll.
   LogObserver* observer = nullptr;
@@ -107,7 +108,10 @@ struct Log::State final : JournalListener {
       false;  // Kafka's snapshot and epoch files lag behind; a clean stop writes them.
   bool names_unsynced = false;  // A file was made since the folder was synced.
 
-  uint64_t cuts = 0;  // Truncations and moves of the start, for readers to notice.
+  uint64_t cuts = 0;         // Truncations and moves of the start, for readers to notice.
+  uint64_t truncations = 0;  // Those alone: what was read or copied before may be of other batches.
+  bool handing_over = false;  // To another directory: nothing becomes durable until that is.
+  std::vector<LogDamage> damage;
   bool io_locked = false;
   bool deleted = false;
   Gate gate;
@@ -128,6 +132,8 @@ struct Log::State final : JournalListener {
   std::optional<Timestamp> retention_due;  // Its key in the schedule.
 
   const std::string& path() const { return path_; }
+  // The files are there now. Whoever reads looks again.
+  void Relocate(LogDirectory* to, std::string path);
   std::string SegmentPath(Offset base, std::string_view suffix) const;
   Segment& active() { return segments.back(); }
   // Null when there is none with that base.

@@ -16,6 +16,8 @@
 #include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
+#include "storage/log_mover.h"
+#include "storage/log_scrubber.h"
 #include "storage/log_state.h"
 #include "storage/producer_expiry.h"
 #include "storage/recovery.h"
@@ -27,44 +29,20 @@ namespace millrace {
 namespace {
 
 constexpr size_t kSmallFileBytesMax = 64 << 10;
+constexpr size_t kPreferredMax = 10'000;
 
 std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
                                              const LogDirectory& directory,
                                              Offset (*offset_of)(const Log&)) {
   std::vector<OffsetCheckpointEntry> entries;
   for (Log* log : logs) {
-    if (&log->state().directory != &directory) continue;
+    if (log->state().directory != &directory) continue;
     entries.push_back({log->topic(), log->partition(), offset_of(*log)});
   }
   return entries;
 }
 
 }  // namespace
-
-ShardId ShardOf(const TopicPartitionId& id, uint32_t shards) {
-  const uint64_t mixed = (id.topic_id.high() ^ (id.topic_id.low() * 0x9E3779B97F4A7C15ULL) ^
-                          static_cast<uint64_t>(id.partition.value()) * 0xBF58476D1CE4E5B9ULL) *
-                         0x94D049BB133111EBULL;
-  return ShardId(static_cast<uint32_t>((mixed >> 32) % shards));
-}
-
-absl::Status LogStoreOptions::Validate() const {
-  if (log_dirs.empty()) return absl::InvalidArgumentError("no log directory");
-  if (shards == 0 || shard.value() >= shards) return absl::InvalidArgumentError("shard of shards");
-  if (pending_bytes_max < segment_write_bytes) {
-    return absl::InvalidArgumentError("pending_bytes_max is below segment_write_bytes");
-  }
-  if (journal_bytes_max < Journal::Options().extent_bytes * 2) {
-    return absl::InvalidArgumentError("journal_bytes_max is below two extents");
-  }
-  if (open_files_max < 8) return absl::InvalidArgumentError("open_files_max is below 8");
-  return absl::OkStatus();
-}
-
-void Admission::Take(size_t bytes) {
-  MR_CHECK(bytes <= bytes_);
-  bytes_ -= bytes;
-}
 
 struct LogStore::Impl {
   Impl(Env& environment, KvStore& kv, const LogStoreOptions& options)
@@ -74,6 +52,8 @@ struct LogStore::Impl {
         expiry(context),
         retention(context),
         removals(environment),
+        mover(context),
+        scrubber(context),
         changed(environment.reactor) {
     context.writer = &writer;
     context.expiry = &expiry;
@@ -82,6 +62,16 @@ struct LogStore::Impl {
     context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
       FailDirectory(directory, cause);
     };
+    context.find_log = [this](const TopicPartitionId& id) -> Log* {
+      auto found = logs.find(id);
+      return found == logs.end() ? nullptr : found->second.get();
+    };
+    context.list_logs = [this] {
+      std::vector<TopicPartitionId> ids;
+      for (const auto& [id, log] : logs) ids.push_back(id);
+      std::ranges::sort(ids);
+      return ids;
+    };
   }
 
   void FailDirectory(LogDirectory& directory, const absl::Status& cause) {
@@ -89,7 +79,7 @@ struct LogStore::Impl {
     directory.set_failure(cause);
     env.logger.Error("[dir {}] offline: {}", directory.path(), std::string(cause.message()));
     for (Log* log : Sorted()) {
-      if (&log->state().directory == &directory) log->state().Fail(cause);
+      if (log->state().directory == &directory) log->state().Fail(cause);
     }
     if (context.options.on_offline) context.options.on_offline(directory.path(), cause);
   }
@@ -117,15 +107,34 @@ struct LogStore::Impl {
   bool HasUnsaved(const LogDirectory& directory) const {
     return std::ranges::any_of(logs, [&](const auto& entry) {
       const Log::State& state = entry.second->state();
-      return &state.directory == &directory &&
+      return state.directory == &directory &&
              (!state.failure.ok() || state.files_stale || state.end > state.recovery_point);
     });
   }
 
-  LogDirectory* ChooseDirectory() {
+  bool IsCordoned(const LogDirectory& directory) const {
+    return std::ranges::any_of(context.options.cordoned_dirs, [&](const std::string& path) {
+      return path == "*" || path == directory.path();
+    });
+  }
+
+  LogDirectory* FindDirectory(const std::string& path) {
+    for (auto& directory : directories) {
+      if (directory->path() == path) return directory.get();
+    }
+    return nullptr;
+  }
+
+  // The one that was asked for, or the one with the fewest logs.
+  LogDirectory* ChooseDirectory(const std::string& topic, PartitionId partition) {
+    if (auto asked = preferred.find({topic, partition}); asked != preferred.end()) {
+      LogDirectory* directory = FindDirectory(asked->second);
+      preferred.erase(asked);
+      if (directory->failure().ok()) return directory;
+    }
     LogDirectory* best = nullptr;
     for (auto& directory : directories) {
-      if (!directory->failure().ok() || directory->full) continue;
+      if (!directory->failure().ok() || directory->full || IsCordoned(*directory)) continue;
       if (best == nullptr || directory->log_count < best->log_count) best = directory.get();
     }
     return best;
@@ -147,14 +156,18 @@ struct LogStore::Impl {
   ProducerExpiry expiry;
   Retention retention;
   DeferredRemovals removals;
+  LogMover mover;
+  LogScrubber scrubber;
   std::vector<std::unique_ptr<LogDirectory>> directories;
   absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
 
   // State.
   std::map<TopicPartitionId, absl::Status> offline;  // Known by their checkpoints, not loaded.
-  std::set<TopicPartitionId> changing;               // Being created or deleted.
-  Event changed;                                     // Pulsed when one leaves `changing`.
-  bool opened = false;                               // Directories, or some of them.
+  std::map<std::pair<std::string, PartitionId>, std::string> preferred;
+  std::vector<std::pair<TopicPartitionId, LogDirectory*>> moves;  // Interrupted by the last stop.
+  std::set<TopicPartitionId> changing;                            // Being created or deleted.
+  Event changed;        // Pulsed when one leaves `changing`.
+  bool opened = false;  // Directories, or some of them.
   bool locked = false;
   bool recovered = false;
   bool started = false;
@@ -207,6 +220,7 @@ Task<absl::Status> LogStore::Recover() {
   for (auto& [id, log] : recovery.logs()) impl.logs.emplace(id, std::move(log));
   MR_CO_RETURN_IF_ERROR(status);
   impl.offline = std::move(recovery.offline());
+  impl.moves = recovery.moves();
   MR_CO_RETURN_IF_ERROR(impl.CheckAnyOnline());
   if (!impl.offline.empty()) {
     impl.env.logger.Error("[storage] {} logs are in directories that are offline",
@@ -214,6 +228,9 @@ Task<absl::Status> LogStore::Recover() {
   }
   for (const std::string& path : recovery.deleted_folders()) {
     if (options.shard != ShardId(0)) break;
+    impl.removals.Add(path, 0);
+  }
+  for (const std::string& path : recovery.leftovers()) {
     impl.removals.Add(path, 0);
   }
   const RecoveryReport& report = recovery.report();
@@ -241,6 +258,12 @@ Task<absl::Status> LogStore::Start() {
   impl.expiry.Start();
   impl.retention.Start();
   impl.removals.Start();
+  impl.mover.Start();
+  impl.scrubber.Start();
+  for (auto& [id, target] : impl.moves) {
+    absl::Status begun = co_await impl.mover.Begin(id, target);
+    if (!begun.ok()) impl.env.logger.Warning("[storage] {}", std::string(begun.message()));
+  }
   impl.started = true;
   co_return absl::OkStatus();
 }
@@ -252,6 +275,7 @@ Task<absl::Status> LogStore::Impl::OpenJournal(LogDirectory& directory) {
   }
   Journal::Options journal_options;
   journal_options.bytes_max = options.journal_bytes_max;
+  journal_options.write_times = &context.metrics.journal_sync;
   auto journal = co_await Journal::Open(env, directory.path(), options.shard, journal_options);
   if (!journal.ok()) co_return journal.status();
   (*journal)->set_pressure_listener(&writer);
@@ -294,6 +318,8 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   co_await impl.expiry.Stop();
   co_await impl.retention.Stop();
   co_await impl.removals.Stop();
+  co_await impl.scrubber.Stop();
+  co_await impl.mover.Stop();
   co_await impl.writer.Stop();
   std::set<const LogDirectory*> offline;  // Already: no news, and not ours to stop.
   for (const auto& directory : impl.directories) {
@@ -304,7 +330,7 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
     for (Log* log : impl.Sorted()) {
       Log::State& state = log->state();
       if (!state.failure.ok()) {
-        if (!offline.contains(&state.directory)) status.Update(state.failure);
+        if (!offline.contains(state.directory)) status.Update(state.failure);
       } else if (state.files_stale || state.end > state.recovery_point) {
         impl.writer.MarkDirty(state);
       }
@@ -340,11 +366,11 @@ Task<void> LogStore::Impl::Release(Log& log) {
   expiry.Forget(state);
   writer.Forget(state);  // A write that was under way may have queued it again.
   retention.Forget(state);
-  if (Journal* journal = state.directory.journal(); journal != nullptr) journal->Forget(&state);
+  if (Journal* journal = state.directory->journal(); journal != nullptr) journal->Forget(&state);
   if (state.journal_first) {
-    state.directory.Unneed(*state.journal_first, state.number);
+    state.directory->Unneed(*state.journal_first, state.number);
     state.journal_first.reset();
-    state.directory.RecycleJournal();
+    state.directory->RecycleJournal();
   }
   state.ReleasePending(context.cache.Clear(state.tail));
   for (const Segment& segment : state.segments) {
@@ -352,16 +378,16 @@ Task<void> LogStore::Impl::Release(Log& log) {
       context.files.Forget(state.SegmentPath(segment.base, suffix));
     }
   }
-  if (state.directory.log_count > 0) --state.directory.log_count;
+  if (state.directory->log_count > 0) --state.directory->log_count;
 }
 
 Task<absl::StatusOr<std::unique_ptr<Log>>> LogStore::Impl::Create(TopicPartitionId id,
                                                                   std::string topic,
                                                                   LogConfig config) {
-  LogDirectory* directory = ChooseDirectory();
+  LogDirectory* directory = ChooseDirectory(topic, id.partition);
   if (directory == nullptr) {
     co_return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
-                        "no log directory is online and has room");
+                        "no log directory is online, has room and takes new logs");
   }
   ++directory->log_count;
   auto state = std::make_unique<Log::State>(context, *directory, id, topic, env.random.NextUuid(),
@@ -442,12 +468,13 @@ Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
                         fmt::format("no log of {} {}", id.topic_id, id.partition));
   }
   impl.changing.insert(id);
+  impl.mover.Cancel(id);
   std::unique_ptr<Log> log = std::move(found->second);
   impl.logs.erase(found);
   co_await impl.Release(*log);
 
   Log::State& state = log->state();
-  LogDirectory& directory = state.directory;
+  LogDirectory& directory = *state.directory;
   const std::string gone =
       JoinPath(directory.path(),
                DeletedDirectoryName(state.topic, id.partition, impl.env.random.NextUuid()));
@@ -515,7 +542,8 @@ std::optional<Admission> LogStore::TryAdmit(size_t bytes) {
 std::vector<LogDirectoryStatus> LogStore::directories() const {
   std::vector<LogDirectoryStatus> statuses;
   for (const auto& directory : impl_->directories) {
-    statuses.push_back({directory->path(), directory->id(), directory->failure()});
+    statuses.push_back(
+        {directory->path(), directory->id(), directory->failure(), impl_->IsCordoned(*directory)});
   }
   return statuses;
 }
@@ -523,6 +551,24 @@ std::vector<LogDirectoryStatus> LogStore::directories() const {
 bool LogStore::was_clean() const {
   return std::ranges::all_of(impl_->directories,
                              [](const auto& directory) { return directory->was_clean(); });
+}
+
+Task<absl::Status> LogStore::Move(TopicPartitionId id, std::string directory) {
+  LogDirectory* target = impl_->FindDirectory(directory);
+  MR_CHECK(target != nullptr);
+  co_return co_await impl_->mover.Begin(id, target);
+}
+
+std::vector<FutureReplica> LogStore::Futures() const { return impl_->mover.futures(); }
+
+bool LogStore::PreferDirectory(std::string topic, PartitionId partition, std::string directory) {
+  if (impl_->preferred.size() >= kPreferredMax) return false;
+  impl_->preferred.insert_or_assign({std::move(topic), partition}, std::move(directory));
+  return true;
+}
+
+void LogStore::RegisterMetrics(MetricRegistry& registry) {
+  RegisterLogMetrics(impl_->context, registry);
 }
 
 Task<IoLock> LockIo(Log::State& state) {

@@ -54,6 +54,7 @@
 namespace millrace {
 
 class KvStore;
+class MetricRegistry;
 
 struct LogStoreOptions {
   // Each must have been formatted (FormatLogDirectory, log_directory.h). REQUIRES: not empty.
@@ -97,6 +98,16 @@ struct LogStoreOptions {
   // so that they do not pin it.
   size_t copy_bytes_below = 32 << 10;
   size_t open_files_max = 512;
+  // Of log_dirs, or "*": they take no new logs.
+  std::vector<std::string> cordoned_dirs;
+  // A log that moves to another directory is copied at most this fast; 0: as fast as it goes.
+  uint64_t move_bytes_per_second = uint64_t{64} << 20;
+  // How fast all that is on disk is read and compared with its checksums; 0: never. Raise: rot is
+  // found sooner. Costs that much of the disk's bandwidth, and about 0.1 CPU seconds per GB.
+  uint64_t scrub_bytes_per_second = uint64_t{1} << 20;
+  // Between the beginnings of two rounds, and from the start to the first.
+  Duration scrub_interval = std::chrono::hours(24 * 7);
+  Duration scrub_delay = seconds(60);
 
   // Called when a directory has gone offline, once for each, also at start and from TakeOffline().
   // With several shards the others must be told, at the start before any of them is started: shard
@@ -140,6 +151,15 @@ struct LogDirectoryStatus {
   std::string path;
   std::optional<DirectoryId> id;
   absl::Status failure;  // OK while online.
+  bool cordoned = false;
+};
+
+// A copy that will replace the log when it has caught up (LogStore::Move()).
+struct FutureReplica {
+  TopicPartitionId id;
+  std::string directory;
+  uint64_t size_bytes;
+  Offset end;  // Everything below was copied.
 };
 
 // The shard that a partition's log belongs to.
@@ -189,6 +209,17 @@ class LogStore {
   // The log is gone when this returns (its folder renamed, durably); its files are removed after
   // file_delete_delay_ms. kNotFound when there is none.
   Task<absl::Status> Delete(TopicPartitionId id);
+
+  // Moves the log to another of the directories, while it is used: returns when the copying has
+  // begun. To where it is ends a move. Errors: kNotFound: no such log. kStorageError: either
+  // directory is offline, or the log cannot be put there. REQUIRES: one of log_dirs.
+  Task<absl::Status> Move(TopicPartitionId id, std::string directory);
+  std::vector<FutureReplica> Futures() const;
+  // When a log of that name is made, it is made there. False when too many are remembered already.
+  bool PreferDirectory(std::string topic, PartitionId partition, std::string directory);
+
+  // `registry` must not ask any more when Stop() begins.
+  void RegisterMetrics(MetricRegistry& registry);
 
   // Waits until `bytes` more may be pending; take it before Append(), once per request.
   // Errors: kCancelled.

@@ -35,6 +35,16 @@ Task<absl::Status> Recovery::Run() {
   MR_CO_RETURN_IF_ERROR(co_await ReadCheckpoints());
   for (LogDirectory* directory : context_.directories) {
     if (!directory->failure().ok()) continue;
+    absl::Status listed = co_await ListDirectory(*directory);
+    if (!listed.ok()) co_await Abandon(*directory, std::move(listed));
+  }
+  for (LogDirectory* directory : context_.directories) {
+    if (!directory->failure().ok()) continue;
+    absl::Status settled = co_await SettleFutures(*directory);
+    if (!settled.ok()) co_await Abandon(*directory, std::move(settled));
+  }
+  for (LogDirectory* directory : context_.directories) {
+    if (!directory->failure().ok()) continue;
     absl::Status loaded = co_await LoadDirectory(*directory);
     if (!loaded.ok()) co_await Abandon(*directory, std::move(loaded));
   }
@@ -51,6 +61,7 @@ Task<absl::Status> Recovery::Run() {
     if (!applied.ok()) co_await Abandon(*directory, std::move(applied));
   }
   loaded_.clear();
+  listed_.clear();
   for (LogDirectory* directory : context_.directories) {
     if (directory->was_clean() || !directory->failure().ok()) continue;
     absl::Status synced = co_await context_.env.disk.SyncDirectory(directory->path());
@@ -82,54 +93,6 @@ Task<absl::Status> Recovery::Run() {
   co_return co_await RemoveStaleCheckpoints();
 }
 
-Task<void> Recovery::Abandon(LogDirectory& directory, absl::Status cause) {
-  context_.fail_directory(directory, cause);
-  for (auto at = logs_.begin(); at != logs_.end();) {
-    Log::State& state = at->second->state();
-    if (&state.directory != &directory) {
-      ++at;
-      continue;
-    }
-    state.Fail(cause);
-    context_.expiry->Forget(state);
-    co_await state.gate.Close();
-    context_.cache.Clear(state.tail);
-    for (const Segment& segment : state.segments) {
-      for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
-        context_.files.Forget(state.SegmentPath(segment.base, suffix));
-      }
-    }
-    offline_.emplace(at->first, state.failure);
-    at = logs_.erase(at);
-  }
-  directory.log_count = 0;
-}
-
-bool Recovery::IsOnline(const DirectoryId& id) const {
-  return std::ranges::any_of(context_.directories, [&](const LogDirectory* directory) {
-    return directory->failure().ok() && directory->id() == id;
-  });
-}
-
-void Recovery::FindOffline() {
-  const auto failed = std::ranges::find_if(
-      context_.directories, [](LogDirectory* each) { return !each->failure().ok(); });
-  const bool any_failed = failed != context_.directories.end();
-  for (const auto& [id, checkpoint] : checkpoints_) {
-    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard) {
-      continue;
-    }
-    // Without a directory's name any of those that are offline may have it.
-    if (checkpoint.directory ? IsOnline(*checkpoint.directory) : !any_failed) continue;
-    const std::string where =
-        any_failed ? fmt::format("a log directory that is offline ({})", (*failed)->path())
-                   : std::string("a log directory that log.dirs does not name any more");
-    offline_.emplace(
-        id, MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
-                      fmt::format("{}-{} is in {}", checkpoint.topic, id.partition, where)));
-  }
-}
-
 Task<absl::Status> Recovery::ReadCheckpoints() {
   auto entries = co_await context_.kv.ScanAll(KvRange::Prefix(KvSpace::kLogCheckpoint, ""));
   if (!entries.ok()) co_return entries.status();
@@ -151,17 +114,10 @@ Task<absl::Status> Recovery::ReadCheckpoints() {
 }
 
 Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
-  auto entries = co_await context_.env.disk.List(directory.path());
-  if (!entries.ok()) co_return entries.status();
   co_await ReadStarts(directory);
   std::vector<PartitionDirectory> folders;
-  for (const DirectoryEntry& entry : *entries) {
-    if (!entry.is_directory) continue;
-    if (IsDeletedDirectoryName(entry.name)) {
-      deleted_folders_.push_back(JoinPath(directory.path(), entry.name));
-    } else if (auto folder = ParsePartitionDirectoryName(entry.name)) {
-      folders.push_back(*std::move(folder));
-    }
+  for (const std::string& folder : listed_[directory.path()].folders) {
+    folders.push_back(*ParsePartitionDirectoryName(folder));
   }
   for (size_t begin = 0; begin < folders.size(); begin += kFoldersAtOnce) {
     const size_t count = std::min(kFoldersAtOnce, folders.size() - begin);
@@ -228,7 +184,10 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
     *result = entries.status();
     co_return;
   }
-  if (logs_.contains(*id)) {
+  auto checkpointed = checkpoints_.find(*id);
+  const bool elsewhere = IsElsewhere(
+      *directory, checkpointed == checkpoints_.end() ? nullptr : &checkpointed->second, folder);
+  if (elsewhere || logs_.contains(*id)) {
     context_.env.logger.Warning("[dir {}] {} is a second copy of a partition and is left alone",
                                 directory->path(), folder);
     co_return;
@@ -473,7 +432,7 @@ Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
   auto found = logs_.find(partition);
   if (found == logs_.end()) co_return absl::OkStatus();  // Deleted since, or another shard's.
   Log::State& state = found->second->state();
-  if (state.incarnation != incarnation || &state.directory != replaying_) {
+  if (state.incarnation != incarnation || state.directory != replaying_) {
     co_return absl::OkStatus();
   }
   Loaded& loaded = loaded_.at(partition);
@@ -535,7 +494,7 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
 
 Task<absl::Status> Recovery::ApplyStarts(LogDirectory& directory) {
   for (auto& [id, log] : logs_) {
-    if (&log->state().directory != &directory) continue;
+    if (log->state().directory != &directory) continue;
     MR_CO_RETURN_IF_ERROR(co_await ApplyStart(log->state(), loaded_.at(id).start));
   }
   co_return absl::OkStatus();
@@ -566,9 +525,9 @@ Task<absl::Status> Recovery::MakeRoom() {
     if (!log->state().HasPending() || !log->state().failure.ok()) continue;
     IoLock lock = co_await LockIo(log->state());
     absl::Status written = co_await context_.writer->WriteOut(log->state());
-    if (!written.ok() && &log->state().directory == replaying_) co_return written;
+    if (!written.ok() && log->state().directory == replaying_) co_return written;
     // Another directory's trouble: its logs give their memory back as they fail.
-    if (!written.ok()) context_.fail_directory(log->state().directory, written);
+    if (!written.ok()) context_.fail_directory(*log->state().directory, written);
   }
   co_return absl::OkStatus();
 }

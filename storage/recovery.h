@@ -28,7 +28,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/runtime/task.h"
@@ -59,8 +61,12 @@ class Recovery final : public JournalVisitor {
   // Logs that are in a directory which is offline, as far as checkpoints tell: they exist, and must
   // not be made anew elsewhere. What to say to who asks for them.
   std::map<TopicPartitionId, absl::Status>& offline() { return offline_; }
+  // Moves between directories that were interrupted: to be begun anew.
+  const std::vector<std::pair<TopicPartitionId, LogDirectory*>>& moves() const { return moves_; }
   // Folders of deleted partitions that are still there.
   const std::vector<std::string>& deleted_folders() const { return deleted_folders_; }
+  // Folders of this shard's logs that moves have left behind.
+  const std::vector<std::string>& leftovers() const { return leftovers_; }
   const RecoveryReport& report() const { return report_; }
 
   Task<absl::Status> OnJournalEntry(JournalReplay replay) override;
@@ -86,6 +92,12 @@ class Recovery final : public JournalVisitor {
   bool IsOnline(const DirectoryId& id) const;
   // What Kafka's own checkpoint says of the starts, for logs that ours knows nothing of.
   Task<void> ReadStarts(LogDirectory& directory);             // Borrowed: awaited in place.
+  Task<absl::Status> ListDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Copies that moves have left: finishes what was decided, the others go.
+  Task<absl::Status> SettleFutures(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Whether the log is in another directory, so that this folder is a copy of it.
+  bool IsElsewhere(const LogDirectory& directory, const LogCheckpoint* checkpoint,
+                   const std::string& folder) const;
   Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<void> LoadFolder(LogDirectory* directory, PartitionDirectory name, absl::Status* result);
   Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory,
@@ -117,7 +129,15 @@ class Recovery final : public JournalVisitor {
   std::map<TopicPartitionId, std::unique_ptr<Log>> logs_;
   std::map<TopicPartitionId, Loaded> loaded_;
   std::map<TopicPartitionId, absl::Status> offline_;
+  struct Listed {
+    LogDirectory* directory;
+    std::set<std::string> folders;  // Of partitions.
+    std::vector<std::string> futures;
+  };
+  std::map<std::string, Listed> listed_;  // By the directory's path.
+  std::vector<std::pair<TopicPartitionId, LogDirectory*>> moves_;
   std::vector<std::string> deleted_folders_;
+  std::vector<std::string> leftovers_;
   LogDirectory* replaying_ = nullptr;
   RecoveryReport report_;
 };

@@ -57,7 +57,7 @@ Task<absl::Status> Replace(Log::State& state, std::string path,
   absl::Status replaced = co_await ReplaceFile(
       state.context.env.disk, path, std::string(EncodeEntries(entries, entries.size()).view()));
   // A reader may be the first to learn that the disk fails.
-  if (!replaced.ok()) state.context.fail_directory(state.directory, replaced);
+  if (!replaced.ok()) state.context.fail_directory(*state.directory, replaced);
   co_return replaced;
 }
 

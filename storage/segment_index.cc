@@ -211,7 +211,7 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
   if (!cut.ok()) {
     // A reader may be the first to learn that the disk fails; a sync that failed is final all the
     // same.
-    state.context.fail_directory(state.directory, cut);
+    state.context.fail_directory(*state.directory, cut);
     co_return cut;
   }
 

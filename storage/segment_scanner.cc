@@ -17,7 +17,7 @@ Task<absl::Status> SegmentScanner::Fill(size_t bytes) {
   const uint64_t left = options_.end - position_;
   const size_t length =
       static_cast<size_t>(std::min<uint64_t>(std::max(bytes, kScanWindowBytes), left));
-  absl::StatusOr<Slice> read = co_await file_.ReadAt(position_, length, ReadHint::kNormal);
+  absl::StatusOr<Slice> read = co_await file_.ReadAt(position_, length, options_.hint);
   if (!read.ok()) co_return read.status();
   window_ = *std::move(read);
   window_position_ = position_;

@@ -37,6 +37,7 @@ class SegmentScanner {
     Offset offset_min{0};  // Of the first batch; each later one begins at or above the end of the
                            // one before it.
     bool check_crc = true;
+    ReadHint hint = ReadHint::kNormal;
     size_t batch_bytes_max = size_t{1} << 31;  // Larger lengths are a defect.
   };
 

@@ -214,9 +214,10 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
       state.names_unsynced = true;
     }
     segment->written += size;
+    context_.metrics.segment_bytes.Add(size);
     segment->written_next = next;
     state.written_end = next;
-    state.directory.full = false;
+    state.directory->full = false;
     disk_full_ = false;
     context_.cache.MarkWritten(state.tail, count);
     state.ReleasePending(size);
@@ -258,7 +259,11 @@ Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
       segment->file_exists = true;
       state.names_unsynced = true;
     }
-    if (segment->synced < written) MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
+    if (segment->synced < written) {
+      const Instant begun = context_.env.reactor.Now();
+      MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
+      context_.metrics.segment_sync.Observe(context_.env.reactor.Now() - begun);
+    }
     segment = state.FindSegment(base);
     segment->synced = std::max(segment->synced, written);
     if (Slice snapshot = segment->producer_snapshot; !snapshot.empty()) {
@@ -290,7 +295,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
     MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, state.active().base));
   }
   // Everything from here to the first suspension describes one moment.
-  Journal* journal = state.directory.journal();
+  Journal* journal = state.directory->journal();
   const Segment& active = state.active();
   LogCheckpoint checkpoint{
       .topic = state.topic,
@@ -309,7 +314,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
       .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),
       .producers = {},
       .epochs = {},
-      .directory = state.directory.id(),
+      .directory = state.directory->id(),
   };
   if (!state.producers.empty()) {
     checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());
@@ -362,11 +367,11 @@ void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.checkpointing = false;
   state.recovery_point = checkpoint.recovery_point;
   state.checkpoint_segment = checkpoint.segment_base;
-  state.directory.full = false;  // Or the next write says so again.
-  if (state.journal_first) state.directory.Unneed(*state.journal_first, state.number);
+  state.directory->full = false;  // Or the next write says so again.
+  if (state.journal_first) state.directory->Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);
-  if (state.journal_first) state.directory.Need(*state.journal_first, state.number);
-  state.directory.RecycleJournal();
+  if (state.journal_first) state.directory->Need(*state.journal_first, state.number);
+  state.directory->RecycleJournal();
   if (state.end > state.recovery_point && state.failure.ok() && !state.deleted) {
     MarkDirty(state);
   } else {
@@ -475,16 +480,16 @@ void SegmentWriter::OnJournalPressure() {
 
 void SegmentWriter::HandleFailure(Log::State& state, const absl::Status& status) {
   if (!absl::IsResourceExhausted(status)) {
-    context_.fail_directory(state.directory, status);
+    context_.fail_directory(*state.directory, status);
     return;
   }
   // No room: what was acknowledged stays in memory and in the journal, and is tried again.
-  if (!state.directory.full) {
+  if (!state.directory->full) {
     context_.env.logger.Error(
         "[dir {}] the disk is full, appends are refused until there is room: {}",
-        state.directory.path(), std::string(status.message()));
+        state.directory->path(), std::string(status.message()));
   }
-  state.directory.full = true;
+  state.directory->full = true;
   disk_full_ = true;
   retry_at_ = context_.env.reactor.Now() + kRetryAfter;
   if (!state.deleted) MarkDirty(state);

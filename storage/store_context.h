@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "storage/fd_cache.h"
 #include "storage/kv_store.h"
 #include "storage/log.h"
+#include "storage/log_metrics.h"
 #include "storage/log_state.h"
 #include "storage/log_store.h"
 #include "storage/tail_cache.h"
@@ -51,6 +53,7 @@ struct StoreContext {
   Env& env;
   KvStore& kv;
   const LogStoreOptions options;
+  LogMetrics metrics;
   FdCache files;
   TailCache cache;
   ByteBudget pending;  // Appended and not yet in segment files.
@@ -62,6 +65,9 @@ struct StoreContext {
   std::vector<LogDirectory*> directories;
   // Takes a directory offline with every log in it.
   std::function<void(LogDirectory&, const absl::Status&)> fail_directory;
+  // What LogStore has: a log or null; all of them in order.
+  std::function<Log*(const TopicPartitionId&)> find_log;
+  std::function<std::vector<TopicPartitionId>()> list_logs;
   uint64_t next_log_number = 1;
   std::vector<ColdChunk> cold_chunks;
   size_t next_cold_chunk = 0;

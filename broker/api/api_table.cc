@@ -24,6 +24,8 @@ constexpr std::array kServed{
     ApiEntry{ApiKey::kInitProducerId, 0, 5, 0, HandleInitProducerId},
     ApiEntry{ApiKey::kOffsetForLeaderEpoch, 2, 4, 2, HandleOffsetForLeaderEpoch},
     ApiEntry{ApiKey::kDescribeConfigs, 1, 4, 1, HandleDescribeConfigs},
+    ApiEntry{ApiKey::kAlterReplicaLogDirs, 1, 2, 1, HandleAlterReplicaLogDirs},
+    ApiEntry{ApiKey::kDescribeLogDirs, 1, 5, 1, HandleDescribeLogDirs},
     ApiEntry{ApiKey::kCreatePartitions, 0, 3, 0, HandleCreatePartitions},
     ApiEntry{ApiKey::kDescribeCluster, 0, 2, 0, HandleDescribeCluster},
     ApiEntry{ApiKey::kDescribeProducers, 0, 0, 0, HandleDescribeProducers},

@@ -20,6 +20,10 @@ Task<ApiReply> HandleInitProducerId(Broker* broker, ApiRequest request);  // 22_
 Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker,
                                           ApiRequest request);  // 23_offset_for_leader_epoch.cc
 Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request);  // 32_describe_configs.cc
+Task<ApiReply> HandleAlterReplicaLogDirs(Broker* broker,
+                                         ApiRequest request);  // 34_alter_replica_log_dirs.cc
+Task<ApiReply> HandleDescribeLogDirs(Broker* broker,
+                                     ApiRequest request);  // 35_describe_log_dirs.cc
 Task<ApiReply> HandleCreatePartitions(Broker* broker,
                                       ApiRequest request);  // 37_create_partitions.cc
 Task<ApiReply> HandleDescribeCluster(Broker* broker, ApiRequest request);  // 60_describe_cluster.cc

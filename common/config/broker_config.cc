@@ -113,7 +113,10 @@ StorageConfig ReadStorage(SettingTable& settings) {
           .segment_write_delay = Milliseconds(settings, "millrace.segment.write.delay.ms"),
           .retention_check_interval = Milliseconds(settings, "log.retention.check.interval.ms"),
           .retention_initial_delay = Milliseconds(settings, "log.initial.task.delay.ms"),
-          .open_files_max = settings.Int32("millrace.open.files.max")};
+          .open_files_max = settings.Int32("millrace.open.files.max"),
+          .scrub_bytes_per_second = settings.Integer("millrace.scrub.bytes.per.second"),
+          .scrub_interval = std::chrono::hours(settings.Int32("millrace.scrub.interval.hours")),
+          .move_bytes_per_second = settings.Integer("millrace.log.move.bytes.per.second")};
 }
 
 // A request of the largest size must fit into the budget, or it would wait for ever.

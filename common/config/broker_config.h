@@ -95,7 +95,10 @@ struct StorageConfig {
   std::chrono::milliseconds segment_write_delay;
   std::chrono::milliseconds retention_check_interval;
   std::chrono::milliseconds retention_initial_delay;
-  int32_t open_files_max;  // 0: the server decides.
+  int32_t open_files_max;          // 0: the server decides.
+  int64_t scrub_bytes_per_second;  // 0: no scrub.
+  std::chrono::hours scrub_interval;
+  int64_t move_bytes_per_second;  // 0: no bound.
 };
 
 struct BrokerConfig {

@@ -53,6 +53,11 @@ _SCHEMAS = {  # (name, key, version, flexible, request, response)
     "describe_configs": (32, 4, True, "resources:[type:B name:s keys:?[s]] synonyms:t documentation:t",
                          "throttle_ms:i results:[error:h message:?s type:B name:s configs:[name:s value:?s read_only:t"
                          " source:B sensitive:t synonyms:[name:s value:?s source:B] config_type:B documentation:?s]]"),
+    "alter_replica_log_dirs": (34, 2, True, "dirs:[path:s topics:[name:s partitions:[i]]]",
+                               "throttle_ms:i topics:[name:s partitions:[index:i error:h]]"),
+    "describe_log_dirs": (35, 5, True, "topics:?[name:s partitions:[i]]",
+                          "throttle_ms:i error:h dirs:[error:h path:s topics:[name:s partitions:[index:i size:l lag:l"
+                          " future:t]] total:l usable:l cordoned:t]"),
     "create_partitions": (37, 3, True,
                           "topics:[name:s count:i assignments:?[brokers:[i]]] timeout_ms:i validate_only:t",
                           "throttle_ms:i results:[name:s error:h message:?s]"),

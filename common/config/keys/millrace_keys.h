@@ -53,6 +53,14 @@ inline constexpr ConfigKey kMillraceKeys[] = {
                 "many."),
     MillraceKey("millrace.segment.write.delay.ms", ConfigType::kInt, "1000", AtLeast(1),
                 "Or when the oldest of them has waited this long."),
+    MillraceKey("millrace.scrub.bytes.per.second", ConfigType::kLong, "1048576", AtLeast(0),
+                "How fast what is on disk is read and compared with its checksums, each shard; 0: "
+                "never."),
+    MillraceKey("millrace.scrub.interval.hours", ConfigType::kInt, "168", AtLeast(1),
+                "Between the beginnings of two such rounds."),
+    MillraceKey("millrace.log.move.bytes.per.second", ConfigType::kLong, "67108864", AtLeast(0),
+                "How fast a replica is copied to another directory of the node "
+                "(AlterReplicaLogDirs); 0: as fast as it goes."),
     MillraceKey("millrace.open.files.max", ConfigType::kInt, "0", AtLeast(0),
                 "Segment and index files kept open; 0: half of what the system allows."),
     MillraceKey("millrace.stall.warning.ms", ConfigType::kInt, "10", AtLeast(1),

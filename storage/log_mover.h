@@ -1,0 +1,106 @@
+// LogMover: moves logs from one log directory to another of this node while they are used
+// (AlterReplicaLogDirs).
+//
+// The copy grows in `<topic>-<partition>.<id>-future` of the target, batch by batch and at a
+// bounded rate, until little is missing. Then, under the log's IoLock:
+//
+//   1. the rest is written, copied and synced;
+//   2. in one turn the log goes over: batches that are only in memory are given to the target's
+//      journal, later ones follow them there; nothing becomes durable from here to step 3;
+//   3. when the target's journal has them (the old one may have acknowledged them) the checkpoint
+//   is stored, synced, and names the target: this is the moment of the move. A
+//      crash before it finds the old folder with its journal, one after it the new one;
+//   4. the old folder is renamed for deletion, the new one gets the log's name.
+//
+// After a crash before 3 the copy is thrown away and begun anew; after 3 recovery repeats step 4.
+// Readers and producers notice nothing but the pause of step 3, a synced write of the KvStore.
+//
+// Shard:    one; in the housekeeping class, one log at a time.
+// Lifetime: Stop() must have finished before destruction. `context` outlives it.
+// Errors:   Begin(): kStorageError: the target is offline; kAlreadyExists: a folder of the log's
+//           name is there. Later ones are logged, the copy is removed, and the log stays where it
+//           is. A batch whose CRC fails ends the move: it is not spread.
+// Bounds:   memory: one window of SegmentScanner.
+// Source:   KIP-113; docs/storage.md, Several directories.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/runtime/event.h"
+#include "common/runtime/task.h"
+#include "common/runtime/task_scope.h"
+#include "storage/log_checkpoint.h"
+#include "storage/log_state.h"
+#include "storage/log_store.h"
+
+namespace millrace {
+
+struct StoreContext;
+
+class LogMover {
+ public:
+  explicit LogMover(StoreContext& context);
+  ~LogMover();
+
+  void Start();
+  // Copies under way stay; the next start begins them anew.
+  Task<void> Stop();
+
+  // The log shall move to `target`, instead of where it was moving to. To where it is: it stays.
+  // When this returns the copy's folder exists, durably.
+  Task<absl::Status> Begin(TopicPartitionId id, LogDirectory* target);
+  // The log stays where it is, and the copy goes.
+  void Cancel(const TopicPartitionId& id);
+
+  std::vector<FutureReplica> futures() const;
+
+ private:
+  struct Copied {
+    uint64_t bytes = 0;
+    bool indexes = false;  // Whole, and good when they were copied.
+  };
+  struct Move {
+    TopicPartitionId id;
+    LogDirectory* target;
+    std::string folder = {};
+    uint64_t truncations = 0;
+    std::map<Offset, Copied> segments = {};
+    Offset end{0};
+    bool cancelled = false;
+  };
+
+  Task<void> Loop();
+  Task<absl::Status> Run(Move* move);
+  absl::Status CheckGoesOn(const Move& move, const Log::State& state) const;
+  // What is missing of what is written, segment by segment.
+  Task<absl::Status> CopyWritten(Move* move, Log::State* state, bool locked);
+  Task<absl::Status> CopySegment(Move* move, Log::State* state, Offset base, bool locked);
+  Task<absl::Status> CopyIndexes(Move* move, Log::State* state, Offset base);
+  Task<absl::Status> CopyFile(Move* move, Log::State* state, std::string name);
+  // The small files, and nothing that the log no longer has.
+  Task<absl::Status> CopyRest(Move* move, Log::State* state);
+  Task<absl::Status> SyncCopy(Move* move);
+  Task<absl::Status> Switch(Move* move, Log::State* state);
+  // Step 2. On error nothing has changed.
+  absl::Status HandOver(Move& move, Log::State& state, LogCheckpoint& checkpoint);
+  Task<void> Rename(Move* move, Log::State* state, LogDirectory* source, std::string old_path);
+  void DropCopy(const Move& move);
+
+  // Borrowed.
+  StoreContext& context_;
+
+  // State.
+  std::map<TopicPartitionId, std::unique_ptr<Move>> moves_;
+  Move* running_ = nullptr;
+  Event wake_;
+  TaskScope scope_;
+};
+
+}  // namespace millrace

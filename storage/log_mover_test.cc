@@ -1,0 +1,221 @@
+// Moving logs between directories, and what a crash at any moment of it leaves.
+#include "storage/log_mover.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/error_kind.h"
+#include "storage/log_files.h"
+#include "storage/log_test_tools.h"
+#include "storage/producer_state.h"
+
+namespace millrace {
+namespace {
+
+LogStoreOptions TwoDirectories() {
+  LogStoreOptions options;
+  options.log_dirs = {"/a", "/b"};
+  options.move_bytes_per_second = 0;
+  options.scrub_bytes_per_second = 0;
+  return options;
+}
+
+LogConfig SmallSegments() {
+  LogConfig config;
+  config.segment_bytes = 3000;
+  config.index_interval_bytes = 200;
+  return config;
+}
+
+BatchView Numbered(int number) {
+  return TestBatch({fmt::format("value {}", number)}, Timestamp(1000 + number),
+                   BatchProducer{ProducerId(7), ProducerEpoch(0), Sequence(number)});
+}
+
+std::string OtherThan(const std::string& directory) { return directory == "/a" ? "/b" : "/a"; }
+
+void CheckValues(TestStore& store, Log& log, int count) {
+  std::vector<ReadRecord> records = store.ReadAll(log);
+  REQUIRE(records.size() >= static_cast<size_t>(count));
+  for (size_t i = 0; i < records.size(); ++i) {
+    REQUIRE(records[i] == ReadRecord{Offset(static_cast<int64_t>(i)), fmt::format("value {}", i)});
+  }
+  auto duplicate = log.producers().Check(Numbered(static_cast<int>(records.size()) - 1).header());
+  REQUIRE(duplicate.ok());
+  CHECK(duplicate->has_value());
+}
+
+// Only one folder of the log, and nothing of a copy.
+void CheckOneFolder(SimNode& node, const std::string& directory) {
+  for (const std::string& path : node.disk().Files()) {
+    if (path.find("topic1-0") == std::string::npos) continue;
+    INFO(path);
+    const std::string normal = path.starts_with('/') ? path : "/" + path;
+    CHECK(normal.starts_with(directory + "/topic1-0/"));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("LogMover: a log moves while it is appended to, and keeps its producers and indexes") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  LogConfig config = SmallSegments();
+  config.file_delete_delay_ms = 0;
+  std::string target;
+  int next = 0;
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(1, config);
+    for (; next < 200; ++next) store.Append(log, Numbered(next));
+    store.WaitDurable(log);
+    target = OtherThan(log.directory());
+    REQUIRE(world.Run(store.env(), store->Move(log.id(), target)).ok());
+    REQUIRE(store->Futures().size() == 1);
+    CHECK(store->Futures()[0].directory == target);
+    while (!store->Futures().empty()) {
+      store.Append(log, Numbered(next++));
+      world.RunFor(microseconds(700));
+      REQUIRE(next < 20'000);
+    }
+    CHECK(log.directory() == target);
+    for (int i = 0; i < 50; ++i) store.Append(log, Numbered(next++));
+    store.WaitDurable(log);
+    CheckValues(store, log, next);
+    auto read = world.Run(store.env(), log.OffsetForTimestamp(Timestamp(1000 + 77), Offset(next)));
+    REQUIRE(read.ok());
+    CHECK((*read)->offset == Offset(77));
+    REQUIRE(world.Run(store.env(), log.Flush()).ok());
+    world.RunFor(seconds(1));
+    CheckOneFolder(node, target);
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Log& log = *store->Find(TestPartition(1));
+  CHECK(log.directory() == target);
+  CheckValues(store, log, next);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMover: a crash at any moment leaves the log whole, in one of the two") {
+  const bool power_loss = GENERATE(false, true);
+  int moved = 0;
+  int stayed = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SimWorld world(seed);
+    SimNode& node = world.AddNode("n1");
+    int durable = 0;
+    std::string from;
+    {
+      TestStore store(world, node.Boot(), TwoDirectories());
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(1, SmallSegments());
+      from = log.directory();
+      int next = 0;
+      for (; next < 40; ++next) store.Append(log, Numbered(next));
+      store.WaitDurable(log);
+      REQUIRE(world.Run(store.env(), store->Move(log.id(), OtherThan(from))).ok());
+      const uint64_t crash_at = node.disk().operations() + seed * 5;
+      while (node.disk().operations() < crash_at) {
+        store.Append(log, Numbered(next++));
+        world.RunFor(microseconds(300));
+      }
+      durable = static_cast<int>(log.durable_end().value());
+      if (power_loss) {
+        node.PowerLoss();
+      } else {
+        node.Kill();
+      }
+      (void)store.Stop();
+    }
+    INFO("seed " << seed);
+    TestStore store(world, node.Boot(), TwoDirectories());
+    absl::Status started = store.Start();
+    INFO(started.ToString());
+    REQUIRE(started.ok());
+    Log* log = store->Find(TestPartition(1));
+    REQUIRE(log != nullptr);
+    CheckValues(store, *log, durable);
+    (log->directory() == from ? stayed : moved) += 1;
+    // What was interrupted goes on by itself.
+    REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(60)));
+    CHECK(log->directory() == OtherThan(from));
+    CheckValues(store, *log, durable);
+    REQUIRE(store.Stop().ok());
+  }
+  CHECK(moved > 5);
+  CHECK(stayed > 5);
+}
+
+TEST_CASE("LogMover: asking for where it is ends a move, and the copy goes") {
+  SimWorld world(3);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.move_bytes_per_second = 1;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1, SmallSegments());
+  for (int i = 0; i < 100; ++i) store.Append(log, Numbered(i));
+  store.WaitDurable(log);
+  REQUIRE(world.Run(store.env(), log.Flush()).ok());
+  const std::string from = log.directory();
+  REQUIRE(world.Run(store.env(), store->Move(log.id(), OtherThan(from))).ok());
+  world.RunFor(seconds(1));
+  REQUIRE(store->Futures().size() == 1);
+  REQUIRE(world.Run(store.env(), store->Move(log.id(), from)).ok());
+  REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(5000)));
+  world.RunFor(seconds(1));
+  CHECK(log.directory() == from);
+  CheckOneFolder(node, from);
+  CheckValues(store, log, 100);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMover: damage is not copied, the log stays and says where it is damaged") {
+  SimWorld world(4);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1, SmallSegments());
+  for (int i = 0; i < 100; ++i) store.Append(log, Numbered(i));
+  store.WaitDurable(log);
+  REQUIRE(world.Run(store.env(), log.Flush()).ok());
+  const std::string from = log.directory();
+  node.disk().Find(from + "/topic1-0/00000000000000000000.log")->FlipBit(300, 2);
+  REQUIRE(world.Run(store.env(), store->Move(log.id(), OtherThan(from))).ok());
+  REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(60)));
+  CHECK(log.directory() == from);
+  REQUIRE(log.damage().size() == 1);
+  CHECK(log.damage()[0].segment == Offset(0));
+  world.RunFor(seconds(1));
+  CheckOneFolder(node, from);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a log that is made later is made in the directory that was asked for") {
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  for (int i = 0; i < 4; ++i) REQUIRE(store->PreferDirectory(TestTopic(i), PartitionId(0), "/b"));
+  for (int i = 0; i < 4; ++i) CHECK(store.Open(i).directory() == "/b");
+  CHECK(store.Open(4).directory() == "/a");
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a cordoned directory takes no new logs") {
+  SimWorld world(6);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.cordoned_dirs = {"/a"};
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  CHECK(store->directories()[0].cordoned);
+  CHECK_FALSE(store->directories()[1].cordoned);
+  for (int i = 0; i < 4; ++i) CHECK(store.Open(i).directory() == "/b");
+  REQUIRE(store.Stop().ok());
+}
+
+}  // namespace millrace

@@ -1,0 +1,133 @@
+// Recovery over several directories: what is in which, what is offline, and what moves have left.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/error_kind.h"
+#include "common/status_macros.h"
+#include "storage/log_files.h"
+#include "storage/producer_expiry.h"
+#include "storage/recovery.h"
+#include "storage/segment_writer.h"
+
+namespace millrace {
+
+Task<void> Recovery::Abandon(LogDirectory& directory, absl::Status cause) {
+  context_.fail_directory(directory, cause);
+  for (auto at = logs_.begin(); at != logs_.end();) {
+    Log::State& state = at->second->state();
+    if (state.directory != &directory) {
+      ++at;
+      continue;
+    }
+    state.Fail(cause);
+    context_.expiry->Forget(state);
+    co_await state.gate.Close();
+    context_.cache.Clear(state.tail);
+    for (const Segment& segment : state.segments) {
+      for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix}) {
+        context_.files.Forget(state.SegmentPath(segment.base, suffix));
+      }
+    }
+    offline_.emplace(at->first, state.failure);
+    at = logs_.erase(at);
+  }
+  directory.log_count = 0;
+}
+
+bool Recovery::IsOnline(const DirectoryId& id) const {
+  return std::ranges::any_of(context_.directories, [&](const LogDirectory* directory) {
+    return directory->failure().ok() && directory->id() == id;
+  });
+}
+
+void Recovery::FindOffline() {
+  const auto failed = std::ranges::find_if(
+      context_.directories, [](LogDirectory* each) { return !each->failure().ok(); });
+  const bool any_failed = failed != context_.directories.end();
+  for (const auto& [id, checkpoint] : checkpoints_) {
+    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard) {
+      continue;
+    }
+    // Without a directory's name any of those that are offline may have it.
+    if (checkpoint.directory ? IsOnline(*checkpoint.directory) : !any_failed) continue;
+    const std::string where =
+        any_failed ? fmt::format("a log directory that is offline ({})", (*failed)->path())
+                   : std::string("a log directory that log.dirs does not name any more");
+    offline_.emplace(
+        id, MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                      fmt::format("{}-{} is in {}", checkpoint.topic, id.partition, where)));
+  }
+}
+
+Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {
+  auto entries = co_await context_.env.disk.List(directory.path());
+  if (!entries.ok()) co_return entries.status();
+  Listed& listed = listed_[directory.path()];
+  listed.directory = &directory;
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.is_directory) continue;
+    if (IsDeletedDirectoryName(entry.name)) {
+      deleted_folders_.push_back(JoinPath(directory.path(), entry.name));
+    } else if (auto folder = ParsePartitionDirectoryName(entry.name)) {
+      listed.folders.insert(entry.name);
+    } else if (auto future = ParseFutureDirectoryName(entry.name)) {
+      listed.futures.push_back(entry.name);
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
+  for (const std::string& future : listed_[directory.path()].futures) {
+    const PartitionDirectory name = *ParseFutureDirectoryName(future);
+    const std::string folder = PartitionDirectoryName(name.topic, name.partition);
+    auto [begin, end] = ids_by_folder_.equal_range(folder);
+    if (begin == end || std::next(begin) != end) {
+      context_.env.logger.Warning("[dir {}] {} is a copy of no partition we know and is left alone",
+                                  directory.path(), future);
+      continue;
+    }
+    const TopicPartitionId id = begin->second;
+    if (ShardOf(id, context_.options.shards) != context_.options.shard) continue;
+    const std::string path = JoinPath(directory.path(), future);
+    if (checkpoints_.at(id).directory != directory.id()) {
+      leftovers_.push_back(path);  // The copy was not finished.
+      moves_.emplace_back(id, &directory);
+      continue;
+    }
+    // The move was made and its names were not (log_mover.h, step 4).
+    for (auto& [path_of_other, listed] : listed_) {
+      if (listed.folders.erase(folder) == 0) continue;
+      LogDirectory* other = listed.directory;
+      const std::string gone = JoinPath(
+          other->path(),
+          DeletedDirectoryName(name.topic, name.partition, context_.env.random.NextUuid()));
+      MR_CO_RETURN_IF_ERROR(
+          co_await context_.env.disk.Rename(JoinPath(other->path(), folder), gone));
+      MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(other->path()));
+      leftovers_.push_back(gone);
+    }
+    MR_CO_RETURN_IF_ERROR(
+        co_await context_.env.disk.Rename(path, JoinPath(directory.path(), folder)));
+    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(directory.path()));
+    listed_[directory.path()].folders.insert(folder);
+    context_.env.logger.Info("[dir {}] the move of {} to here is finished", directory.path(),
+                             folder);
+  }
+  co_return absl::OkStatus();
+}
+
+bool Recovery::IsElsewhere(const LogDirectory& directory, const LogCheckpoint* checkpoint,
+                           const std::string& folder) const {
+  if (checkpoint == nullptr || !checkpoint->directory || checkpoint->directory == directory.id()) {
+    return false;
+  }
+  return std::ranges::any_of(listed_, [&](const auto& entry) {
+    return entry.second.directory->id() == checkpoint->directory &&
+           entry.second.folders.contains(folder);
+  });
+}
+
+}  // namespace millrace
