@@ -60,6 +60,8 @@ Task<absl::StatusOr<std::optional<PartitionStat>>> StatPartition(Disk& disk, std
   co_return std::optional<PartitionStat>(std::move(stat));
 }
 
+// The disk outlives the call.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<std::vector<PartitionStat>>> StatPath(Disk& disk, std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   std::vector<PartitionStat> stats;

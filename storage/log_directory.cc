@@ -20,6 +20,8 @@ absl::Status FromDisk(const absl::Status& status) {
 
 }  // namespace
 
+// The disk outlives the call.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<std::optional<MetaProperties>>> ReadMetaProperties(Disk& disk,
                                                                        std::string path) {
   absl::StatusOr<Slice> text =
@@ -37,6 +39,8 @@ Task<absl::StatusOr<std::optional<MetaProperties>>> ReadMetaProperties(Disk& dis
   co_return std::optional<MetaProperties>(*std::move(meta));
 }
 
+// The disk outlives the call.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path, MetaProperties meta) {
   auto present = co_await ReadMetaProperties(disk, path);
   if (!present.ok()) co_return present.status();

@@ -28,8 +28,8 @@ Slice EncodeEntries(const Entries& entries, size_t count) {
   return std::move(bytes).Freeze(count * kAbortedEntryBytes);
 }
 
-Task<absl::StatusOr<Slice>> ReadFile(Log::State& state,
-                                     std::string path) {  // Borrowed: awaited in place.
+Task<absl::StatusOr<Slice>> ReadAbortedFile(Log::State& state,
+                                            std::string path) {  // Borrowed: awaited in place.
   auto file = co_await state.context.files.Acquire(std::move(path), /*create=*/false);
   if (absl::IsNotFound(file.status())) co_return Slice();
   if (!file.ok()) co_return file.status();
@@ -51,8 +51,8 @@ Task<absl::Status> Extend(Log::State& state, std::string path, uint64_t kept,
 }
 
 // Puts another file in its place: a crash leaves the old one, in which the damage is seen again.
-Task<absl::Status> Replace(Log::State& state, std::string path,
-                           const Entries& entries) {  // Borrowed: awaited in place.
+Task<absl::Status> ReplaceAbortedFile(Log::State& state, std::string path,
+                                      const Entries& entries) {  // Borrowed: awaited in place.
   state.context.files.Forget(path);
   absl::Status replaced = co_await ReplaceFile(
       state.context.env.disk, path, std::string(EncodeEntries(entries, entries.size()).view()));
@@ -88,7 +88,7 @@ Task<absl::Status> EnsureAborted(Log::State& state,
                                  Offset base) {  // Borrowed: awaited in place.
   if (state.FindSegment(base)->aborted.state == IndexState::kGood) co_return absl::OkStatus();
   const std::string path = state.SegmentPath(base, kTxnIndexSuffix);
-  auto bytes = co_await ReadFile(state, path);
+  auto bytes = co_await ReadAbortedFile(state, path);
   if (!bytes.ok()) co_return bytes.status();
   absl::StatusOr<Entries> entries =
       DecodeAbortedIndex(bytes->span(), base, state.FindSegment(base)->next);
@@ -98,7 +98,7 @@ Task<absl::Status> EnsureAborted(Log::State& state,
                                      std::string(entries.status().message()));
     entries = co_await AbortedInSegment(state, base);
     if (!entries.ok()) co_return entries.status();
-    MR_CO_RETURN_IF_ERROR(co_await Replace(state, path, *entries));
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceAbortedFile(state, path, *entries));
   }
   SegmentAborted& aborted = state.FindSegment(base)->aborted;
   aborted.state = IndexState::kGood;
@@ -156,7 +156,7 @@ Task<absl::Status> CutAborted(Log::State& state, Offset segment_base, Offset end
   bool damaged = false;
   std::optional<size_t> file_bytes;
   if (end > segment_base) {
-    auto bytes = co_await ReadFile(state, path);
+    auto bytes = co_await ReadAbortedFile(state, path);
     if (!bytes.ok()) co_return bytes.status();
     file_bytes = bytes->size();
     sound = SoundAbortedBelow(bytes->span(), segment_base, end, count_min);
@@ -166,7 +166,7 @@ Task<absl::Status> CutAborted(Log::State& state, Offset segment_base, Offset end
     sound = co_await AbortedInSegment(state, segment_base);
     if (!sound.ok()) co_return sound.status();
     std::erase_if(*sound, [&](const auto& entry) { return entry.last >= end; });
-    MR_CO_RETURN_IF_ERROR(co_await Replace(state, path, *sound));
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceAbortedFile(state, path, *sound));
   } else if (sound->size() * kAbortedEntryBytes != file_bytes) {
     MR_CO_RETURN_IF_ERROR(
         co_await Extend(state, path, sound->size() * kAbortedEntryBytes, Slice()));
