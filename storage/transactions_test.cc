@@ -264,6 +264,7 @@ TEST_CASE("Transactions: a marker that nobody can read is refused") {
   auto info = log.Append(std::move(batch), LeaderEpoch(0), *admission);
   CHECK(KindOf(info.status()) == ErrorKind::kCorruptMessage);
   CHECK(log.end_offset() == Offset(0));
+  *admission = Admission();  // What it holds is the store's.
   REQUIRE(store.Stop().ok());
 }
 
