@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "test/bench/load_connection.h"
+#include "test/bench/load_meter.h"
 #include "test/bench/load_options.h"
-#include "test/bench/process_use.h"
 
 namespace millrace::bench {
 
@@ -25,7 +25,7 @@ class FetchLoad {
   explicit FetchLoad(const LoadOptions& options);
   void Run();
   // One line of JSON.
-  std::string Report() const;
+  std::string Report() const { return meter_.Report(/*late=*/0); }
 
  private:
   struct Lane {
@@ -43,15 +43,7 @@ class FetchLoad {
   std::vector<Lane> lanes_;
   std::vector<pollfd> polls_;
   size_t running_ = 0;
-  bool measuring_ = false;
-  int64_t measure_ns_ = 0;
-  int64_t end_ns_ = 0;
-  uint64_t bytes_ = 0;
-  std::vector<uint32_t> latencies_us_;
-  ProcessUse use_before_;
-  ProcessUse use_;
-  double client_cpu_before_ = 0;
-  double client_cpu_ = 0;
+  LoadMeter meter_;
 };
 
 }  // namespace millrace::bench

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <sstream>
 
 namespace millrace::bench {
 namespace {
@@ -15,7 +14,8 @@ constexpr useconds_t kRetryUs = 1000;
 
 }  // namespace
 
-ProduceLoad::ProduceLoad(const LoadOptions& options, LoadConnection& control) : options_(options) {
+ProduceLoad::ProduceLoad(const LoadOptions& options, LoadConnection& control)
+    : options_(options), meter_(options.pid) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   const int64_t timestamp = int64_t{now.tv_sec} * 1000;
@@ -37,7 +37,6 @@ ProduceLoad::ProduceLoad(const LoadOptions& options, LoadConnection& control) : 
     lane.connection = std::make_unique<LoadConnection>(options.port, MonotonicNs());
     polls_.push_back({lane.connection->fd(), POLLIN, 0});
   }
-  latencies_us_.reserve(size_t{1} << 20);
 }
 
 void ProduceLoad::Offer(int64_t now) {
@@ -68,14 +67,12 @@ void ProduceLoad::Fill(Lane& lane, int64_t now) {
 void ProduceLoad::Answered(Lane& lane, std::span<const uint8_t> answer) {
   const int64_t since = lane.in_flight.front();
   lane.in_flight.pop_front();
-  if (!measuring_) return;
   if (int16_t error = ProduceError(answer); error != 0) {
-    ++errors_;
-    last_error_ = error;
+    meter_.Refused(error);
     return;
   }
-  ++batches_;
-  latencies_us_.push_back(static_cast<uint32_t>((MonotonicNs() - since) / 1000));
+  meter_.Answered(since, static_cast<uint64_t>(options_.shape.record_bytes) *
+                             static_cast<uint64_t>(options_.shape.records));
 }
 
 void ProduceLoad::Wait(int64_t until) {
@@ -88,20 +85,13 @@ void ProduceLoad::Wait(int64_t until) {
   if (ppoll(polls_.data(), polls_.size(), &timeout, nullptr) < 0 && errno != EINTR) Fail("poll");
 }
 
-void ProduceLoad::BeginMeasuring(int64_t now) {
-  measuring_ = true;
-  measure_ns_ = now;
-  use_before_ = ProcessUse::Of(options_.pid);
-  client_cpu_before_ = ProcessUse::Of(getpid()).cpu_s;
-}
-
 void ProduceLoad::Run() {
   start_ns_ = MonotonicNs();
   next_due_ns_ = static_cast<double>(start_ns_);
   const int64_t measure_at = start_ns_ + static_cast<int64_t>(options_.warm_up * kSecondNs);
   end_ns_ = measure_at + static_cast<int64_t>(options_.seconds * kSecondNs);
   for (int64_t now = start_ns_; now < end_ns_ && !Filled(); now = MonotonicNs()) {
-    if (!measuring_ && now >= measure_at) BeginMeasuring(now);
+    if (!meter_.begun() && now >= measure_at) meter_.Begin();
     Offer(now);
     for (Lane& lane : lanes_) Fill(lane, now);
     Wait(options_.rate > 0 ? std::min(end_ns_, static_cast<int64_t>(next_due_ns_)) : end_ns_);
@@ -111,40 +101,17 @@ void ProduceLoad::Run() {
       lane.connection->Receive([&](std::span<const uint8_t> answer) { Answered(lane, answer); });
     }
   }
-  end_ns_ = MonotonicNs();
-  use_ = ProcessUse::Of(options_.pid);
-  client_cpu_ = ProcessUse::Of(getpid()).cpu_s;
-  std::sort(latencies_us_.begin(), latencies_us_.end());
-}
-
-uint64_t ProduceLoad::Payload() const {
-  return batches_ * static_cast<uint64_t>(options_.shape.record_bytes) *
-         static_cast<uint64_t>(options_.shape.records);
+  meter_.End();
 }
 
 bool ProduceLoad::Filled() const {
-  return options_.fill_bytes > 0 && Payload() >= options_.fill_bytes;
+  return options_.fill_bytes > 0 && meter_.bytes() >= options_.fill_bytes;
 }
 
 std::string ProduceLoad::Report() const {
-  const double seconds = static_cast<double>(end_ns_ - measure_ns_) / kSecondNs;
   size_t late = 0;
   for (const Lane& lane : lanes_) late += lane.due.size();
-  const auto percentile = [&](double part) {
-    if (latencies_us_.empty()) return 0.0;
-    const auto last = static_cast<double>(latencies_us_.size() - 1);
-    return latencies_us_[static_cast<size_t>(last * part)] / 1000.0;
-  };
-  std::ostringstream out;
-  out << "{\"seconds\": " << seconds << ", \"batches\": " << batches_
-      << ", \"bytes\": " << Payload() << ", \"errors\": " << errors_
-      << ", \"last_error\": " << last_error_ << ", \"late\": " << late
-      << ", \"p50_ms\": " << percentile(0.5) << ", \"p99_ms\": " << percentile(0.99)
-      << ", \"p999_ms\": " << percentile(0.999)
-      << ", \"broker_cpu_s\": " << use_.cpu_s - use_before_.cpu_s
-      << ", \"broker_written_bytes\": " << use_.written_bytes - use_before_.written_bytes
-      << ", \"client_cpu_s\": " << client_cpu_ - client_cpu_before_ << "}";
-  return out.str();
+  return meter_.Report(late);
 }
 
 }  // namespace millrace::bench

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "test/bench/load_connection.h"
+#include "test/bench/load_meter.h"
 #include "test/bench/load_options.h"
-#include "test/bench/process_use.h"
 
 namespace millrace::bench {
 
@@ -41,28 +41,17 @@ class ProduceLoad {
   void Fill(Lane& lane, int64_t now);
   void Answered(Lane& lane, std::span<const uint8_t> answer);
   void Wait(int64_t until);
-  void BeginMeasuring(int64_t now);
-  uint64_t Payload() const;  // Bytes accepted while measuring.
-  bool Filled() const;       // So many bytes as were asked for have been accepted.
+  bool Filled() const;  // So many bytes as were asked for have been accepted.
 
   const LoadOptions& options_;
   std::vector<Frame> frames_;
   std::vector<Lane> lanes_;
   std::vector<pollfd> polls_;
   int64_t start_ns_ = 0;
-  int64_t measure_ns_ = 0;
   int64_t end_ns_ = 0;
   double next_due_ns_ = 0;
   size_t next_lane_ = 0;
-  bool measuring_ = false;
-  uint64_t batches_ = 0;
-  uint64_t errors_ = 0;
-  int16_t last_error_ = 0;
-  std::vector<uint32_t> latencies_us_;
-  ProcessUse use_before_;
-  ProcessUse use_;
-  double client_cpu_before_ = 0;
-  double client_cpu_ = 0;
+  LoadMeter meter_;
 };
 
 }  // namespace millrace::bench
