@@ -8,6 +8,7 @@
 
 #include "broker/api/find_partition.h"
 #include "broker/kafka_error.h"
+#include "broker/own_copy.h"
 #include "common/error_kind.h"
 #include "common/runtime/event.h"
 #include "replication/offset_waiters.h"
@@ -49,17 +50,6 @@ Task<absl::Status> AddAborted(Log* log, Offset end, FetchAnswer* answer) {
     answer->data.aborted_transactions->push_back({one.producer.value(), one.first.value()});
   }
   co_return absl::OkStatus();
-}
-
-// The same bytes in one piece of memory of their own.
-Chain CopyOf(const Chain& batches) {
-  MutableBuffer copy(batches.size());
-  size_t at = 0;
-  for (const Slice& piece : batches.slices()) {
-    std::ranges::copy(piece.span(), copy.data() + at);
-    at += piece.size();
-  }
-  return Chain(std::move(copy).Freeze(at));
 }
 
 }  // namespace
@@ -162,7 +152,7 @@ Task<void> FetchPart::Read(Broker* broker, size_t bytes_max, bool one_batch, boo
     bytes_ += read->batches.size();
     // Blocks and what they are charged to stay on their shard.
     answer->data.records =
-        for_other_shard ? CopyOf(read->batches) : read->batches.Pinning(kPinnedTimes);
+        for_other_shard ? Chain(OwnCopy(read->batches)) : read->batches.Pinning(kPinnedTimes);
   }
 }
 

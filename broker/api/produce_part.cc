@@ -5,6 +5,7 @@
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
+#include "broker/own_copy.h"
 
 namespace millrace {
 namespace {
@@ -42,13 +43,7 @@ void ProducePart::Wait(Partition& partition, Offset next, ProduceAnswer* answer)
 Slice ProducePart::RecordsOf(const ProducedPartition& data) const {
   if (!data.records.has_value()) return Slice();
   if (!terms_.lent) return data.records->Flatten();
-  MutableBuffer copy(data.records->size());
-  size_t at = 0;
-  for (const Slice& piece : data.records->slices()) {
-    std::ranges::copy(piece.span(), copy.data() + at);
-    at += piece.size();
-  }
-  return std::move(copy).Freeze(at);
+  return OwnCopy(*data.records);
 }
 
 std::optional<ProducePart::Unfinished> ProducePart::TryAppendOne(
