@@ -22,6 +22,27 @@ std::vector<MetadataImage::Topic> TopicsOf(const MetadataImage& image) {
   return topics;
 }
 
+PartitionAssignment AssignmentOf(const MetadataImage& image, const TopicImage& topic,
+                                 PartitionId id) {
+  const PartitionImage& partition = *topic.Find(id);
+  PartitionAssignment assignment{{topic.topic_id, id},
+                                 topic.name,
+                                 partition.leader,
+                                 partition.leader_epoch,
+                                 {partition.isr.begin(), partition.isr.end()},
+                                 partition.replicas.size()};
+  assignment.partition_epoch = partition.partition_epoch;
+  for (BrokerId replica : partition.replicas) {
+    const BrokerImage* broker = image.FindBroker(replica);
+    assignment.replicas.push_back(
+        {replica, broker == nullptr ? std::nullopt : std::optional(broker->epoch),
+         broker != nullptr && broker->active(), partition.DirectoryOf(replica)});
+  }
+  assignment.elr = {partition.elr.begin(), partition.elr.end()};
+  assignment.leader_recovering = partition.recovery == LeaderRecovery::kRecovering;
+  return assignment;
+}
+
 }  // namespace
 
 MetadataApplier::MetadataApplier(Env& env, BrokerId self, uint32_t shards,
@@ -41,13 +62,7 @@ bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
 
 Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionId id,
                                           std::shared_ptr<const PartitionRules> rules) {
-  const PartitionImage& partition = *topic->Find(id);
-  PartitionAssignment assignment{{topic->topic_id, id},
-                                 topic->name,
-                                 partition.leader,
-                                 partition.leader_epoch,
-                                 {partition.isr.begin(), partition.isr.end()},
-                                 partition.replicas.size()};
+  PartitionAssignment assignment = AssignmentOf(*image_, *topic, id);
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,

@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
+#include "controller/image/feature_levels.h"
 #include "storage/log_directory.h"
 
 namespace millrace {
@@ -286,7 +287,11 @@ Task<absl::Status> Node::Register() {
   self.incarnation = env_.random.NextUuid();
   self.endpoints = advertised_;
   self.rack = options_.config.rack;
-  self.log_directories = directories_;
+  // Opened by now, so everything that was durable in them has been replayed.
+  for (const DirectoryId& id : directories_) {
+    self.log_directories.push_back({id, /*online=*/true, /*replayed=*/true});
+  }
+  self.features = AnnouncedFeatures();
   absl::StatusOr<BrokerEpoch> epoch = co_await controller_->RegisterBroker(std::move(self));
   if (!epoch.ok()) co_return While("registration", epoch.status());
   env_.logger.Info("broker {} registered with epoch {}", options_.config.node_id, *epoch);

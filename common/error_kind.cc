@@ -24,14 +24,21 @@ absl::StatusCode DefaultCode(ErrorKind kind) {
     case ErrorKind::kInvalidReplicaAssignment:
     case ErrorKind::kInvalidConfig:
     case ErrorKind::kInvalidRequest:
+    case ErrorKind::kInconsistentClusterId:
+    case ErrorKind::kInvalidRegistration:
+    case ErrorKind::kInvalidVoterKey:
       return absl::StatusCode::kInvalidArgument;
     case ErrorKind::kUnsupportedCompression:
     case ErrorKind::kUnsupportedVersion:
       return absl::StatusCode::kUnimplemented;
     case ErrorKind::kUnknownTopicOrPartition:
     case ErrorKind::kUnknownTopicId:
+    case ErrorKind::kBrokerIdNotRegistered:
+    case ErrorKind::kVoterNotFound:
       return absl::StatusCode::kNotFound;
     case ErrorKind::kTopicAlreadyExists:
+    case ErrorKind::kDuplicateBrokerRegistration:
+    case ErrorKind::kDuplicateVoter:
       return absl::StatusCode::kAlreadyExists;
     case ErrorKind::kRequestTimedOut:
       return absl::StatusCode::kDeadlineExceeded;
@@ -39,6 +46,8 @@ absl::StatusCode DefaultCode(ErrorKind kind) {
     case ErrorKind::kNotEnoughReplicas:
     case ErrorKind::kNotController:
     case ErrorKind::kStorageError:
+    case ErrorKind::kPreferredLeaderNotAvailable:
+    case ErrorKind::kEligibleLeadersNotAvailable:
       return absl::StatusCode::kUnavailable;
     case ErrorKind::kOutOfOrderSequence:
     case ErrorKind::kInvalidProducerEpoch:
@@ -48,6 +57,16 @@ absl::StatusCode DefaultCode(ErrorKind kind) {
     case ErrorKind::kUnknownLeaderEpoch:
     case ErrorKind::kPolicyViolation:
     case ErrorKind::kTopicDeletionDisabled:
+    case ErrorKind::kStaleBrokerEpoch:
+    case ErrorKind::kInvalidUpdateVersion:
+    case ErrorKind::kIneligibleReplica:
+    case ErrorKind::kNewLeaderElected:
+    case ErrorKind::kOperationNotAttempted:
+    case ErrorKind::kElectionNotNeeded:
+    case ErrorKind::kNoReassignmentInProgress:
+    case ErrorKind::kReassignmentInProgress:
+    case ErrorKind::kFeatureUpdateFailed:
+    case ErrorKind::kInconsistentVoterSet:
       return absl::StatusCode::kFailedPrecondition;
   }
   std::abort();

@@ -43,6 +43,28 @@ enum class ErrorKind {
   kTopicDeletionDisabled,
   kUnsupportedVersion,
   kNotController,
+  // Brokers and their controller.
+  kInconsistentClusterId,
+  kDuplicateBrokerRegistration,
+  kBrokerIdNotRegistered,
+  kInvalidRegistration,
+  kStaleBrokerEpoch,
+  // Elections, ISR changes, reassignments, features.
+  kInvalidUpdateVersion,
+  kIneligibleReplica,
+  kNewLeaderElected,
+  kOperationNotAttempted,
+  kElectionNotNeeded,
+  kPreferredLeaderNotAvailable,
+  kEligibleLeadersNotAvailable,
+  kNoReassignmentInProgress,
+  kReassignmentInProgress,
+  kFeatureUpdateFailed,
+  // The quorum's voters.
+  kInconsistentVoterSet,
+  kInvalidVoterKey,
+  kDuplicateVoter,
+  kVoterNotFound,
 };
 
 // A Status of canonical code `code` that carries `kind`.

@@ -19,22 +19,22 @@ constexpr size_t kTopicNameLengthMax = 249;  // A folder "<name>-<partition>" mu
 std::vector<PlacementCandidate> Candidates(const MetadataImage& image) {
   std::vector<PlacementCandidate> candidates;
   for (const auto& [id, broker] : image.brokers()) {
-    candidates.push_back({broker.id, broker.rack, broker.fenced});
+    if (!broker.draining) candidates.push_back({broker.id, broker.rack, !broker.active()});
   }
   return candidates;
 }
 
-// A new partition on `replicas`: led by the first unfenced of them, all unfenced in sync.
+// A new partition on `replicas`: led by the first active of them, all active ones in sync.
 PartitionImage NewPartition(const MetadataImage& image, const std::vector<BrokerId>& replicas) {
   PartitionImage partition;
   partition.replicas = replicas;
   for (BrokerId id : replicas) {
     const BrokerImage* broker = image.FindBroker(id);
-    if (!broker->fenced) partition.isr.push_back(id);
+    if (broker->active()) partition.isr.push_back(id);
     // Where each replica lives is the broker's to choose until it says so; one directory is no
     // choice.
-    partition.directories.push_back(broker->log_directories.size() == 1 ? broker->log_directories[0]
-                                                                        : DirectoryId(0, 1));
+    partition.directories.push_back(
+        broker->log_directories.size() == 1 ? broker->log_directories[0].id : kUnassignedDirectory);
   }
   if (!partition.isr.empty()) partition.leader = partition.isr.front();
   return partition;
@@ -63,7 +63,7 @@ absl::Status ValidateAssignment(const MetadataImage& image, int32_t partition,
                       "registered.",
                       id));
     }
-    unfenced = unfenced || !broker->fenced;
+    unfenced = unfenced || broker->active();
   }
   if (!unfenced) {
     return MakeError(

@@ -14,7 +14,7 @@ std::shared_ptr<const MetadataImage> Cluster(std::vector<MetadataRecord> more = 
   for (int32_t id : {1, 2, 3}) {
     BrokerImage broker;
     broker.id = BrokerId(id);
-    broker.log_directories = {DirectoryId(100, static_cast<uint64_t>(id))};
+    broker.log_directories = {{DirectoryId(100, static_cast<uint64_t>(id))}};
     broker.fenced = id == 3;
     REQUIRE(delta.Apply(RegisterBrokerRecord{broker}).ok());
   }

@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "common/ids.h"
 #include "common/log/log.h"
@@ -29,7 +30,15 @@
 
 namespace millrace {
 
-// What the metadata says about a replica of this broker.
+// One of a partition's replicas, as the metadata has it.
+struct ReplicaAssignment {
+  BrokerId broker;
+  std::optional<BrokerEpoch> epoch;  // Of its registration; nothing: it is not registered.
+  bool active;            // Registered, not fenced, not shutting down: it may join the ISR.
+  DirectoryId directory;  // Zero: not said yet.
+};
+
+// What the metadata says about a partition that has a replica on this broker.
 struct PartitionAssignment {
   TopicPartitionId id;
   std::string topic;
@@ -37,6 +46,10 @@ struct PartitionAssignment {
   LeaderEpoch leader_epoch;
   std::set<BrokerId> isr;
   size_t replica_count;
+  PartitionEpoch partition_epoch{0};
+  std::vector<ReplicaAssignment> replicas{};  // Preferred leader first.
+  std::set<BrokerId> elr{};                   // Eligible leader replicas (KIP-966).
+  bool leader_recovering = false;  // Elected uncleanly, and not yet dealt with (KIP-704).
 };
 
 // What the topic's configuration says about its partitions.

@@ -13,6 +13,26 @@ void Put(const Uuid& id, control::UuidValue* to) {
 }
 Uuid Get(const control::UuidValue& from) { return Uuid(from.high(), from.low()); }
 
+void PutEndpoint(const BrokerEndpoint& endpoint, control::EndpointValue* to) {
+  to->set_listener(endpoint.listener);
+  to->set_host(endpoint.host);
+  to->set_port(endpoint.port);
+  to->set_security_protocol(endpoint.security_protocol);
+}
+BrokerEndpoint Get(const control::EndpointValue& from) {
+  return {from.listener(), from.host(), static_cast<uint16_t>(from.port()),
+          from.security_protocol()};
+}
+
+void PutFeature(const FeatureRange& range, control::FeatureRangeValue* to) {
+  to->set_name(range.name);
+  to->set_min_level(range.min_level);
+  to->set_max_level(range.max_level);
+}
+FeatureRange Get(const control::FeatureRangeValue& from) {
+  return {from.name(), from.min_level(), from.max_level()};
+}
+
 struct ToProto {
   control::MetadataRecord* to;
 
@@ -33,6 +53,13 @@ struct ToProto {
     partition->set_leader_epoch(record.state.leader_epoch.value());
     partition->set_partition_epoch(record.state.partition_epoch.value());
     for (const DirectoryId& id : record.state.directories) Put(id, partition->add_directories());
+    for (BrokerId id : record.state.adding) partition->add_adding_replicas(id.value());
+    for (BrokerId id : record.state.removing) partition->add_removing_replicas(id.value());
+    for (BrokerId id : record.state.elr) partition->add_eligible_leader_replicas(id.value());
+    for (BrokerId id : record.state.last_known_elr) partition->add_last_known_elr(id.value());
+    partition->set_leader_recovery(record.state.recovery == LeaderRecovery::kRecovering
+                                       ? control::PartitionRecord::RECOVERING
+                                       : control::PartitionRecord::RECOVERED);
   }
   void operator()(const ConfigRecord& record) const {
     control::ConfigRecord* config = to->mutable_config();
@@ -49,16 +76,21 @@ struct ToProto {
     broker->set_broker_epoch(record.broker.epoch.value());
     Put(record.broker.incarnation, broker->mutable_incarnation_id());
     for (const BrokerEndpoint& endpoint : record.broker.endpoints) {
-      control::EndpointValue* value = broker->add_endpoints();
-      value->set_listener(endpoint.listener);
-      value->set_host(endpoint.host);
-      value->set_port(endpoint.port);
-      value->set_security_protocol(endpoint.security_protocol);
+      PutEndpoint(endpoint, broker->add_endpoints());
     }
     if (record.broker.rack.has_value()) broker->set_rack(*record.broker.rack);
-    for (const DirectoryId& id : record.broker.log_directories)
-      Put(id, broker->add_log_directories());
+    for (const LogDirectoryImage& directory : record.broker.log_directories) {
+      control::LogDirectoryValue* value = broker->add_directories();
+      Put(directory.id, value->mutable_id());
+      value->set_offline(!directory.online);
+      value->set_replayed(directory.replayed);
+    }
+    for (const FeatureRange& range : record.broker.features) {
+      PutFeature(range, broker->add_features());
+    }
     broker->set_fenced(record.broker.fenced);
+    broker->set_in_controlled_shutdown(record.broker.in_controlled_shutdown);
+    broker->set_draining(record.broker.draining);
   }
   void operator()(const ProducerIdsRecord& record) const {
     to->mutable_producer_ids()->set_next_producer_id(record.next_producer_id);
@@ -67,6 +99,39 @@ struct ToProto {
     to->mutable_feature_level()->set_name(record.name);
     to->mutable_feature_level()->set_level(record.level);
   }
+  void operator()(const UnregisterBrokerRecord& record) const {
+    to->mutable_unregister_broker()->set_broker_id(record.id.value());
+    to->mutable_unregister_broker()->set_broker_epoch(record.epoch.value());
+  }
+  void operator()(const BrokerChangeRecord& record) const {
+    control::BrokerChangeRecord* change = to->mutable_broker_change();
+    change->set_broker_id(record.id.value());
+    change->set_broker_epoch(record.epoch.value());
+    if (record.fenced.has_value()) change->set_fenced(*record.fenced);
+    if (record.in_controlled_shutdown.has_value()) {
+      change->set_in_controlled_shutdown(*record.in_controlled_shutdown);
+    }
+    if (record.draining.has_value()) change->set_draining(*record.draining);
+    for (const DirectoryId& id : record.offline_directories) {
+      Put(id, change->add_offline_directories());
+    }
+  }
+  void operator()(const RegisterControllerRecord& record) const {
+    control::RegisterControllerRecord* controller = to->mutable_register_controller();
+    controller->set_controller_id(record.controller.id.value());
+    Put(record.controller.incarnation, controller->mutable_incarnation_id());
+    Put(record.controller.directory, controller->mutable_directory_id());
+    for (const BrokerEndpoint& endpoint : record.controller.endpoints) {
+      PutEndpoint(endpoint, controller->add_endpoints());
+    }
+    for (const FeatureRange& range : record.controller.features) {
+      PutFeature(range, controller->add_features());
+    }
+  }
+  void operator()(const UnregisterControllerRecord& record) const {
+    to->mutable_unregister_controller()->set_controller_id(record.id.value());
+  }
+  void operator()(const NoOpRecord&) const { to->mutable_no_op(); }
 };
 
 PartitionRecord FromProto(const control::PartitionRecord& from) {
@@ -77,6 +142,13 @@ PartitionRecord FromProto(const control::PartitionRecord& from) {
   state.leader_epoch = LeaderEpoch(from.leader_epoch());
   state.partition_epoch = PartitionEpoch(from.partition_epoch());
   for (const control::UuidValue& id : from.directories()) state.directories.push_back(Get(id));
+  for (int32_t id : from.adding_replicas()) state.adding.emplace_back(id);
+  for (int32_t id : from.removing_replicas()) state.removing.emplace_back(id);
+  for (int32_t id : from.eligible_leader_replicas()) state.elr.emplace_back(id);
+  for (int32_t id : from.last_known_elr()) state.last_known_elr.emplace_back(id);
+  if (from.leader_recovery() == control::PartitionRecord::RECOVERING) {
+    state.recovery = LeaderRecovery::kRecovering;
+  }
   return {Get(from.topic_id()), PartitionId(from.partition()), std::move(state)};
 }
 
@@ -86,14 +158,46 @@ RegisterBrokerRecord FromProto(const control::RegisterBrokerRecord& from) {
   broker.epoch = BrokerEpoch(from.broker_epoch());
   broker.incarnation = Get(from.incarnation_id());
   for (const control::EndpointValue& value : from.endpoints()) {
-    broker.endpoints.push_back({value.listener(), value.host(), static_cast<uint16_t>(value.port()),
-                                value.security_protocol()});
+    broker.endpoints.push_back(Get(value));
   }
   if (from.has_rack()) broker.rack = from.rack();
-  for (const control::UuidValue& id : from.log_directories())
-    broker.log_directories.push_back(Get(id));
+  for (const control::LogDirectoryValue& value : from.directories()) {
+    broker.log_directories.push_back({Get(value.id()), !value.offline(), value.replayed()});
+  }
+  for (const control::FeatureRangeValue& value : from.features()) {
+    broker.features.push_back(Get(value));
+  }
   broker.fenced = from.fenced();
+  broker.in_controlled_shutdown = from.in_controlled_shutdown();
+  broker.draining = from.draining();
   return {std::move(broker)};
+}
+
+BrokerChangeRecord FromProto(const control::BrokerChangeRecord& from) {
+  BrokerChangeRecord change{BrokerId(from.broker_id()), BrokerEpoch(from.broker_epoch())};
+  if (from.has_fenced()) change.fenced = from.fenced();
+  if (from.has_in_controlled_shutdown()) {
+    change.in_controlled_shutdown = from.in_controlled_shutdown();
+  }
+  if (from.has_draining()) change.draining = from.draining();
+  for (const control::UuidValue& id : from.offline_directories()) {
+    change.offline_directories.push_back(Get(id));
+  }
+  return change;
+}
+
+RegisterControllerRecord FromProto(const control::RegisterControllerRecord& from) {
+  ControllerImage controller;
+  controller.id = BrokerId(from.controller_id());
+  controller.incarnation = Get(from.incarnation_id());
+  controller.directory = Get(from.directory_id());
+  for (const control::EndpointValue& value : from.endpoints()) {
+    controller.endpoints.push_back(Get(value));
+  }
+  for (const control::FeatureRangeValue& value : from.features()) {
+    controller.features.push_back(Get(value));
+  }
+  return {std::move(controller)};
 }
 
 absl::StatusOr<MetadataRecord> FromProto(const control::MetadataRecord& from) {
@@ -119,6 +223,17 @@ absl::StatusOr<MetadataRecord> FromProto(const control::MetadataRecord& from) {
       return ProducerIdsRecord{from.producer_ids().next_producer_id()};
     case control::MetadataRecord::kFeatureLevel:
       return FeatureLevelRecord{from.feature_level().name(), from.feature_level().level()};
+    case control::MetadataRecord::kUnregisterBroker:
+      return UnregisterBrokerRecord{BrokerId(from.unregister_broker().broker_id()),
+                                    BrokerEpoch(from.unregister_broker().broker_epoch())};
+    case control::MetadataRecord::kBrokerChange:
+      return FromProto(from.broker_change());
+    case control::MetadataRecord::kRegisterController:
+      return FromProto(from.register_controller());
+    case control::MetadataRecord::kUnregisterController:
+      return UnregisterControllerRecord{BrokerId(from.unregister_controller().controller_id())};
+    case control::MetadataRecord::kNoOp:
+      return NoOpRecord{};
     case control::MetadataRecord::KIND_NOT_SET:
       break;
   }

@@ -2,9 +2,31 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <utility>
 
+#include "controller/image/feature_levels.h"
+
 namespace millrace {
+namespace {
+
+// The part of the next image that `mine` holds, copied from the base on first touch.
+template <typename T>
+T* Mutable(std::shared_ptr<T>& mine, const T& base) {
+  if (mine == nullptr) mine = std::make_shared<T>(base);
+  return mine.get();
+}
+
+void SetOrErase(ConfigOverrides& configs, const ConfigRecord& record) {
+  if (record.value.has_value()) {
+    configs.insert_or_assign(record.key, *record.value);
+  } else {
+    configs.erase(record.key);
+  }
+}
+
+}  // namespace
 
 MetadataDelta::MetadataDelta(std::shared_ptr<const MetadataImage> base)
     : base_(std::move(base)), next_(*base_) {}
@@ -75,37 +97,87 @@ absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
 }
 
 absl::Status MetadataDelta::ApplyOne(const ConfigRecord& record) {
-  ConfigOverrides* configs = nullptr;
-  if (record.resource == ConfigResource::kTopic) {
-    MetadataImage::Topic topic = next_.FindTopic(record.name);
-    if (topic == nullptr) {
-      return absl::DataLossError(
-          fmt::format("config {} of unknown topic {}", record.key, record.name));
-    }
-    configs = &Touch(topic->topic_id)->configs;
-  } else if (!record.name.empty()) {
+  if (record.resource == ConfigResource::kBroker) return ApplyBrokerConfig(record);
+  MetadataImage::Topic topic = next_.FindTopic(record.name);
+  if (topic == nullptr) {
     return absl::DataLossError(
-        fmt::format("config {} of the single broker {}, which this version does not serve",
-                    record.key, record.name));
-  } else {
-    if (broker_defaults_ == nullptr) {
-      broker_defaults_ = std::make_shared<ConfigOverrides>(next_.broker_defaults());
-    }
-    configs = broker_defaults_.get();
+        fmt::format("config {} of unknown topic {}", record.key, record.name));
   }
-  if (record.value.has_value()) {
-    (*configs)[record.key] = *record.value;
-  } else {
-    configs->erase(record.key);
+  SetOrErase(Touch(topic->topic_id)->configs, record);
+  return absl::OkStatus();
+}
+
+absl::Status MetadataDelta::ApplyBrokerConfig(const ConfigRecord& record) {
+  if (record.name.empty()) {
+    SetOrErase(*Mutable(broker_defaults_, next_.broker_defaults()), record);
+    return absl::OkStatus();
   }
+  int32_t id = 0;
+  const char* end = record.name.data() + record.name.size();
+  auto [stop, error] = std::from_chars(record.name.data(), end, id);
+  if (error != std::errc() || stop != end || id < 0) {
+    return absl::DataLossError(
+        fmt::format("config {} of broker '{}', which is no broker id", record.key, record.name));
+  }
+  std::map<int32_t, ConfigOverrides>& all = *Mutable(broker_configs_, next_.all_broker_configs());
+  SetOrErase(all[id], record);
+  if (all[id].empty()) all.erase(id);
+  changed_broker_configs_.insert(BrokerId(id));
   return absl::OkStatus();
 }
 
 absl::Status MetadataDelta::ApplyOne(const RegisterBrokerRecord& record) {
-  if (brokers_ == nullptr) {
-    brokers_ = std::make_shared<std::map<int32_t, BrokerImage>>(next_.brokers());
+  Mutable(brokers_, next_.brokers())->insert_or_assign(record.broker.id.value(), record.broker);
+  changed_brokers_.insert(record.broker.id);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BrokerImage*> MetadataDelta::TouchBroker(BrokerId id, BrokerEpoch epoch) {
+  std::map<int32_t, BrokerImage>& brokers = *Mutable(brokers_, next_.brokers());
+  auto found = brokers.find(id.value());
+  if (found == brokers.end() || found->second.epoch != epoch) {
+    return absl::DataLossError(
+        fmt::format("broker {} with epoch {} changes but is not registered", id, epoch));
   }
-  (*brokers_)[record.broker.id.value()] = record.broker;
+  changed_brokers_.insert(id);
+  return &found->second;
+}
+
+absl::Status MetadataDelta::ApplyOne(const UnregisterBrokerRecord& record) {
+  absl::StatusOr<BrokerImage*> broker = TouchBroker(record.id, record.epoch);
+  if (!broker.ok()) return broker.status();
+  brokers_->erase(record.id.value());
+  return absl::OkStatus();
+}
+
+absl::Status MetadataDelta::ApplyOne(const BrokerChangeRecord& record) {
+  absl::StatusOr<BrokerImage*> broker = TouchBroker(record.id, record.epoch);
+  if (!broker.ok()) return broker.status();
+  BrokerImage& image = **broker;
+  image.fenced = record.fenced.value_or(image.fenced);
+  image.in_controlled_shutdown =
+      record.in_controlled_shutdown.value_or(image.in_controlled_shutdown);
+  image.draining = record.draining.value_or(image.draining);
+  for (LogDirectoryImage& directory : image.log_directories) {
+    if (std::ranges::find(record.offline_directories, directory.id) !=
+        record.offline_directories.end()) {
+      directory.online = false;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetadataDelta::ApplyOne(const RegisterControllerRecord& record) {
+  Mutable(controllers_, next_.controllers())
+      ->insert_or_assign(record.controller.id.value(), record.controller);
+  return absl::OkStatus();
+}
+
+absl::Status MetadataDelta::ApplyOne(const UnregisterControllerRecord& record) {
+  if (Mutable(controllers_, next_.controllers())->erase(record.id.value()) == 0) {
+    return absl::DataLossError(
+        fmt::format("controller {} is unregistered but not known", record.id));
+  }
   return absl::OkStatus();
 }
 
@@ -119,12 +191,20 @@ absl::Status MetadataDelta::ApplyOne(const ProducerIdsRecord& record) {
 }
 
 absl::Status MetadataDelta::ApplyOne(const FeatureLevelRecord& record) {
-  // Every finalised feature stays 0 until it is served; a log that says otherwise was written by a
-  // later version.
-  if (record.level == 0) return absl::OkStatus();
-  return absl::DataLossError(
-      fmt::format("feature {} is finalised at level {}, which this version does not serve",
-                  record.name, record.level));
+  // A level beyond what this version serves was written by a later one: going on would let this
+  // node's state differ from its peers'.
+  if (!ServesFeatureLevel(record.name, record.level)) {
+    return absl::DataLossError(
+        fmt::format("feature {} is finalised at level {}, which this version does not serve",
+                    record.name, record.level));
+  }
+  FeatureLevels& levels = *Mutable(features_, next_.features());
+  if (record.level == 0) {
+    levels.erase(record.name);
+  } else {
+    levels.insert_or_assign(record.name, record.level);
+  }
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
@@ -134,6 +214,9 @@ std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
   }
   if (brokers_ != nullptr) next_.brokers_ = brokers_;
   if (broker_defaults_ != nullptr) next_.broker_defaults_ = broker_defaults_;
+  if (broker_configs_ != nullptr) next_.broker_configs_ = broker_configs_;
+  if (controllers_ != nullptr) next_.controllers_ = controllers_;
+  if (features_ != nullptr) next_.features_ = features_;
   next_.index_ = index;
   return std::make_shared<const MetadataImage>(next_);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <map>
 #include <memory>
@@ -32,8 +33,14 @@ class MetadataDelta {
   // before).
   const std::set<TopicId>& changed_topics() const { return changed_topics_; }
   const std::map<TopicId, MetadataImage::Topic>& removed_topics() const { return removed_topics_; }
+  // Brokers that were registered, changed or unregistered.
+  const std::set<BrokerId>& changed_brokers() const { return changed_brokers_; }
   bool brokers_changed() const { return brokers_ != nullptr; }
   bool broker_defaults_changed() const { return broker_defaults_ != nullptr; }
+  // Brokers with changed overrides of their own.
+  const std::set<BrokerId>& changed_broker_configs() const { return changed_broker_configs_; }
+  bool controllers_changed() const { return controllers_ != nullptr; }
+  bool features_changed() const { return features_ != nullptr; }
 
  private:
   absl::Status ApplyOne(const TopicRecord& record);
@@ -43,6 +50,14 @@ class MetadataDelta {
   absl::Status ApplyOne(const RegisterBrokerRecord& record);
   absl::Status ApplyOne(const ProducerIdsRecord& record);
   absl::Status ApplyOne(const FeatureLevelRecord& record);
+  absl::Status ApplyOne(const UnregisterBrokerRecord& record);
+  absl::Status ApplyOne(const BrokerChangeRecord& record);
+  absl::Status ApplyOne(const RegisterControllerRecord& record);
+  absl::Status ApplyOne(const UnregisterControllerRecord& record);
+  absl::Status ApplyOne(const NoOpRecord&) { return absl::OkStatus(); }
+  absl::Status ApplyBrokerConfig(const ConfigRecord& record);
+  // The broker for change, if it is registered with that epoch.
+  absl::StatusOr<BrokerImage*> TouchBroker(BrokerId id, BrokerEpoch epoch);
   // The topic, copied for change on first touch; null when there is none.
   TopicImage* Touch(const TopicId& id);
 
@@ -51,8 +66,14 @@ class MetadataDelta {
   std::map<TopicId, std::shared_ptr<TopicImage>> touched_;
   std::set<TopicId> changed_topics_;
   std::map<TopicId, MetadataImage::Topic> removed_topics_;
+  std::set<BrokerId> changed_brokers_;
+  std::set<BrokerId> changed_broker_configs_;
+  // Copied for change on first touch.
   std::shared_ptr<std::map<int32_t, BrokerImage>> brokers_;
   std::shared_ptr<ConfigOverrides> broker_defaults_;
+  std::shared_ptr<std::map<int32_t, ConfigOverrides>> broker_configs_;
+  std::shared_ptr<std::map<int32_t, ControllerImage>> controllers_;
+  std::shared_ptr<FeatureLevels> features_;
 };
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "controller/image/feature_levels.h"
 #include "controller/image/metadata_record.h"
 
 using namespace millrace;
@@ -16,7 +17,7 @@ PartitionRecord Partition(int32_t partition, int32_t leader, int32_t epoch) {
   state.isr = {BrokerId(1)};
   state.leader = BrokerId(leader);
   state.leader_epoch = LeaderEpoch(epoch);
-  state.directories = {DirectoryId(9, 9), DirectoryId(0, 1)};
+  state.directories = {DirectoryId(9, 9), kUnassignedDirectory};
   return {kId, PartitionId(partition), state};
 }
 
@@ -99,14 +100,31 @@ TEST_CASE("MetadataRecord: an entry reads back as it was written, and damage is 
   broker.incarnation = IncarnationId(5, 6);
   broker.endpoints = {{"PLAINTEXT", "host", 9092, "PLAINTEXT"}};
   broker.rack = "r1";
-  broker.log_directories = {DirectoryId(7, 8)};
+  broker.log_directories = {{DirectoryId(7, 8), true, true}, {DirectoryId(7, 9), false, false}};
+  broker.features = {{"metadata.version", 7, 33}};
   broker.fenced = false;
+  broker.in_controlled_shutdown = true;
+  broker.draining = true;
+  PartitionRecord rich = Partition(0, 1, 2);
+  rich.state.adding = {BrokerId(3)};
+  rich.state.removing = {BrokerId(2)};
+  rich.state.elr = {BrokerId(2)};
+  rich.state.last_known_elr = {BrokerId(1)};
+  rich.state.recovery = LeaderRecovery::kRecovering;
+  BrokerChangeRecord change{BrokerId(1), BrokerEpoch(4)};
+  change.in_controlled_shutdown = false;
+  change.offline_directories = {DirectoryId(7, 8)};
+  ControllerImage controller{BrokerId(9), IncarnationId(1, 1), DirectoryId(2, 2), broker.endpoints,
+                             broker.features};
   MetadataEntry entry{
       RaftTerm(3),
       Timestamp(1234),
-      {TopicRecord{"t", kId}, Partition(0, 1, 2), RemoveTopicRecord{kId},
+      {TopicRecord{"t", kId}, rich, RemoveTopicRecord{kId},
        ConfigRecord{ConfigResource::kBroker, "", "k", std::nullopt}, RegisterBrokerRecord{broker},
-       ProducerIdsRecord{1000}, FeatureLevelRecord{"f", 0}}};
+       ProducerIdsRecord{1000}, FeatureLevelRecord{"f", 0},
+       UnregisterBrokerRecord{BrokerId(1), BrokerEpoch(4)}, change,
+       RegisterControllerRecord{controller}, UnregisterControllerRecord{BrokerId(9)},
+       NoOpRecord{}}};
   std::string bytes = EncodeEntry(entry);
   absl::StatusOr<MetadataEntry> read = DecodeEntry(bytes);
   REQUIRE(read.ok());
@@ -114,9 +132,96 @@ TEST_CASE("MetadataRecord: an entry reads back as it was written, and damage is 
   CHECK(read->append_time == entry.append_time);
   REQUIRE(read->records.size() == entry.records.size());
   CHECK(EncodeEntry(*read) == bytes);
-  CHECK(std::get<PartitionRecord>(read->records[1]).state == Partition(0, 1, 2).state);
+  CHECK(std::get<PartitionRecord>(read->records[1]).state == rich.state);
   CHECK_FALSE(std::get<ConfigRecord>(read->records[3]).value.has_value());
   CHECK(std::get<RegisterBrokerRecord>(read->records[4]).broker.rack == "r1");
+  const BrokerImage& read_broker = std::get<RegisterBrokerRecord>(read->records[4]).broker;
+  CHECK(read_broker.log_directories == broker.log_directories);
+  CHECK(read_broker.features == broker.features);
+  CHECK(read_broker.in_controlled_shutdown);
+  CHECK(read_broker.draining);
+  const auto& read_change = std::get<BrokerChangeRecord>(read->records[8]);
+  CHECK_FALSE(read_change.fenced.has_value());
+  CHECK(read_change.in_controlled_shutdown == false);
+  CHECK(read_change.offline_directories == change.offline_directories);
+  CHECK(std::get<RegisterControllerRecord>(read->records[9]).controller.directory ==
+        DirectoryId(2, 2));
   CHECK(absl::IsDataLoss(DecodeEntry("\xff\xff\xff").status()));
   CHECK(absl::IsDataLoss(DecodeEntry(bytes.substr(0, bytes.size() - 1)).status()));
+}
+
+TEST_CASE("MetadataDelta: a broker changes by its epoch only, and a delta names whom it touched") {
+  BrokerImage broker;
+  broker.id = BrokerId(1);
+  broker.epoch = BrokerEpoch(4);
+  broker.log_directories = {{DirectoryId(7, 8)}, {DirectoryId(7, 9)}};
+  auto image = Apply(std::make_shared<const MetadataImage>(), {RegisterBrokerRecord{broker}}, 4);
+  BrokerChangeRecord change{BrokerId(1), BrokerEpoch(4)};
+  change.fenced = false;
+  change.offline_directories = {DirectoryId(7, 9)};
+  MetadataDelta delta(image);
+  REQUIRE(delta.Apply(change).ok());
+  auto next = delta.Build(RaftIndex(5));
+  CHECK(delta.changed_brokers() == std::set<BrokerId>{BrokerId(1)});
+  CHECK_FALSE(next->FindBroker(BrokerId(1))->fenced);
+  CHECK(next->FindBroker(BrokerId(1))->FindDirectory(DirectoryId(7, 8))->online);
+  CHECK_FALSE(next->FindBroker(BrokerId(1))->FindDirectory(DirectoryId(7, 9))->online);
+  CHECK(image->FindBroker(BrokerId(1))->fenced);
+  CHECK(
+      absl::IsDataLoss(MetadataDelta(next).Apply(BrokerChangeRecord{BrokerId(1), BrokerEpoch(3)})));
+  CHECK(absl::IsDataLoss(
+      MetadataDelta(next).Apply(UnregisterBrokerRecord{BrokerId(2), BrokerEpoch(4)})));
+  auto without = Apply(next, {UnregisterBrokerRecord{BrokerId(1), BrokerEpoch(4)}}, 6);
+  CHECK(without->FindBroker(BrokerId(1)) == nullptr);
+}
+
+TEST_CASE("MetadataDelta: features that are served are finalised, level 0 takes one back") {
+  auto image = Apply(std::make_shared<const MetadataImage>(),
+                     {FeatureLevelRecord{"metadata.version", 30},
+                      FeatureLevelRecord{"eligible.leader.replicas.version", 1}},
+                     1);
+  CHECK(image->feature_level("metadata.version") == 30);
+  CHECK(image->feature_level("group.version") == 0);
+  MetadataDelta delta(image);
+  REQUIRE(delta.Apply(FeatureLevelRecord{"eligible.leader.replicas.version", 0}).ok());
+  auto next = delta.Build(RaftIndex(2));
+  CHECK(delta.features_changed());
+  CHECK_FALSE(next->features().contains("eligible.leader.replicas.version"));
+  CHECK(absl::IsDataLoss(MetadataDelta(image).Apply(FeatureLevelRecord{"metadata.version", 34})));
+  CHECK(absl::IsDataLoss(MetadataDelta(image).Apply(FeatureLevelRecord{"metadata.version", 6})));
+}
+
+TEST_CASE("MetadataDelta: overrides of all brokers and of one are kept apart") {
+  auto image = Apply(std::make_shared<const MetadataImage>(),
+                     {ConfigRecord{ConfigResource::kBroker, "", "k", "all"},
+                      ConfigRecord{ConfigResource::kBroker, "2", "k", "two"}},
+                     1);
+  CHECK(image->broker_defaults().at("k") == "all");
+  CHECK(image->broker_configs(BrokerId(2)).at("k") == "two");
+  CHECK(image->broker_configs(BrokerId(1)).empty());
+  auto next = Apply(image, {ConfigRecord{ConfigResource::kBroker, "2", "k", std::nullopt}}, 2);
+  CHECK(next->all_broker_configs().empty());
+  CHECK(absl::IsDataLoss(
+      MetadataDelta(image).Apply(ConfigRecord{ConfigResource::kBroker, "two", "k", "v"})));
+}
+
+TEST_CASE("MetadataDelta: controllers register and go") {
+  ControllerImage controller;
+  controller.id = BrokerId(3);
+  auto image =
+      Apply(std::make_shared<const MetadataImage>(), {RegisterControllerRecord{controller}}, 1);
+  CHECK(image->controllers().contains(3));
+  auto next = Apply(image, {UnregisterControllerRecord{BrokerId(3)}}, 2);
+  CHECK(next->controllers().empty());
+  CHECK(absl::IsDataLoss(MetadataDelta(next).Apply(UnregisterControllerRecord{BrokerId(3)})));
+}
+
+TEST_CASE("FeatureLevels: a new cluster gets what its metadata.version brings and we serve") {
+  CHECK(DefaultFeatureLevel(kElrVersion, 25) == 0);
+  CHECK(DefaultFeatureLevel(kElrVersion, 26) == 1);
+  CHECK(DefaultFeatureLevel(kKraftVersion, kMetadataVersionLatest) == 1);
+  CHECK(DefaultFeatureLevel(kTransactionVersion, kMetadataVersionLatest) == 0);  // Not served yet.
+  for (const MetadataVersionInfo& version : MetadataVersions()) {
+    CHECK(version.level == kMetadataVersionMin + (&version - MetadataVersions().data()));
+  }
 }

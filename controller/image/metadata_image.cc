@@ -9,6 +9,18 @@ const BrokerEndpoint* BrokerImage::FindEndpoint(std::string_view listener) const
   return found == endpoints.end() ? nullptr : &*found;
 }
 
+const LogDirectoryImage* BrokerImage::FindDirectory(const DirectoryId& directory) const {
+  auto found = std::ranges::find(log_directories, directory, &LogDirectoryImage::id);
+  return found == log_directories.end() ? nullptr : &*found;
+}
+
+DirectoryId PartitionImage::DirectoryOf(BrokerId broker) const {
+  for (size_t i = 0; i < replicas.size() && i < directories.size(); ++i) {
+    if (replicas[i] == broker) return directories[i];
+  }
+  return kUnassignedDirectory;
+}
+
 MetadataImage::Topic MetadataImage::FindTopic(const std::string& name) const {
   const Topic* found = topics_.Find(name);
   return found == nullptr ? nullptr : *found;
@@ -27,6 +39,17 @@ MetadataImage::Topic MetadataImage::FindCollision(const std::string& name) const
 const BrokerImage* MetadataImage::FindBroker(BrokerId id) const {
   auto found = brokers_->find(id.value());
   return found == brokers_->end() ? nullptr : &found->second;
+}
+
+const ConfigOverrides& MetadataImage::broker_configs(BrokerId id) const {
+  static const ConfigOverrides kNone;
+  auto found = broker_configs_->find(id.value());
+  return found == broker_configs_->end() ? kNone : found->second;
+}
+
+int32_t MetadataImage::feature_level(std::string_view name) const {
+  auto found = features_->find(name);
+  return found == features_->end() ? 0 : found->second;
 }
 
 std::string MetricName(std::string_view topic) {

@@ -19,15 +19,40 @@
 
 namespace millrace {
 
+// Lists of a partition. Say the alias, not what it is: it may become something smaller.
+using BrokerIds = std::vector<BrokerId>;
+using DirectoryIds = std::vector<DirectoryId>;
+
+// Directory ids that name no directory (KIP-858).
+inline constexpr DirectoryId kUnassignedDirectory{0, 0};  // The broker has not yet said where.
+inline constexpr DirectoryId kLostDirectory{0, 1};        // In one that is offline.
+inline constexpr DirectoryId kMigratingDirectory{0, 2};   // Was there before directories had ids.
+
+// Whether a leader that was elected uncleanly has dealt with what that means (KIP-704).
+enum class LeaderRecovery : uint8_t { kRecovered, kRecovering };
+
 // One partition as the controller last decided it.
+//
+// Invariant: isr, elr, adding and removing are subsets of replicas; isr and elr are disjoint; a
+//            leader is in isr.
 struct PartitionImage {
-  std::vector<BrokerId> replicas;  // Preferred leader first; never empty.
-  std::vector<BrokerId> isr;
+  BrokerIds
+      replicas;   // Preferred leader first; never empty. During a reassignment also `removing`.
+  BrokerIds isr;  // May be empty (KIP-966); then nobody leads.
   std::optional<BrokerId> leader;
   LeaderEpoch leader_epoch{0};
   PartitionEpoch partition_epoch{0};
-  std::vector<DirectoryId> directories;  // Parallel to replicas.
+  DirectoryIds directories;  // Parallel to replicas.
+  BrokerIds adding;          // A reassignment's (KIP-455).
+  BrokerIds removing;
+  BrokerIds elr;             // Eligible leader replicas (KIP-966).
+  BrokerIds last_known_elr;  // Who led last, while isr and elr are empty.
+  LeaderRecovery recovery = LeaderRecovery::kRecovered;
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
+
+  bool reassigning() const { return !adding.empty() || !removing.empty(); }
+  // Where `broker`'s replica lives; kUnassignedDirectory when it has none.
+  DirectoryId DirectoryOf(BrokerId broker) const;
 };
 
 using ConfigOverrides =
@@ -53,17 +78,51 @@ struct BrokerEndpoint {
   friend bool operator==(const BrokerEndpoint&, const BrokerEndpoint&) = default;
 };
 
+struct LogDirectoryImage {
+  DirectoryId id;
+  bool online = true;
+  // Everything that was acknowledged as durable from it had been replayed when the broker
+  // registered: its replicas of `disk` topics count as cleanly stopped.
+  bool replayed = false;
+  friend bool operator==(const LogDirectoryImage&, const LogDirectoryImage&) = default;
+};
+
+// The levels of a feature that a node can serve; see feature_levels.h.
+struct FeatureRange {
+  std::string name;
+  int32_t min_level = 0;
+  int32_t max_level = 0;
+  friend bool operator==(const FeatureRange&, const FeatureRange&) = default;
+};
+
 struct BrokerImage {
   BrokerId id{0};
-  BrokerEpoch epoch{0};
+  BrokerEpoch epoch{0};  // The index of the registration.
   IncarnationId incarnation{0, 0};
   std::vector<BrokerEndpoint> endpoints;
   std::optional<std::string> rack;
-  std::vector<DirectoryId> log_directories;
+  std::vector<LogDirectoryImage> log_directories;
+  std::vector<FeatureRange> features;
   bool fenced = true;
+  bool in_controlled_shutdown = false;
+  bool draining = false;  // Gets no new replicas: it is being decommissioned.
 
   const BrokerEndpoint* FindEndpoint(std::string_view listener) const;
+  const LogDirectoryImage* FindDirectory(const DirectoryId& id) const;
+  // May be in an ISR and lead.
+  bool active() const { return !fenced && !in_controlled_shutdown; }
 };
+
+struct ControllerImage {
+  BrokerId id{0};
+  IncarnationId incarnation{0, 0};
+  DirectoryId directory{0, 0};  // Of the metadata log.
+  std::vector<BrokerEndpoint> endpoints;
+  std::vector<FeatureRange> features;
+};
+
+// Finalised levels; a feature that is not here is at level 0.
+using FeatureLevels = std::map<std::string, int32_t, std::less<>>;
 
 class MetadataImage {
  public:
@@ -80,6 +139,12 @@ class MetadataImage {
   // A topic whose name would give the same metric names ('.' and '_' are the same there), or null.
   Topic FindCollision(const std::string& name) const;
   const ConfigOverrides& broker_defaults() const { return *broker_defaults_; }
+  // The overrides of one broker alone; empty when it has none. It need not be registered.
+  const ConfigOverrides& broker_configs(BrokerId id) const;
+  const std::map<int32_t, ConfigOverrides>& all_broker_configs() const { return *broker_configs_; }
+  const std::map<int32_t, ControllerImage>& controllers() const { return *controllers_; }
+  const FeatureLevels& features() const { return *features_; }
+  int32_t feature_level(std::string_view name) const;
   int64_t next_producer_id() const { return next_producer_id_; }
   size_t partition_count() const { return partition_count_; }
 
@@ -94,6 +159,11 @@ class MetadataImage {
       std::make_shared<const std::map<int32_t, BrokerImage>>();
   std::shared_ptr<const ConfigOverrides> broker_defaults_ =
       std::make_shared<const ConfigOverrides>();
+  std::shared_ptr<const std::map<int32_t, ConfigOverrides>> broker_configs_ =
+      std::make_shared<const std::map<int32_t, ConfigOverrides>>();
+  std::shared_ptr<const std::map<int32_t, ControllerImage>> controllers_ =
+      std::make_shared<const std::map<int32_t, ControllerImage>>();
+  std::shared_ptr<const FeatureLevels> features_ = std::make_shared<const FeatureLevels>();
   int64_t next_producer_id_ = 0;
   size_t partition_count_ = 0;
 };

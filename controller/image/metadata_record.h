@@ -54,8 +54,36 @@ struct FeatureLevelRecord {
   int32_t level;
 };
 
-using MetadataRecord = std::variant<TopicRecord, RemoveTopicRecord, PartitionRecord, ConfigRecord,
-                                    RegisterBrokerRecord, ProducerIdsRecord, FeatureLevelRecord>;
+struct UnregisterBrokerRecord {
+  BrokerId id;
+  BrokerEpoch epoch;
+};
+
+// What is absent stays as it is.
+struct BrokerChangeRecord {
+  BrokerId id;
+  BrokerEpoch epoch;
+  std::optional<bool> fenced{};
+  std::optional<bool> in_controlled_shutdown{};
+  std::optional<bool> draining{};
+  DirectoryIds offline_directories{};  // Went offline; they come back with a registration only.
+};
+
+struct RegisterControllerRecord {
+  ControllerImage controller;
+};
+
+struct UnregisterControllerRecord {
+  BrokerId id;
+};
+
+struct NoOpRecord {};
+
+using MetadataRecord =
+    std::variant<TopicRecord, RemoveTopicRecord, PartitionRecord, ConfigRecord,
+                 RegisterBrokerRecord, ProducerIdsRecord, FeatureLevelRecord,
+                 UnregisterBrokerRecord, BrokerChangeRecord, RegisterControllerRecord,
+                 UnregisterControllerRecord, NoOpRecord>;
 
 // One entry of the metadata log: applied whole or not at all.
 struct MetadataEntry {
