@@ -42,7 +42,7 @@ CALLS = [
 LIBRARIES = [
     ("spdlog", r"<spdlog/", "common/log", ("common/log/",)),
     ("RocksDB", r"<rocksdb/", "storage/kv_store.h", ("storage/kv_store_rocksdb",)),
-    ("gRPC", r"<grpc", "the control transport", ("controller/transport_grpc",)),
+    ("gRPC", r"<grpc", "controller/transport", ("controller/grpc/grpc_library",)),
     ("liburing", r"<liburing", "Reactor", ("common/runtime/uring/",)),
     ("CLI11", r"<CLI/", "cli/", ("cli/",)),
     ("a codec", r"<(?:zstd|lz4|lz4frame|snappy|snappy-c|zlib)\.h>", "storage/codec.h",
@@ -65,7 +65,7 @@ ORDER = [
 ]
 
 # Files of a pure core's folder that are its shell: they may await. A new name here is a decision.
-SHELLS = ("controller/controller.", "controller/single_node_quorum", "replication/partition.", "replication/partition_table")
+SHELLS = ("controller/controller.", "controller/single_node_quorum", "controller/transport/", "controller/grpc/", "replication/partition.", "replication/partition_table")
 AWAIT = ("await", r"\bco_(?:await|return|yield)\b",
          "decide in the core, do in the shell: return what is to be done as a value (a shell is named in SHELLS)")
 

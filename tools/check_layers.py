@@ -30,8 +30,9 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "replication": [*_NODE, "storage"],
     "controller/image": ["common", "proto"],
     "controller/raft": ["common"],
-    "controller": [*_NODE, "proto", "storage", "replication", "controller/image"],
-    "broker": [*_NODE, "proto", "storage", "replication", "controller/image"],
+    "controller/transport": _RUNTIME,
+    "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
+    "broker": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.
     "test": None,
 }

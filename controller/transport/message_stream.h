@@ -76,8 +76,10 @@ class MessageStream {
   virtual Task<absl::StatusOr<std::string>> Receive() = 0;
   // Returns when the message was taken over, in order; not when it has arrived.
   virtual Task<absl::Status> Send(std::string message) = 0;
-  // Ends pending and later calls soon; the peer's stream breaks. Idempotent.
+  // Ends pending and later calls soon; the peer's stream breaks, without what lies unsent.
+  // Idempotent.
   virtual void Shutdown() = 0;
+  // Shutdown(), and what belongs to the stream is gone. Once.
   virtual Task<void> Close() = 0;
 
   // What the other side said of itself.
@@ -88,6 +90,8 @@ class MessageStream {
 class StreamDialer {
  public:
   virtual ~StreamDialer() = default;
+  // `deadline` is for everything from the look-up of the name to the welcome. Beside the errors of
+  // the stream: kFailedPrecondition also when another node than `hello.to` answers.
   // REQUIRES: runs on the dialer's shard.
   virtual Task<absl::StatusOr<std::unique_ptr<MessageStream>>> Dial(SocketAddress address,
                                                                     StreamHello hello,
@@ -95,22 +99,30 @@ class StreamDialer {
 };
 
 // Decides about a hello; OK with what to answer, or why not (told to the peer as
-// kFailedPrecondition).
+// kFailedPrecondition). Whether the cluster and the node are meant at all: CheckHello()
+// (stream_hello.h).
 using HelloCheck = std::function<absl::StatusOr<StreamWelcome>(const StreamHello&)>;
 // Takes over a stream that was welcomed.
 using StreamHandler = std::function<void(std::unique_ptr<MessageStream>)>;
 
 // The accepting side: it is given connections whose first bytes say that they are for it (the
 // controller listener also speaks Kafka's protocol: docs/architecture.md, Network).
+//
+// Shard:    one; check and handler run on it, outside of calls to the acceptor.
+// Lifetime: Stop() must have finished before destruction (CHECKed); it outlives its streams.
 class StreamAcceptor {
  public:
   virtual ~StreamAcceptor() = default;
-  // Before the first Serve().
-  virtual void OnStream(HelloCheck check, StreamHandler handler) = 0;
+  // Opens the door for streams of `kind`; a hello of a kind without a door is refused. Before the
+  // first Serve(), once per kind.
+  virtual void OnStream(StreamKind kind, HelloCheck check, StreamHandler handler) = 0;
   // Whether a connection that begins with these bytes is one of ours; nothing: too few to tell.
   virtual std::optional<bool> IsOurs(std::string_view first_bytes) const = 0;
-  // Serves the connection until it ends; `received` is what was read of it already.
+  // Serves the connection until it ends and its streams are closed; `received` is what was read of
+  // it already.
   virtual Task<void> Serve(std::unique_ptr<Connection> connection, Slice received) = 0;
+  // Ends every connection and stream; returns when each Serve() has. Whoever has a stream closes
+  // it: Stop() waits for that.
   virtual Task<void> Stop() = 0;
 };
 
