@@ -11,7 +11,7 @@ constexpr size_t kAnswerRoom = size_t{2} << 20;
 
 }  // namespace
 
-FetchLoad::FetchLoad(const LoadOptions& options) : options_(options), meter_(options.pid) {
+FetchLoad::FetchLoad(const LoadOptions& options) : options_(options), meter_(options.pids) {
   lanes_.resize(static_cast<size_t>(options.partitions));
   for (Lane& lane : lanes_) {
     lane.connection = std::make_unique<LoadConnection>(

@@ -1,9 +1,11 @@
-// millrace_load: produces to one broker at full speed or at an offered rate, and reports what the
-// client saw and what the broker's process used meanwhile, as one line of JSON.
+// millrace_load: produces to a broker or a cluster on this machine at full speed or at an offered
+// rate, and reports what the client saw and what the brokers' processes used meanwhile, as one line
+// of JSON.
 //
 //   millrace_load --port P --topic T [--partitions N] [--record-bytes B] [--batch-records N]
 //                 [--acks -1|1|0] [--connections N] [--in-flight N] [--rate BATCHES/S]
-//                 [--warm-up S] [--seconds S] [--pid BROKER] [--config NAME=VALUE]...
+//                 [--warm-up S] [--seconds S] [--pid BROKER]... [--config NAME=VALUE]...
+//                 [--replication-factor N]
 //   millrace_load --port P --topic T --first-produce      waits for a listener, creates the topic,
 //                                                         reports when a produce was accepted
 //   millrace_load --port P --topic T --fill BYTES ...     creates the topic, produces so much, ends
@@ -64,6 +66,8 @@ LoadOptions Parse(int count, char** words) {
       o.topic = value;
     } else if (name == "--partitions") {
       o.partitions = Number<int32_t>(name, value);
+    } else if (name == "--replication-factor") {
+      o.replication_factor = Number<int16_t>(name, value);
     } else if (name == "--record-bytes") {
       o.shape.record_bytes = Number<int32_t>(name, value);
     } else if (name == "--batch-records") {
@@ -88,7 +92,7 @@ LoadOptions Parse(int count, char** words) {
     } else if (name == "--fetch-bytes") {
       o.fetch_bytes = Number<int32_t>(name, value);
     } else if (name == "--pid") {
-      o.pid = Number<int>(name, value);
+      o.pids.push_back(Number<int>(name, value));
     } else if (name == "--config") {
       const size_t equals = value.find('=');
       if (equals == std::string::npos) Fail("--config wants NAME=VALUE");
@@ -118,7 +122,8 @@ int Main(int count, char** words) {
     return 0;
   }
   LoadConnection control(options.port, MonotonicNs() + kStartWaitNs);
-  const Frame create = EncodeCreateTopic(options.topic, options.partitions, options.configs);
+  const Frame create = EncodeCreateTopic(options.topic, options.partitions,
+                                         options.replication_factor, options.configs);
   while (int16_t error = CreateTopicError(control.Call(create))) {
     if (options.mode != LoadMode::kFirstProduce)
       Fail("the topic was not created: error " + std::to_string(error));

@@ -4,18 +4,21 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "test/bench/load_connection.h"
 #include "test/bench/load_options.h"
 
 namespace millrace::bench {
 
-LoadMeter::LoadMeter(int pid) : pid_(pid) { latencies_us_.reserve(size_t{1} << 20); }
+LoadMeter::LoadMeter(std::vector<int> pids) : pids_(std::move(pids)) {
+  latencies_us_.reserve(size_t{1} << 20);
+}
 
 void LoadMeter::Begin() {
   begun_ = true;
   begin_ns_ = MonotonicNs();
-  broker_before_ = ProcessUse::Of(pid_);
+  broker_before_ = ProcessUse::Of(pids_);
   client_before_ = ProcessUse::Of(getpid());
 }
 
@@ -33,7 +36,7 @@ void LoadMeter::Refused(int16_t error) {
 
 void LoadMeter::End() {
   end_ns_ = MonotonicNs();
-  broker_ = ProcessUse::Of(pid_);
+  broker_ = ProcessUse::Of(pids_);
   client_ = ProcessUse::Of(getpid());
   std::sort(latencies_us_.begin(), latencies_us_.end());
 }

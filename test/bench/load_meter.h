@@ -15,8 +15,8 @@ namespace millrace::bench {
 
 class LoadMeter {
  public:
-  // `pid` is the broker's, or 0.
-  explicit LoadMeter(int pid);
+  // `pids` are those of the brokers; none: nobody asked.
+  explicit LoadMeter(std::vector<int> pids);
 
   // What is told before Begin() does not count: it was for warming up.
   void Begin();
@@ -30,7 +30,7 @@ class LoadMeter {
   std::string Report(size_t late) const;
 
  private:
-  const int pid_;
+  const std::vector<int> pids_;
   bool begun_ = false;
   int64_t begin_ns_ = 0;
   int64_t end_ns_ = 0;

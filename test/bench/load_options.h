@@ -24,6 +24,7 @@ struct LoadOptions {
   uint16_t port = 9092;
   std::string topic;
   int32_t partitions = 6;
+  int16_t replication_factor = 1;
   BatchShape shape = {.record_bytes = 1024, .records = 64};
   int16_t acks = -1;
   int connections = 6;
@@ -34,7 +35,7 @@ struct LoadOptions {
   uint64_t fill_bytes = 0;        // Of payload.
   int32_t fetch_bytes = 1 << 20;  // max.partition.fetch.bytes.
   bool once = false;              // Fetch: end where the topic ends.
-  int pid = 0;
+  std::vector<int> pids;          // Of the brokers, whose use of the machine is told.
   std::vector<std::pair<std::string, std::string>> configs;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "common/bytes/crc32c.h"
 #include "common/bytes/endian.h"
@@ -17,6 +18,8 @@ constexpr int16_t kCreateTopicsKey = 19;
 constexpr int16_t kCreateTopicsVersion = 2;
 constexpr int16_t kDeleteTopicsKey = 20;
 constexpr int16_t kDeleteTopicsVersion = 1;
+constexpr int16_t kMetadataKey = 3;
+constexpr int16_t kMetadataVersion = 1;
 constexpr int32_t kTimeoutMs = 30000;
 constexpr std::string_view kClientId = "millrace-load";
 
@@ -77,6 +80,28 @@ Frame EncodeRecord(BatchShape shape, int32_t offset_delta, uint32_t& random) {
   record.insert(record.end(), body.begin(), body.end());
   return record;
 }
+
+// Reads fields in order; past the end everything is 0 and ok() false.
+class FieldReader {
+ public:
+  explicit FieldReader(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+  bool ok() const { return ok_; }
+  void Skip(size_t count) {
+    ok_ = ok_ && count <= bytes_.size();
+    bytes_ = bytes_.subspan(ok_ ? count : bytes_.size());
+  }
+  template <std::integral T>
+  T Take() {
+    const std::span<const uint8_t> from = bytes_;
+    Skip(sizeof(T));
+    return ok_ ? LoadBig<T>(from.data()) : T{0};
+  }
+  void SkipString() { Skip(static_cast<size_t>(std::max<int16_t>(0, Take<int16_t>()))); }
+
+ private:
+  std::span<const uint8_t> bytes_;
+  bool ok_ = true;
+};
 
 // Where the error code stands: behind `fixed` bytes, a string, and `between` bytes.
 int16_t ErrorBehindName(std::span<const uint8_t> answer, size_t fixed, size_t between) {
@@ -149,13 +174,13 @@ void SetFetchOffset(Frame& request, int64_t offset) {
   StoreBig<int64_t>(request.data() + request.size() - sizeof(int32_t) - sizeof(int64_t), offset);
 }
 
-Frame EncodeCreateTopic(std::string_view topic, int32_t partitions,
+Frame EncodeCreateTopic(std::string_view topic, int32_t partitions, int16_t replication_factor,
                         const std::vector<std::pair<std::string, std::string>>& configs) {
   Frame out = Begin(kCreateTopicsKey, kCreateTopicsVersion);
   Put<int32_t>(out, 1);  // Topics.
   PutString(out, topic);
   Put<int32_t>(out, partitions);
-  Put<int16_t>(out, 1);  // Replication factor.
+  Put<int16_t>(out, replication_factor);
   Put<int32_t>(out, 0);  // No assignments.
   Put<int32_t>(out, static_cast<int32_t>(configs.size()));
   for (const auto& [name, value] : configs) {
@@ -175,6 +200,13 @@ Frame EncodeDeleteTopic(std::string_view topic) {
   return End(std::move(out));
 }
 
+Frame EncodeMetadata(std::string_view topic) {
+  Frame out = Begin(kMetadataKey, kMetadataVersion);
+  Put<int32_t>(out, 1);  // Topics.
+  PutString(out, topic);
+  return End(std::move(out));
+}
+
 void SetCorrelation(Frame& request, int32_t id) {
   StoreBig<int32_t>(request.data() + kFrameCorrelationAt, id);
 }
@@ -191,6 +223,36 @@ int16_t ProduceError(std::span<const uint8_t> answer) {
 int16_t CreateTopicError(std::span<const uint8_t> answer) {
   // Correlation id, throttle time, number of topics; name. DeleteTopics answers alike.
   return ErrorBehindName(answer, 12, 0);
+}
+
+std::optional<std::vector<uint16_t>> LeaderPorts(std::span<const uint8_t> answer,
+                                                 int32_t partitions) {
+  FieldReader in(answer);
+  in.Skip(sizeof(int32_t));  // The correlation id.
+  std::map<int32_t, uint16_t> ports;
+  for (int32_t brokers = in.Take<int32_t>(); brokers > 0 && in.ok(); --brokers) {
+    const int32_t id = in.Take<int32_t>();
+    in.SkipString();  // The host: all of them are on this machine.
+    ports[id] = static_cast<uint16_t>(in.Take<int32_t>());
+    in.SkipString();  // The rack.
+  }
+  in.Skip(2 * sizeof(int32_t));  // The controller; one topic.
+  const int16_t topic_error = in.Take<int16_t>();
+  in.SkipString();
+  in.Skip(sizeof(int8_t));  // Whether it is internal.
+  std::vector<uint16_t> leaders(static_cast<size_t>(partitions));
+  for (int32_t known = in.Take<int32_t>(); known > 0 && in.ok(); --known) {
+    in.Skip(sizeof(int16_t));  // The error; without a leader it does not matter which.
+    const auto index = static_cast<size_t>(in.Take<int32_t>());
+    const auto leader = ports.find(in.Take<int32_t>());
+    if (index < leaders.size() && leader != ports.end()) leaders[index] = leader->second;
+    for (int list = 0; list < 2; ++list) {  // The replicas; those in sync.
+      in.Skip(static_cast<size_t>(std::max(0, in.Take<int32_t>())) * sizeof(int32_t));
+    }
+  }
+  if (!in.ok() || topic_error != 0 || std::ranges::find(leaders, 0) != leaders.end())
+    return std::nullopt;
+  return leaders;
 }
 
 FetchedRecords ReadFetch(std::span<const uint8_t> answer) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,9 +32,10 @@ Frame EncodeProduce(std::string_view topic, int32_t partition, int16_t acks,
 // Of one partition, answered at once; SetFetchOffset() says from where.
 Frame EncodeFetch(std::string_view topic, int32_t partition, int32_t bytes_max);
 void SetFetchOffset(Frame& request, int64_t offset);
-Frame EncodeCreateTopic(std::string_view topic, int32_t partitions,
+Frame EncodeCreateTopic(std::string_view topic, int32_t partitions, int16_t replication_factor,
                         const std::vector<std::pair<std::string, std::string>>& configs);
 Frame EncodeDeleteTopic(std::string_view topic);
+Frame EncodeMetadata(std::string_view topic);
 
 // The correlation id of a request or of an answer (`answer` begins behind the size prefix).
 void SetCorrelation(Frame& request, int32_t id);
@@ -42,6 +44,10 @@ int32_t CorrelationOf(std::span<const uint8_t> answer);
 // Kafka's error code for the one topic or partition asked about.
 int16_t ProduceError(std::span<const uint8_t> answer);
 int16_t CreateTopicError(std::span<const uint8_t> answer);
+
+// The port of each partition's leader; nothing while one has none, or the answer cannot be read.
+std::optional<std::vector<uint16_t>> LeaderPorts(std::span<const uint8_t> answer,
+                                                 int32_t partitions);
 
 // What a fetch of one partition answered. Whole batches only count.
 struct FetchedRecords {

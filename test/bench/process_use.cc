@@ -12,7 +12,6 @@ namespace millrace::bench {
 
 ProcessUse ProcessUse::Of(int pid) {
   ProcessUse use;
-  if (pid == 0) return use;
   const std::string folder = "/proc/" + std::to_string(pid);
   std::ifstream stat(folder + "/stat");
   std::string line;
@@ -31,6 +30,16 @@ ProcessUse ProcessUse::Of(int pid) {
     if (field == "write_bytes:") io >> use.written_bytes;
   }
   return use;
+}
+
+ProcessUse ProcessUse::Of(std::span<const int> pids) {
+  ProcessUse sum;
+  for (int pid : pids) {
+    const ProcessUse one = Of(pid);
+    sum.cpu_s += one.cpu_s;
+    sum.written_bytes += one.written_bytes;
+  }
+  return sum;
 }
 
 }  // namespace millrace::bench

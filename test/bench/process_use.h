@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace millrace::bench {
 
@@ -11,8 +12,9 @@ struct ProcessUse {
   double cpu_s = 0;            // User and system.
   uint64_t written_bytes = 0;  // That reached, or will reach, a disk.
 
-  // Zeros for process 0: nobody asked.
   static ProcessUse Of(int pid);
+  // Of all of them together.
+  static ProcessUse Of(std::span<const int> pids);
 };
 
 }  // namespace millrace::bench

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <map>
 
 namespace millrace::bench {
 namespace {
@@ -12,10 +13,21 @@ namespace {
 constexpr int64_t kReadyWaitNs = 20 * kSecondNs;
 constexpr useconds_t kRetryUs = 1000;
 
+// Waits until every partition has a leader.
+std::vector<uint16_t> FindLeaders(const LoadOptions& options, LoadConnection& control) {
+  const Frame ask = EncodeMetadata(options.topic);
+  const int64_t give_up = MonotonicNs() + kReadyWaitNs;
+  while (true) {
+    if (auto leaders = LeaderPorts(control.Call(ask), options.partitions)) return *leaders;
+    if (MonotonicNs() > give_up) Fail("not every partition has a leader");
+    usleep(kRetryUs);
+  }
+}
+
 }  // namespace
 
 ProduceLoad::ProduceLoad(const LoadOptions& options, LoadConnection& control)
-    : options_(options), meter_(options.pid) {
+    : options_(options), meter_(options.pids) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   const int64_t timestamp = int64_t{now.tv_sec} * 1000;
@@ -23,19 +35,37 @@ ProduceLoad::ProduceLoad(const LoadOptions& options, LoadConnection& control)
   for (int32_t p = 0; p < options.partitions; ++p) {
     const Frame batch = EncodeBatch(options.shape, timestamp, static_cast<uint32_t>(p));
     frames_.push_back(EncodeProduce(options.topic, p, options.acks, batch));
-    // A topic just created has its leader a moment later.
-    const int64_t give_up = MonotonicNs() + kReadyWaitNs;
-    while (int16_t error = ProduceError(control.Call(frames_.back()))) {
-      if (MonotonicNs() > give_up) Fail("partition is not served: error " + std::to_string(error));
-      usleep(kRetryUs);
+  }
+  OpenLanes(FindLeaders(options, control));
+  for (Lane& lane : lanes_) {
+    for (const Frame* frame : lane.frames) {
+      // A leader just elected knows it a moment later.
+      const int64_t give_up = MonotonicNs() + kReadyWaitNs;
+      while (int16_t error = ProduceError(lane.connection->Call(*frame))) {
+        if (MonotonicNs() > give_up) {
+          Fail("partition is not served: error " + std::to_string(error));
+        }
+        usleep(kRetryUs);
+      }
     }
   }
-  lanes_.resize(static_cast<size_t>(std::min(options.connections, options.partitions)));
-  for (size_t i = 0; i < frames_.size(); ++i)
-    lanes_[i % lanes_.size()].frames.push_back(&frames_[i]);
-  for (Lane& lane : lanes_) {
-    lane.connection = std::make_unique<LoadConnection>(options.port, MonotonicNs());
-    polls_.push_back({lane.connection->fd(), POLLIN, 0});
+}
+
+void ProduceLoad::OpenLanes(const std::vector<uint16_t>& leaders) {
+  std::map<uint16_t, std::vector<const Frame*>> by_leader;
+  for (size_t i = 0; i < frames_.size(); ++i) by_leader[leaders[i]].push_back(&frames_[i]);
+  for (const auto& [port, frames] : by_leader) {
+    const size_t fair = static_cast<size_t>(options_.connections) / by_leader.size();
+    const size_t count = std::clamp<size_t>(fair, 1, frames.size());
+    const size_t first = lanes_.size();
+    lanes_.resize(first + count);
+    for (size_t i = 0; i < frames.size(); ++i) {
+      lanes_[first + i % count].frames.push_back(frames[i]);
+    }
+    for (size_t i = first; i < lanes_.size(); ++i) {
+      lanes_[i].connection = std::make_unique<LoadConnection>(port, MonotonicNs());
+      polls_.push_back({lanes_[i].connection->fd(), POLLIN, 0});
+    }
   }
 }
 

@@ -37,6 +37,8 @@ class ProduceLoad {
     std::vector<const Frame*> frames;
   };
 
+  // A lane talks to one broker: --connections of them, or one for each leader where those are more.
+  void OpenLanes(const std::vector<uint16_t>& leaders);
   void Offer(int64_t now);
   void Fill(Lane& lane, int64_t now);
   void Answered(Lane& lane, std::span<const uint8_t> answer);
