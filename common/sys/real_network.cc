@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/connection_refused.h"
 #include "common/runtime/event.h"
 #include "common/sys/errno_status.h"
 #include "common/sys/file_descriptor.h"
@@ -108,7 +109,8 @@ Task<absl::StatusOr<FileDescriptor>> ConnectTo(IoPort& port, KernelAddress addre
   if (error != 0) {
     port.Forget(fd.get());
     absl::Status status = ErrnoStatus(error, fmt::format("connect to {}", name));
-    // The peer's refusal may have many names; to the caller they are one.
+    if (error == ECONNREFUSED) co_return ConnectionRefusedError(std::string(status.message()));
+    // Other failures of the peer may have many names; to the caller they are one.
     const bool ours = absl::IsResourceExhausted(status) || absl::IsDeadlineExceeded(status);
     co_return ours ? status : absl::UnavailableError(std::string(status.message()));
   }

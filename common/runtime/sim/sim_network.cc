@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/connection_refused.h"
 #include "common/runtime/sim/sim_fabric.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_process.h"
@@ -252,7 +253,7 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> SimNetwork::Connect(SocketAddr
       case SimFabric::Dial::kConnected:
         co_return std::make_unique<SimConnection>(fabric, std::move(link), 0);
       case SimFabric::Dial::kRefused:
-        co_return absl::UnavailableError(
+        co_return ConnectionRefusedError(
             fmt::format("{}:{} refused the connection", address.host, address.port));
       case SimFabric::Dial::kNoAnswer:
         break;
