@@ -32,6 +32,7 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "controller/raft": ["common"],
     "controller/transport": _RUNTIME,
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
+    "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
     "broker": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.
     "test": None,
@@ -42,7 +43,7 @@ WORLD_INTERFACES = re.compile(r"common/(?:disk|network|env)(?:_test)?\.(?:h|cc)"
 
 # The broker reaches the controller of its own process through these and nothing else: they are what a
 # connection to a remote controller will stand behind.
-CONTROLLER_SEAM = {"controller/controller.h"}
+CONTROLLER_SEAM = {"controller/controller.h", "controller/session/session_message.h"}
 # This one puts the process together: the controller and its quorum beside the broker.
 COMPOSITION = ("broker/node.h", "broker/node.cc", "broker/node_test.cc")
 
