@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "broker/prefixed_connection.h"
 #include "common/check.h"
 
 namespace millrace {
@@ -15,9 +14,6 @@ namespace millrace {
 constexpr Duration kAcceptPause = milliseconds(100);
 // The default of max.connection.creation.rate: no limit.
 constexpr int32_t kUnlimitedAccepts = 2147483647;
-// Where streams are spoken too: what is read to tell them apart, and how long the peer may take.
-constexpr size_t kFirstBytes = 64;
-constexpr Duration kFirstBytesMax = seconds(10);
 
 Server::Server(Env& env, ServerOptions options, RequestHandler& handler,
                RequestBudget& request_budget, ConnectionAdmission& admission)
@@ -41,8 +37,7 @@ Task<absl::Status> Server::Listen() {
           fmt::format("listener {}://{}: {}", listener.name, listener.bind.ToString(),
                       std::string(bound.status().message())));
     }
-    bound_.push_back(
-        std::make_unique<Bound>(Bound{listener.name, *std::move(bound), listener.streams}));
+    bound_.push_back(std::make_unique<Bound>(Bound{listener.name, *std::move(bound)}));
   }
   co_return absl::OkStatus();
 }
@@ -87,57 +82,10 @@ Task<void> Server::AcceptLoop(Bound* bound) {
       co_await connection->Close();
       continue;
     }
-    if (bound->streams != nullptr) {
-      serving_.Spawn(TellApart(bound, std::move(connection)), SchedClass::kProduce);
-      continue;
-    }
     connections_.emplace_front(env_, std::move(connection), bound->name, handler_, request_budget_,
                                options_.connection);
     serving_.Spawn(ServeOne(connections_.begin()), SchedClass::kProduce);
   }
-}
-
-Task<void> Server::GiveUpAt(Reactor* reactor, Connection* connection, Instant deadline,
-                            CancellationToken cancel) {
-  if (co_await Sleep(*reactor, deadline, cancel) == WaitResult::kTimedOut) connection->Shutdown();
-}
-
-Task<void> Server::End(std::unique_ptr<Connection> connection) {
-  std::string host = connection->peer().host;
-  connection->Shutdown();
-  co_await connection->Close();
-  co_await admission_.Leave(std::move(host));
-}
-
-Task<void> Server::TellApart(Bound* bound, std::unique_ptr<Connection> connection) {
-  auto arrival = arrivals_.insert(arrivals_.begin(), connection.get());
-  TaskScope guard(env_.reactor);
-  guard.Spawn(GiveUpAt(&env_.reactor, connection.get(), env_.reactor.Now() + kFirstBytesMax,
-                       guard.token()));
-  std::string first;
-  std::optional<bool> is_stream;
-  while (!is_stream.has_value() && first.size() < kFirstBytes) {
-    absl::StatusOr<Slice> some = co_await connection->ReceiveSome(kFirstBytes - first.size());
-    if (!some.ok() || some->empty()) break;
-    first += some->view();
-    is_stream = bound->streams->IsOurs(first);
-  }
-  co_await guard.Stop();
-  arrivals_.erase(arrival);
-  if (!is_stream.has_value() || accepting_.stopping()) {
-    co_await End(std::move(connection));
-    co_return;
-  }
-  if (*is_stream) {
-    std::string host = connection->peer().host;
-    co_await bound->streams->Serve(std::move(connection), Slice::Copy(first));
-    co_await admission_.Leave(std::move(host));
-    co_return;
-  }
-  auto prefixed = std::make_unique<PrefixedConnection>(Slice::Copy(first), std::move(connection));
-  connections_.emplace_front(env_, std::move(prefixed), bound->name, handler_, request_budget_,
-                             options_.connection);
-  co_await ServeOne(connections_.begin());
 }
 
 Task<void> Server::ServeOne(std::list<ClientConnection>::iterator connection) {
@@ -151,7 +99,6 @@ Task<void> Server::Stop() {
   for (const std::unique_ptr<Bound>& bound : bound_) bound->listener->Shutdown();
   co_await accepting_.Stop();
   for (const std::unique_ptr<Bound>& bound : bound_) co_await bound->listener->Close();
-  for (Connection* arrival : arrivals_) arrival->Shutdown();
   for (ClientConnection& connection : connections_) connection.Drain();
   const Instant deadline = env_.reactor.Now() + options_.drain_max;
   while (!connections_.empty() && env_.reactor.Now() < deadline) {

@@ -19,7 +19,6 @@
 #include "common/env.h"
 #include "common/network.h"
 #include "common/runtime/task_scope.h"
-#include "controller/transport/message_stream.h"
 
 namespace millrace {
 
@@ -27,9 +26,6 @@ struct ListenerOptions {
   std::string name;
   SocketAddress bind;
   ListenOptions socket;
-  // Not null: serves the connections whose first bytes say that they are streams between nodes. Its
-  // Stop() comes before the server's.
-  StreamAcceptor* streams = nullptr;
 };
 
 struct ServerOptions {
@@ -62,14 +58,8 @@ class Server {
   struct Bound {
     std::string name;
     std::unique_ptr<Listener> listener;
-    StreamAcceptor* streams;
   };
   Task<void> AcceptLoop(Bound* bound);
-  // Finds out what the connection speaks, and serves it.
-  Task<void> TellApart(Bound* bound, std::unique_ptr<Connection> connection);
-  static Task<void> GiveUpAt(Reactor* reactor, Connection* connection, Instant deadline,
-                             CancellationToken cancel);
-  Task<void> End(std::unique_ptr<Connection> connection);
   Task<void> ServeOne(std::list<ClientConnection>::iterator connection);
 
   const ServerOptions options_;
@@ -78,7 +68,6 @@ class Server {
   RequestBudget& request_budget_;
   ConnectionAdmission& admission_;
   std::vector<std::unique_ptr<Bound>> bound_;
-  std::list<Connection*> arrivals_;  // Of which nothing is known yet.
   std::list<ClientConnection> connections_;
   TaskScope accepting_;
   TaskScope serving_;
