@@ -33,6 +33,13 @@ struct SocketAddress {
   std::string ToString() const;  // host:port, with [] around IPv6.
 };
 
+// A connection on its way from one shard to another of the process; belongs to none. Destroyed, it is
+// closed.
+class DetachedConnection {
+ public:
+  virtual ~DetachedConnection() = default;
+};
+
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -53,6 +60,11 @@ class Connection {
   // Ends pending and later calls soon; the peer sees the end of the stream. Idempotent.
   virtual void Shutdown() = 0;
   virtual Task<void> Close() = 0;
+
+  // Takes the stream out of this object, which is as after Close() then: Network::Adopt() of any
+  // shard goes on with it, at the next byte. REQUIRES: no call is pending, none has been shut down
+  // or closed.
+  virtual std::unique_ptr<DetachedConnection> Detach() = 0;
 
   virtual const SocketAddress& peer() const = 0;
   virtual const SocketAddress& local() const = 0;
@@ -92,6 +104,8 @@ class Network {
                                                                  ListenOptions options) = 0;
   virtual Task<absl::StatusOr<std::unique_ptr<Connection>>> Connect(SocketAddress address,
                                                                     Instant deadline) = 0;
+  // Goes on with a connection of this process that was detached on this shard or another.
+  virtual std::unique_ptr<Connection> Adopt(std::unique_ptr<DetachedConnection> connection) = 0;
 };
 
 }  // namespace millrace

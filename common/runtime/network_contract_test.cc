@@ -317,5 +317,46 @@ TEST_CASE("Network: a hundred connections talk at once, and each gets its own by
   InEveryWorld<Story>(&ManyAtOnce, {"300", "0"});
 }
 
+Task<Story> Moves(ContractWorld* world) {
+  Env& env = world->env();
+  Story story;
+  absl::StatusOr<Pair> made = co_await Connected(world);
+  if (!made.ok()) co_return Story{std::string(made.status().message())};
+  // Bytes that were received and bytes that still lie in the socket.
+  story.push_back(Say(co_await made->client->Send(Text("before"))));
+  story.push_back(Say(co_await made->server->ReceiveSome(3)));
+  const SocketAddress peer = made->server->peer();
+  std::unique_ptr<DetachedConnection> detached = made->server->Detach();
+  story.push_back(Say(co_await made->client->Send(Text("between"))));
+  made->server = env.network.Adopt(std::move(detached));
+  story.push_back(made->server->peer() == peer ? "same" : "other");
+  auto rest = co_await made->server->ReceiveExactly(MutableBuffer(10), 0, 10);
+  if (!rest.ok()) co_return Story{Say(rest)};
+  story.push_back(std::string(std::move(*rest).Freeze(10).view()));
+  story.push_back(Say(co_await made->server->Send(Text("back"))));
+  story.push_back(Say(co_await made->client->ReceiveSome(10)));
+  co_await CloseAll(*std::move(made));
+  co_return story;
+}
+
+TEST_CASE("Network: a connection that is detached goes on where it is adopted, at the next byte") {
+  InEveryWorld<Story>(&Moves, {"OK", "'bef'", "OK", "same", "orebetween", "OK", "'back'"});
+}
+
+Task<Story> DroppedWhileDetached(ContractWorld* world) {
+  absl::StatusOr<Pair> made = co_await Connected(world);
+  if (!made.ok()) co_return Story{std::string(made.status().message())};
+  made->server->Detach().reset();
+  made->server.reset();  // It need not be closed any more.
+  Story story = {Say(co_await made->client->ReceiveSome(10))};
+  co_await made->client->Close();
+  co_await made->listener->Close();
+  co_return story;
+}
+
+TEST_CASE("Network: a connection that nobody adopts is closed") {
+  InEveryWorld<Story>(&DroppedWhileDetached, {"''"});
+}
+
 }  // namespace
 }  // namespace millrace

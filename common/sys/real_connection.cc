@@ -117,4 +117,13 @@ Task<void> RealConnection::Close() {
   co_return;
 }
 
+std::unique_ptr<DetachedConnection> RealConnection::Detach() {
+  MR_CHECK(!receiving_);
+  MR_CHECK(!sending_);
+  MR_CHECK(!shut_down_);
+  shut_down_ = true;
+  port_.Forget(fd_.get());
+  return std::make_unique<RealDetached>(std::move(fd_));
+}
+
 }  // namespace millrace

@@ -4,11 +4,24 @@
 // (CHECKed).
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "common/network.h"
 #include "common/sys/file_descriptor.h"
 #include "common/sys/io_operation.h"
 
 namespace millrace {
+
+// A connected socket without a shard.
+class RealDetached final : public DetachedConnection {
+ public:
+  explicit RealDetached(FileDescriptor fd) : fd_(std::move(fd)) {}
+  FileDescriptor Take() { return std::move(fd_); }
+
+ private:
+  FileDescriptor fd_;
+};
 
 class RealConnection final : public Connection {
  public:
@@ -22,6 +35,7 @@ class RealConnection final : public Connection {
   Task<absl::Status> Send(Chain data) override;
   void Shutdown() override;
   Task<void> Close() override;
+  std::unique_ptr<DetachedConnection> Detach() override;
   const SocketAddress& peer() const override { return peer_; }
   const SocketAddress& local() const override { return local_; }
 

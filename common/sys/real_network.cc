@@ -159,4 +159,9 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> RealNetwork::Connect(SocketAdd
   co_return error;
 }
 
+std::unique_ptr<Connection> RealNetwork::Adopt(std::unique_ptr<DetachedConnection> connection) {
+  // All shards of a process have the same kind of port, so the socket is in the mode this one wants.
+  return std::make_unique<RealConnection>(port_, static_cast<RealDetached&>(*connection).Take());
+}
+
 }  // namespace millrace

@@ -21,6 +21,7 @@ class RealNetwork final : public Network {
                                                          ListenOptions options) override;
   Task<absl::StatusOr<std::unique_ptr<Connection>>> Connect(SocketAddress address,
                                                             Instant deadline) override;
+  std::unique_ptr<Connection> Adopt(std::unique_ptr<DetachedConnection> connection) override;
 
  private:
   IoPort& port_;

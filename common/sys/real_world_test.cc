@@ -128,6 +128,60 @@ Task<void> AskAll(RealWorld* world, std::vector<uint32_t>* answers) {
   }
 }
 
+// On the other shard: answers with what it gets, until the end of the stream.
+Task<int> EchoThere(Env* env, std::shared_ptr<std::unique_ptr<DetachedConnection>> moved) {
+  std::unique_ptr<Connection> connection = env->network.Adopt(std::move(*moved));
+  int rounds = 0;
+  for (;;) {
+    absl::StatusOr<Slice> bytes = co_await connection->ReceiveSome(100);
+    if (!bytes.ok() || bytes->empty()) break;
+    if (!(co_await connection->Send(Chain(*bytes))).ok()) break;
+    ++rounds;
+  }
+  co_await connection->Close();
+  co_return rounds;
+}
+
+Task<void> TalkTo(Connection* connection, std::string* heard) {
+  for (const char* word : {"one", "two", "three"}) {
+    (void)co_await connection->Send(Chain(Slice::Copy(std::string_view(word))));
+    absl::StatusOr<Slice> back = co_await connection->ReceiveSome(100);
+    *heard += back.ok() ? std::string(back->view()) : "?";
+  }
+  connection->Shutdown();
+}
+
+Task<void> MoveAndTalk(RealWorld* world, std::string* heard, int* rounds) {
+  Env& env = world->env(ShardId(0));
+  Env* there = &world->env(ShardId(1));
+  auto listener = co_await env.network.Listen({.host = "127.0.0.1", .port = 0}, {});
+  auto client = co_await env.network.Connect((*listener)->local(), Instant::Max());
+  auto server = co_await (*listener)->Accept();
+  TaskScope scope(env.reactor);
+  scope.Spawn(TalkTo(client->get(), heard));
+  // It waits here once, so that the old shard's reactor knows the socket too.
+  auto first = co_await (*server)->ReceiveSome(100);
+  (void)co_await (*server)->Send(Chain(*first));
+  auto moved = std::make_shared<std::unique_ptr<DetachedConnection>>((*server)->Detach());
+  *rounds = co_await world->shards().Call<int>(ShardId(0), ShardId(1),
+                                               [there, moved] { return EchoThere(there, moved); });
+  co_await scope.Join();
+  co_await (*client)->Close();
+  co_await (*listener)->Close();
+}
+
+TEST_CASE("Network: a connection goes on on another shard") {
+  for (IoBackend io : kBackends) {
+    NullLogger logger;
+    auto world = MakeWorld({.io = io, .shards = 2}, logger);
+    std::string heard;
+    int rounds = 0;
+    world->Run(MoveAndTalk(world.get(), &heard, &rounds));
+    CHECK(heard == "onetwothree");
+    CHECK(rounds == 2);
+  }
+}
+
 TEST_CASE("Shards: a call runs on the shard it names, and its result comes back") {
   for (IoBackend io : kBackends) {
     NullLogger logger;

@@ -21,11 +21,17 @@ absl::Status Reset() { return absl::UnavailableError("connection reset by peer")
 SimEnd::SimEnd(SimProcess& of, SimReactor& on, SocketAddress local_address,
                SocketAddress peer_address)
     : process(of),
-      reactor(on),
       local(std::move(local_address)),
       peer(std::move(peer_address)),
+      reactor(&on),
       readable(on),
       writable(on) {}
+
+void SimEnd::MoveTo(SimReactor& on) {
+  reactor = &on;
+  readable.emplace(on);
+  writable.emplace(on);
+}
 
 SimPort::SimPort(SimProcess& of, SimReactor& on, SocketAddress address, size_t backlog_limit)
     : process(of),
@@ -266,10 +272,10 @@ void SimFabric::Deliver(const std::shared_ptr<SimLink>& link, int to) {
       }
     } else if (segment.kind == SimEnd::Segment::Kind::kEnd) {
       end.end_arrived = true;
-      end.readable.Pulse();
+      end.readable->Pulse();
     } else {
       end.received.push_back(std::move(segment.data));
-      end.readable.Pulse();
+      end.readable->Pulse();
     }
   }
 }
@@ -280,8 +286,8 @@ void SimFabric::BreakSide(SimEnd& end, absl::Status why) {
   end.received.clear();
   end.on_the_way.clear();
   end.outstanding = 0;
-  end.readable.Pulse();
-  end.writable.Pulse();
+  end.readable->Pulse();
+  end.writable->Pulse();
 }
 
 void SimFabric::Close(const std::shared_ptr<SimLink>& link, int side) {
@@ -327,8 +333,8 @@ void SimFabric::ProcessDied(SimProcess& process, bool power_lost) {
       if (power_lost) link->ends[1 - side]->on_the_way.clear();
       end.closed = true;
       end.broken = absl::CancelledError("the simulated process has died");
-      end.readable.Pulse();
-      end.writable.Pulse();
+      end.readable->Pulse();
+      end.writable->Pulse();
     }
   }
 }

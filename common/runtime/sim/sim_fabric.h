@@ -53,13 +53,16 @@ struct SimEnd {
     uint64_t number;
   };
 
+  // The program has given it to another of its shards, and nobody waits.
+  void MoveTo(SimReactor& on);
+
   // Constant after construction.
   SimProcess& process;
-  SimReactor& reactor;
   const SocketAddress local;
   const SocketAddress peer;
 
   // State.
+  SimReactor* reactor;
   std::deque<Segment> on_the_way;  // Towards this side.
   std::deque<Slice> received;
   size_t outstanding = 0;  // Bytes in the two above.
@@ -67,8 +70,8 @@ struct SimEnd {
   bool shut_down = false;  // By its own program.
   bool closed = false;     // The program gave it up, or died.
   absl::Status broken;     // Not ok: reset, or given up.
-  Event readable;
-  Event writable;
+  std::optional<Event> readable;
+  std::optional<Event> writable;
 };
 
 struct SimLink {

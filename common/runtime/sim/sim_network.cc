@@ -35,6 +35,22 @@ class Pending {
   int& count_;
 };
 
+class SimDetached final : public DetachedConnection {
+ public:
+  SimDetached(SimFabric& fabric, std::shared_ptr<SimLink> link, int side)
+      : fabric_(fabric), link_(std::move(link)), side_(side) {}
+  ~SimDetached() override {
+    if (link_ != nullptr && !link_->ends[side_]->process.dead()) fabric_.Close(link_, side_);
+  }
+  int side() const { return side_; }
+  std::shared_ptr<SimLink> Take() { return std::move(link_); }
+
+ private:
+  SimFabric& fabric_;
+  std::shared_ptr<SimLink> link_;
+  const int side_;
+};
+
 class SimConnection final : public Connection {
  public:
   SimConnection(SimFabric& fabric, std::shared_ptr<SimLink> link, int side)
@@ -51,6 +67,7 @@ class SimConnection final : public Connection {
   Task<absl::Status> Send(Chain data) override;
   void Shutdown() override;
   Task<void> Close() override;
+  std::unique_ptr<DetachedConnection> Detach() override;
   const SocketAddress& peer() const override { return end().peer; }
   const SocketAddress& local() const override { return end().local; }
 
@@ -59,7 +76,7 @@ class SimConnection final : public Connection {
   SimEnd& other() const { return *link_->ends[1 - side_]; }
   SimDelay SystemCall() const {
     return {
-        end().process, end().reactor,
+        end().process, *end().reactor,
         end().process.dead() ? Duration(0) : fabric_.dice().Between(Duration(500), kSystemCallMax)};
   }
   // Why calls on this side fail; ok while they do not.
@@ -86,7 +103,7 @@ Task<absl::Status> SimConnection::WaitReadable() {
   for (;;) {
     MR_CO_RETURN_IF_ERROR(Health());
     if (!end().received.empty() || end().end_arrived) co_return absl::OkStatus();
-    co_await end().readable.Wait();
+    co_await end().readable->Wait();
   }
 }
 
@@ -100,7 +117,7 @@ Slice SimConnection::Take(size_t bytes_max) {
     front = front.From(count);
   }
   end().outstanding -= count;
-  other().writable.Pulse();
+  other().writable->Pulse();
   return taken;
 }
 
@@ -139,7 +156,7 @@ Task<absl::Status> SimConnection::Send(Chain data) {
       MR_CO_RETURN_IF_ERROR(Health());
       const SimNetworkOptions& options = fabric_.options();
       if (other().outstanding >= options.buffer_bytes) {
-        co_await end().writable.Wait();
+        co_await end().writable->Wait();
         continue;
       }
       const size_t room = options.buffer_bytes - other().outstanding;
@@ -161,8 +178,8 @@ void SimConnection::Shutdown() {
     fabric_.Send(link_, 1 - side_, SimEnd::Segment::Kind::kEnd, Slice());
   }
   end().shut_down = true;
-  end().readable.Pulse();
-  end().writable.Pulse();
+  end().readable->Pulse();
+  end().writable->Pulse();
 }
 
 Task<void> SimConnection::Close() {
@@ -172,6 +189,15 @@ Task<void> SimConnection::Close() {
   if (!end().process.dead()) fabric_.Close(link_, side_);
   closed_ = true;
   co_await SystemCall();
+}
+
+std::unique_ptr<DetachedConnection> SimConnection::Detach() {
+  MR_CHECK(!closed_);
+  MR_CHECK(!end().shut_down);
+  MR_CHECK(receiving_ == 0);
+  MR_CHECK(sending_ == 0);
+  closed_ = true;
+  return std::make_unique<SimDetached>(fabric_, link_, side_);
 }
 
 class SimListener final : public Listener {
@@ -265,6 +291,15 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> SimNetwork::Connect(SocketAddr
     }
     if (!co_await SimDelay(process_, reactor_, std::min(left, kSynRetry))) co_return Crashed();
   }
+}
+
+std::unique_ptr<Connection> SimNetwork::Adopt(std::unique_ptr<DetachedConnection> connection) {
+  auto& detached = static_cast<SimDetached&>(*connection);
+  const int side = detached.side();
+  std::shared_ptr<SimLink> link = detached.Take();
+  MR_CHECK(&link->ends[side]->process == &process_);
+  link->ends[side]->MoveTo(reactor_);
+  return std::make_unique<SimConnection>(process_.world().network(), std::move(link), side);
 }
 
 }  // namespace millrace

@@ -25,6 +25,7 @@ class SimNetwork final : public Network {
                                                          ListenOptions options) override;
   Task<absl::StatusOr<std::unique_ptr<Connection>>> Connect(SocketAddress address,
                                                             Instant deadline) override;
+  std::unique_ptr<Connection> Adopt(std::unique_ptr<DetachedConnection> connection) override;
 
  private:
   SimProcess& process_;

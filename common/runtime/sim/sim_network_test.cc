@@ -104,6 +104,30 @@ TEST_CASE("SimNetwork: bytes come back in order, whatever the segments") {
   }
 }
 
+TEST_CASE("SimNetwork: a connection moves to another shard of its process, and no further") {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    SimWorld world(seed);
+    SimNode& server = world.AddNode("server");
+    Env& first = server.Boot(2);
+    Env& second = server.process().env(1);
+    Env& client = world.AddNode("client").Boot();
+    auto listener = world.Run(first, first.network.Listen({"", 7}, {}));
+    REQUIRE(listener.ok());
+    auto from = world.Run(client, client.network.Connect({"server", 7}, world.Now() + seconds(1)));
+    auto at = world.Run(first, (*listener)->Accept());
+    REQUIRE(from.ok());
+    REQUIRE(at.ok());
+    REQUIRE(world.Run(client, (*from)->Send(Chain(Slice::Copy("hello")))).ok());
+    auto moved = second.network.Adopt((*at)->Detach());
+    auto got = world.Run(second, moved->ReceiveExactly(MutableBuffer(5), 0, 5));
+    REQUIRE(got.ok());
+    CHECK(std::string(std::move(*got).Freeze(5).view()) == "hello");
+    world.Run(second, moved->Close());
+    world.Run(client, (*from)->Close());
+    world.Run(first, (*listener)->Close());
+  }
+}
+
 TEST_CASE("SimNetwork: nobody listening refuses, nobody there does not answer") {
   TwoNodes two(1);
   const Instant deadline = two.world.Now() + seconds(1);
