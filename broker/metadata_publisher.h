@@ -23,7 +23,7 @@
 #include "common/runtime/event.h"
 #include "common/runtime/shards.h"
 #include "common/runtime/task_scope.h"
-#include "controller/controller.h"
+#include "controller/image/metadata_follower.h"
 
 namespace millrace {
 

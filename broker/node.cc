@@ -184,9 +184,9 @@ Task<absl::Status> Node::OpenMetadata() {
   rules.validate_configs = [this](const ConfigOverrides& overrides) {
     return configs_.Validate(overrides);
   };
-  controller_ = std::make_unique<Controller>(env_, std::move(rules));
-  quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *controller_);
-  controller_->Attach(*quorum_);
+  state_ = std::make_unique<MetadataState>();
+  quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *state_);
+  controller_ = std::make_unique<Controller>(env_, std::move(rules), *quorum_, *state_);
   co_return While("metadata", co_await quorum_->Start());
 }
 
@@ -233,7 +233,7 @@ Task<absl::Status> Node::SpreadOffline() {
 }
 
 Task<absl::Status> Node::CheckMetadataKnowsLogs() {
-  if (controller_->image()->index().has_value()) co_return absl::OkStatus();
+  if (!state_->image()->brokers().empty()) co_return absl::OkStatus();
   std::atomic<size_t> logs{0};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
@@ -300,8 +300,8 @@ Task<absl::Status> Node::Register() {
 
 Task<absl::Status> Node::OpenPartitions() {
   // No request has been accepted: nothing is decided between catching up and following.
-  MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(controller_->image())));
-  controller_->Follow(*publisher_);
+  MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(state_->image())));
+  state_->Follow(*publisher_);
   publisher_->Start();
   co_return absl::OkStatus();
 }
@@ -321,7 +321,7 @@ Task<absl::Status> Node::Start() {
   MR_CO_RETURN_IF_ERROR(co_await OnEach(
       [&partitions](NodeShard* shard) { return CountPartitions(shard, &partitions); }));
   env_.logger.Info("serving {} topics, {} partitions on {} shard{}",
-                   controller_->image()->topics().size(), partitions.load(), parts_.size(),
+                   state_->image()->topics().size(), partitions.load(), parts_.size(),
                    parts_.size() == 1 ? "" : "s");
   co_return absl::OkStatus();
 }
@@ -352,8 +352,9 @@ Task<absl::Status> Node::Stop() {
   if (kv_ != nullptr) status.Update(co_await kv_->Close());
   local_controller_.reset();
   context_.reset();
-  quorum_.reset();
   controller_.reset();
+  quorum_.reset();
+  state_.reset();
   kv_.reset();
   co_return status;
 }

@@ -31,6 +31,8 @@
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/runtime/shards.h"
+#include "controller/controller.h"
+#include "controller/metadata_state.h"
 #include "controller/single_node_quorum.h"
 #include "storage/kv_store.h"
 
@@ -103,8 +105,9 @@ class Node {
   LocalAdmission admission_;
   BrokerShards brokers_;
   std::unique_ptr<KvStore> kv_;
-  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<MetadataState> state_;
   std::unique_ptr<SingleNodeQuorum> quorum_;
+  std::unique_ptr<Controller> controller_;
   std::unique_ptr<NodeShardContext> context_;
   // Element i is made, used and destroyed on shard i; the vector itself does not change meanwhile.
   std::vector<std::unique_ptr<NodeShard>> parts_;

@@ -27,31 +27,23 @@ class Controller::Turn {
   Controller& controller_;
 };
 
-Controller::Controller(Env& env, TopicRules rules)
-    : rules_(std::move(rules)), env_(env), free_(env.reactor) {}
+Controller::Controller(Env& env, TopicRules rules, MetadataLog& log, const MetadataState& state)
+    : rules_(std::move(rules)), env_(env), log_(log), state_(state), free_(env.reactor) {}
 
 Task<void> Controller::TakeTurn() {
   while (deciding_) co_await free_.Wait();
   deciding_ = true;
 }
 
-absl::Status Controller::OnCommitted(RaftIndex index, const MetadataEntry& entry) {
-  MetadataDelta delta(image_);
-  for (const MetadataRecord& record : entry.records) MR_RETURN_IF_ERROR(delta.Apply(record));
-  image_ = delta.Build(index);
-  for (MetadataFollower* follower : followers_) follower->OnMetadata(image_, delta);
-  return absl::OkStatus();
-}
-
 Task<absl::StatusOr<BrokerEpoch>> Controller::RegisterBroker(BrokerImage broker) {
   co_await TakeTurn();
   Turn turn(*this);
-  const BrokerEpoch epoch(log_->next_index().value());
+  const BrokerEpoch epoch(log_.next_index().value());
   broker.epoch = epoch;
   broker.fenced = false;
   std::vector<MetadataRecord> records;
   records.emplace_back(RegisterBrokerRecord{broker});
-  image_->topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+  image()->topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
     for (size_t p = 0; p < topic->partitions.size(); ++p) {
       PartitionImage state = topic->partitions[p];
       if (std::ranges::find(state.replicas, broker.id) == state.replicas.end()) continue;
@@ -66,7 +58,7 @@ Task<absl::StatusOr<BrokerEpoch>> Controller::RegisterBroker(BrokerImage broker)
     }
     return true;
   });
-  absl::StatusOr<RaftIndex> index = co_await log_->Propose(std::move(records));
+  absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(records));
   if (!index.ok()) co_return index.status();
   co_return epoch;
 }
@@ -77,14 +69,14 @@ Task<absl::StatusOr<std::vector<CreateTopicReply>>> Controller::CreateTopics(
   Turn turn(*this);
   CreateTopicDraws draws{[this] {
                            TopicId id = env_.random.NextUuid();
-                           while (image_->FindTopic(id) != nullptr) id = env_.random.NextUuid();
+                           while (image()->FindTopic(id) != nullptr) id = env_.random.NextUuid();
                            return id;
                          },
                          [this] { return env_.random.Below(1 << 20); }};
   Decision<CreateTopicReply> decision =
-      DecideCreateTopics(*image_, rules_, requests, validate_only, draws);
+      DecideCreateTopics(*image(), rules_, requests, validate_only, draws);
   if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_->Propose(std::move(decision.records));
+    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
     if (!index.ok()) co_return index.status();
   }
   co_return std::move(decision.replies);
@@ -94,9 +86,9 @@ Task<absl::StatusOr<std::vector<DeleteTopicReply>>> Controller::DeleteTopics(
     std::vector<DeleteTopicRequest> requests) {
   co_await TakeTurn();
   Turn turn(*this);
-  Decision<DeleteTopicReply> decision = DecideDeleteTopics(*image_, rules_, requests);
+  Decision<DeleteTopicReply> decision = DecideDeleteTopics(*image(), rules_, requests);
   if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_->Propose(std::move(decision.records));
+    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
     if (!index.ok()) co_return index.status();
   }
   co_return std::move(decision.replies);
@@ -107,9 +99,9 @@ Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> Controller::CreateParti
   co_await TakeTurn();
   Turn turn(*this);
   Decision<CreatePartitionsReply> decision = DecideCreatePartitions(
-      *image_, requests, validate_only, [this] { return env_.random.Below(1 << 20); });
+      *image(), requests, validate_only, [this] { return env_.random.Below(1 << 20); });
   if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_->Propose(std::move(decision.records));
+    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
     if (!index.ok()) co_return index.status();
   }
   co_return std::move(decision.replies);
@@ -118,10 +110,10 @@ Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> Controller::CreateParti
 Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds() {
   co_await TakeTurn();
   Turn turn(*this);
-  ProducerIdBlock block{image_->next_producer_id(), kProducerIdBlockSize};
+  ProducerIdBlock block{image()->next_producer_id(), kProducerIdBlockSize};
   std::vector<MetadataRecord> records;
   records.emplace_back(ProducerIdsRecord{block.first + block.size});
-  absl::StatusOr<RaftIndex> index = co_await log_->Propose(std::move(records));
+  absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(records));
   if (!index.ok()) co_return index.status();
   co_return block;
 }

@@ -1,15 +1,12 @@
 // Controller: the active controller's shell. Requests come in, pure functions decide records, the
-// records are committed through the MetadataLog, and the reply is released then. Also holds the
-// latest image and tells its followers.
+// records are committed through the MetadataLog, and the reply is released then. What it decides on
+// is the state that the log's committed entries make (metadata_state.h).
 //
 // Shard:    shard 0.
-// Lifetime: `log` is attached after construction (it needs the controller as its CommittedEntries)
-// and outlives
-//           it. Followers outlive it or are removed.
+// Lifetime: `log` and `state` outlive it.
 // Errors:   per item in the replies; as a whole: what MetadataLog::Propose() says.
 // Bound:    one decision at a time; callers wait in line (their number is bounded by the
-// connections' requests in
-//           flight).
+//           connections' requests in flight).
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -20,36 +17,23 @@
 
 #include "common/env.h"
 #include "common/runtime/event.h"
-#include "controller/image/metadata_delta.h"
 #include "controller/image/metadata_image.h"
 #include "controller/metadata_log.h"
+#include "controller/metadata_state.h"
 #include "controller/topic_decisions.h"
 
 namespace millrace {
-
-// Follows committed metadata: called on shard 0 after each entry, in order, and once for all that
-// was replayed.
-class MetadataFollower {
- public:
-  virtual ~MetadataFollower() = default;
-  virtual void OnMetadata(std::shared_ptr<const MetadataImage> image,
-                          const MetadataDelta& delta) = 0;
-};
 
 struct ProducerIdBlock {
   int64_t first;
   int32_t size;
 };
 
-class Controller final : public CommittedEntries {
+class Controller final {
  public:
-  Controller(Env& env, TopicRules rules);
+  Controller(Env& env, TopicRules rules, MetadataLog& log, const MetadataState& state);
 
-  void Attach(MetadataLog& log) { log_ = &log; }
-  // From now on; the current image is not announced.
-  void Follow(MetadataFollower& follower) { followers_.push_back(&follower); }
-
-  const std::shared_ptr<const MetadataImage>& image() const { return image_; }
+  const std::shared_ptr<const MetadataImage>& image() const { return state_.image(); }
 
   // Registers this broker incarnation, unfenced, and ends all leaderships of the incarnation
   // before: epoch + 1 each (a leader that lost an unsynced tail must never put a second value at an
@@ -65,9 +49,6 @@ class Controller final : public CommittedEntries {
   // A block of producer ids that nobody else gets, across restarts too.
   Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds();
 
-  // CommittedEntries.
-  absl::Status OnCommitted(RaftIndex index, const MetadataEntry& entry) override;
-
  private:
   class Turn;  // Holds the right to decide; the next in line gets it when it is destroyed.
   Task<void> TakeTurn();
@@ -76,10 +57,9 @@ class Controller final : public CommittedEntries {
   const TopicRules rules_;
   // Borrowed.
   Env& env_;
-  MetadataLog* log_ = nullptr;
-  std::vector<MetadataFollower*> followers_;
+  MetadataLog& log_;
+  const MetadataState& state_;
   // State.
-  std::shared_ptr<const MetadataImage> image_ = std::make_shared<const MetadataImage>();
   bool deciding_ = false;
   Event free_;
 };

@@ -12,6 +12,9 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "common/ids.h"
@@ -26,6 +29,11 @@ class CommittedEntries {
  public:
   virtual ~CommittedEntries() = default;
   virtual absl::Status OnCommitted(RaftIndex index, const MetadataEntry& entry) = 0;
+  // The state as of `index` instead of all entries up to it: what TakeSnapshot() gave elsewhere.
+  virtual absl::Status OnSnapshot(RaftIndex index, const std::vector<std::string>& chunks) = 0;
+  // The state as it is now, chunk by chunk: each call gives the next, nothing after the last. Read
+  // while entries go on being applied.
+  virtual std::move_only_function<std::optional<std::string>()> TakeSnapshot() const = 0;
 };
 
 class MetadataLog {

@@ -26,6 +26,12 @@ struct Applied final : CommittedEntries {
     terms.push_back(entry.term);
     return absl::OkStatus();
   }
+  absl::Status OnSnapshot(RaftIndex, const std::vector<std::string>&) override {
+    return absl::UnimplementedError("none is taken");
+  }
+  std::move_only_function<std::optional<std::string>()> TakeSnapshot() const override {
+    return nullptr;
+  }
   std::vector<std::string> story;
   std::vector<RaftTerm> terms;
   std::optional<RaftIndex> refused;

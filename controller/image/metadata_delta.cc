@@ -18,6 +18,21 @@ T* Mutable(std::shared_ptr<T>& mine, const T& base) {
   return mine.get();
 }
 
+// The keys of what only one of them has, or both have otherwise.
+template <typename T>
+std::set<int32_t> Differences(const std::map<int32_t, T>& a, const std::map<int32_t, T>& b) {
+  std::set<int32_t> keys;
+  const auto add = [&keys](const std::map<int32_t, T>& from, const std::map<int32_t, T>& other) {
+    for (const auto& [key, value] : from) {
+      const auto found = other.find(key);
+      if (found == other.end() || found->second != value) keys.insert(key);
+    }
+  };
+  add(a, b);
+  add(b, a);
+  return keys;
+}
+
 void SetOrErase(ConfigOverrides& configs, const ConfigRecord& record) {
   if (record.value.has_value()) {
     configs.insert_or_assign(record.key, *record.value);
@@ -30,6 +45,40 @@ void SetOrErase(ConfigOverrides& configs, const ConfigRecord& record) {
 
 MetadataDelta::MetadataDelta(std::shared_ptr<const MetadataImage> base)
     : base_(std::move(base)), next_(*base_) {}
+
+MetadataDelta MetadataDelta::Between(std::shared_ptr<const MetadataImage> base,
+                                     const MetadataImage& next) {
+  MetadataDelta delta(std::move(base));
+  delta.next_ = next;
+  next.topics_.ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+    const MetadataImage::Topic before = delta.base_->FindTopic(topic->topic_id);
+    if (before == nullptr || *before != *topic) delta.changed_topics_.insert(topic->topic_id);
+    return true;
+  });
+  delta.base_->topics_.ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+    if (next.FindTopic(topic->topic_id) == nullptr) {
+      delta.removed_topics_.emplace(topic->topic_id, topic);
+    }
+    return true;
+  });
+  const MetadataImage& before = *delta.base_;
+  for (int32_t id : Differences(before.brokers(), next.brokers())) {
+    Mutable(delta.brokers_, next.brokers());
+    delta.changed_brokers_.emplace(id);
+  }
+  for (int32_t id : Differences(before.all_broker_configs(), next.all_broker_configs())) {
+    Mutable(delta.broker_configs_, next.all_broker_configs());
+    delta.changed_broker_configs_.emplace(id);
+  }
+  if (next.broker_defaults() != before.broker_defaults()) {
+    Mutable(delta.broker_defaults_, next.broker_defaults());
+  }
+  if (next.controllers() != before.controllers()) {
+    Mutable(delta.controllers_, next.controllers());
+  }
+  if (next.features() != before.features()) Mutable(delta.features_, next.features());
+  return delta;
+}
 
 absl::Status MetadataDelta::Apply(const MetadataRecord& record) {
   return std::visit([this](const auto& one) { return ApplyOne(one); }, record);

@@ -23,6 +23,9 @@ namespace millrace {
 class MetadataDelta {
  public:
   explicit MetadataDelta(std::shared_ptr<const MetadataImage> base);
+  // What leads from `base` to `next`, which came of a snapshot: for listeners. Costs O(topics).
+  static MetadataDelta Between(std::shared_ptr<const MetadataImage> base,
+                               const MetadataImage& next);
 
   absl::Status Apply(const MetadataRecord& record);
 

@@ -52,6 +52,19 @@ int32_t MetadataImage::feature_level(std::string_view name) const {
   return found == features_->end() ? 0 : found->second;
 }
 
+bool MetadataImage::SameAs(const MetadataImage& other) const {
+  bool same = topics_.size() == other.topics_.size() && brokers() == other.brokers() &&
+              broker_defaults() == other.broker_defaults() &&
+              next_producer_id_ == other.next_producer_id_ &&
+              partition_count_ == other.partition_count_;
+  topics_.ForEach([&](const std::string& name, const Topic& topic) {
+    const Topic match = other.FindTopic(name);
+    same = same && match != nullptr && (match == topic || *match == *topic);
+    return same;
+  });
+  return same;
+}
+
 std::string MetricName(std::string_view topic) {
   std::string name(topic);
   std::ranges::replace(name, '.', '_');

@@ -64,6 +64,8 @@ struct TopicImage {
   std::vector<PartitionImage> partitions;  // By partition id, without holes.
   ConfigOverrides configs;
 
+  friend bool operator==(const TopicImage&, const TopicImage&) = default;
+
   const PartitionImage* Find(PartitionId partition) const {
     size_t index = static_cast<size_t>(partition.value());
     return partition.value() < 0 || index >= partitions.size() ? nullptr : &partitions[index];
@@ -106,6 +108,7 @@ struct BrokerImage {
   bool fenced = true;
   bool in_controlled_shutdown = false;
   bool draining = false;  // Gets no new replicas: it is being decommissioned.
+  friend bool operator==(const BrokerImage&, const BrokerImage&) = default;
 
   const BrokerEndpoint* FindEndpoint(std::string_view listener) const;
   const LogDirectoryImage* FindDirectory(const DirectoryId& id) const;
@@ -119,6 +122,7 @@ struct ControllerImage {
   DirectoryId directory{0, 0};  // Of the metadata log.
   std::vector<BrokerEndpoint> endpoints;
   std::vector<FeatureRange> features;
+  friend bool operator==(const ControllerImage&, const ControllerImage&) = default;
 };
 
 // Finalised levels; a feature that is not here is at level 0.
@@ -147,6 +151,8 @@ class MetadataImage {
   int32_t feature_level(std::string_view name) const;
   int64_t next_producer_id() const { return next_producer_id_; }
   size_t partition_count() const { return partition_count_; }
+  // Whether both know the same, whatever they share and whatever log led there.
+  bool SameAs(const MetadataImage& other) const;
 
  private:
   friend class MetadataDelta;  // The one writer, of images nobody else has seen yet.

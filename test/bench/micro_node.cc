@@ -50,9 +50,10 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       co_await LogKvStore::Open(env, kMetadataDirectory, {});
   CheckOk(kv.status());
   self->kv_ = *std::move(kv);
-  self->controller_ = std::make_unique<Controller>(env, TopicRules{});
-  self->quorum_ = std::make_unique<SingleNodeQuorum>(env, *self->kv_, id, *self->controller_);
-  self->controller_->Attach(*self->quorum_);
+  self->state_ = std::make_unique<MetadataState>();
+  self->quorum_ = std::make_unique<SingleNodeQuorum>(env, *self->kv_, id, *self->state_);
+  self->controller_ =
+      std::make_unique<Controller>(env, TopicRules{}, *self->quorum_, *self->state_);
   CheckOk(co_await self->quorum_->Start());
 
   LogStoreOptions store;
@@ -90,7 +91,7 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   image.incarnation = env.random.NextUuid();
   image.endpoints.push_back({kListener, "micro", 9092, kListener});
   CheckOk((co_await self->controller_->RegisterBroker(std::move(image))).status());
-  self->controller_->Follow(*self->publisher_);
+  self->state_->Follow(*self->publisher_);
   self->publisher_->Start();
 }
 
@@ -112,7 +113,7 @@ void MicroNode::CreateTopic(std::string name, int32_t partitions, bool durable) 
 }
 
 Partition& MicroNode::partition(const std::string& topic, int32_t index) {
-  MetadataImage::Topic image = controller_->image()->FindTopic(topic);
+  MetadataImage::Topic image = state_->image()->FindTopic(topic);
   MR_CHECK(image != nullptr);
   Partition* found = partitions_->Find({image->topic_id, PartitionId(index)});
   MR_CHECK(found != nullptr);

@@ -20,6 +20,8 @@
 #include "broker/metadata_publisher.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
+#include "controller/controller.h"
+#include "controller/metadata_state.h"
 #include "controller/single_node_quorum.h"
 #include "storage/kv_store.h"
 
@@ -58,8 +60,9 @@ class MicroNode {
   CancellationSource cancel_;
   CancellationSource drain_;
   std::unique_ptr<KvStore> kv_;
-  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<MetadataState> state_;
   std::unique_ptr<SingleNodeQuorum> quorum_;
+  std::unique_ptr<Controller> controller_;
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<PartitionTable> partitions_;
   std::unique_ptr<MetadataApplier> applier_;
