@@ -153,6 +153,7 @@ class Node:
         self.port = free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-test-"))
         self.pid = None
+        self.run_as = None  # A user id other than our own; needs root.
 
     ours = True
     host = "127.0.0.1"
@@ -181,7 +182,8 @@ class Node:
                     f"log.dirs={self.log_dir}", *self.settings]
         command = [str(binary), "server", *itertools.chain(*(("--set", setting) for setting in settings))]
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
+                                            user=self.run_as)
         self.pid = self.process.pid
 
     def await_ready(self):
