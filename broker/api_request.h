@@ -39,9 +39,13 @@ class RequestOrder {
   Event front_;
 };
 
+// What a listener is for. Each kind serves the APIs that Kafka's serve there (api_table.h).
+enum class ListenerKind : uint8_t { kBroker, kController };
+
 // What is known of the connection a request came over. Constant but for the client's software,
 // which the client tells in ApiVersions.
 struct ConnectionContext {
+  ListenerKind kind = ListenerKind::kBroker;
   std::string listener;  // The listener's name, e.g. "PLAINTEXT".
   SocketAddress local;   // Of our end.
   SocketAddress peer;

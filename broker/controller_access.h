@@ -1,7 +1,8 @@
-// ControllerAccess: what the APIs ask of the controller, from any shard.
+// ControllerAccess: what this broker asks of the controller itself, from any shard. (What clients ask
+// goes by controller_requests.h.)
 //
 // When a call returns, what it decided has been applied by every shard of this node: a topic that
-// was created can be produced to, one that was deleted is gone.
+// was created can be produced to.
 //
 // Shard:    the caller's; the decision is made on shard 0 (local_controller.h,
 // remote_controller.h).
@@ -24,10 +25,6 @@ class ControllerAccess {
 
   virtual Task<absl::StatusOr<std::vector<CreateTopicReply>>> CreateTopics(
       std::vector<CreateTopicRequest> requests, bool validate_only) = 0;
-  virtual Task<absl::StatusOr<std::vector<DeleteTopicReply>>> DeleteTopics(
-      std::vector<DeleteTopicRequest> requests) = 0;
-  virtual Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> CreatePartitions(
-      std::vector<CreatePartitionsRequest> requests, bool validate_only) = 0;
   virtual Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds() = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "broker/api/api_support.h"
 #include "broker/api/api_table.h"
+#include "common/check.h"
 #include "proto/kafka/api_versions_response.h"
 #include "proto/kafka/header.h"
 #include "proto/kafka/reader.h"
@@ -18,7 +19,7 @@ constexpr int16_t kApiVersionsKey = 18;
 // The answer to an ApiVersions request of a version nobody knows yet: version 0, the one entry for
 // itself.
 ApiReply UnknownApiVersions(ApiRequest& request) {
-  const ApiEntry* self = FindServedApi(kApiVersionsKey);
+  const ApiEntry* self = FindServedApi(kApiVersionsKey, request.connection->kind);
   kafka::ApiVersionsResponse response;
   response.error_code = ErrorCode(kafka::KafkaError::kUnsupportedVersion);
   response.api_keys.push_back({kApiVersionsKey, self->min_advertised, self->max_version});
@@ -39,13 +40,13 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
   request.version = header->request_api_version;
   request.correlation_id = header->correlation_id;
   request.client_id = std::move(header->client_id);
-  request.received = broker_.env.reactor.Now();
+  request.received = admin_.env.reactor.Now();
   request.connection = std::move(connection);
   request.order = std::move(order);
   request.cancel = cancel;
   request.drain = drain;
 
-  const ApiEntry* api = FindServedApi(request.api_key);
+  const ApiEntry* api = FindServedApi(request.api_key, request.connection->kind);
   if (api == nullptr) {
     co_return ApiReply::Close(fmt::format("API key {} is not served", request.api_key));
   }
@@ -57,7 +58,15 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
   }
   request.body = frame.From(frame.size() - reader.left());
   frame = Slice();
-  co_return co_await api->handler(&broker_, std::move(request));
+  if (api->by == AnsweredBy::kActiveController) {
+    co_return co_await AskController(&shards_, admin_.env.reactor.shard(), &controller_,
+                                     std::move(request));
+  }
+  if (api->admin_handler != nullptr) {
+    co_return co_await api->admin_handler(&admin_, std::move(request));
+  }
+  MR_CHECK(broker_ != nullptr);  // A node without one has no listener of that kind.
+  co_return co_await api->broker_handler(broker_, std::move(request));
 }
 
 }  // namespace millrace

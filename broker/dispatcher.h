@@ -4,23 +4,31 @@
 // the connection; but
 //           ApiVersions of an unknown version is answered with version 0 and UNSUPPORTED_VERSION,
 //           so that any client can find out what is spoken here (KIP-511).
-// Shard:    the connection's.
+// Shard:    the connection's. What the active controller answers goes to shard 0.
+// Lifetime: everything lent outlives it.
 #pragma once
 
+#include "broker/admin_context.h"
 #include "broker/broker.h"
 #include "broker/client_connection.h"
+#include "broker/controller_requests.h"
 
 namespace millrace {
 
 class Dispatcher final : public RequestHandler {
  public:
-  explicit Dispatcher(Broker& broker) : broker_(broker) {}
+  // `broker` is null on a node that is a controller alone, which has no broker listener.
+  Dispatcher(AdminContext& admin, Broker* broker, Shards& shards, ControllerRequests& controller)
+      : admin_(admin), broker_(broker), shards_(shards), controller_(controller) {}
   Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
                         std::shared_ptr<RequestOrder> order, CancellationToken cancel,
                         CancellationToken drain) override;
 
  private:
-  Broker& broker_;
+  AdminContext& admin_;
+  Broker* const broker_;
+  Shards& shards_;
+  ControllerRequests& controller_;
 };
 
 }  // namespace millrace

@@ -16,20 +16,6 @@ Task<absl::StatusOr<std::vector<CreateTopicReply>>> LocalController::CreateTopic
   co_return replies;
 }
 
-Task<absl::StatusOr<std::vector<DeleteTopicReply>>> LocalController::DeleteTopics(
-    std::vector<DeleteTopicRequest> requests) {
-  auto replies = co_await controller_.DeleteTopics(std::move(requests));
-  if (replies.ok()) co_await Settled();
-  co_return replies;
-}
-
-Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> LocalController::CreatePartitions(
-    std::vector<CreatePartitionsRequest> requests, bool validate_only) {
-  auto replies = co_await controller_.CreatePartitions(std::move(requests), validate_only);
-  if (replies.ok()) co_await Settled();
-  co_return replies;
-}
-
 Task<absl::StatusOr<ProducerIdBlock>> LocalController::AllocateProducerIds() {
   // Nothing follows from a block that a shard would have to apply.
   co_return co_await controller_.AllocateProducerIds();

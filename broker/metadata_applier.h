@@ -19,6 +19,7 @@
 #include "common/env.h"
 #include "common/runtime/task.h"
 #include "controller/image/metadata_image.h"
+#include "controller/image/metadata_source.h"
 #include "replication/partition_table.h"
 
 namespace millrace {
@@ -30,13 +31,13 @@ struct MetadataChange {
   std::map<TopicId, MetadataImage::Topic> removed;
 };
 
-class MetadataApplier {
+class MetadataApplier final : public MetadataSource {
  public:
   MetadataApplier(Env& env, BrokerId self, uint32_t shards, PartitionTable& partitions,
                   const TopicConfigSource& configs);
 
   // The latest image that was published to this shard; an empty one before the first.
-  const std::shared_ptr<const MetadataImage>& image() const { return image_; }
+  const std::shared_ptr<const MetadataImage>& image() const override { return image_; }
 
   // How a start catches up: what is on disk and not in `image` goes away on all shards first; then
   // everything in it is opened, as if it had just been decided.

@@ -66,9 +66,8 @@ Task<absl::Status> CountPartitions(NodeShard* shard, std::atomic<size_t>* partit
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> OpenApi(NodeShard* shard, ControllerAccess* controller,
-                           ConnectionAdmission* admission) {
-  shard->Open(controller, admission);
+Task<absl::Status> OpenApi(NodeShard* shard, const NodeServices* services) {
+  shard->Open(*services);
   co_return absl::OkStatus();
 }
 
@@ -250,9 +249,10 @@ Task<absl::Status> Node::OpenApis() {
   // Shard 0's access to the controller needs the publisher, which needs every shard's applier; both
   // are lent before they are used.
   local_controller_ = std::make_unique<LocalController>(*controller_);
+  const NodeServices services{controller_.get(), local_controller_.get(), &controller_requests_,
+                              &admission_};
   MR_CO_RETURN_IF_ERROR(
-      co_await OnEach([controller = local_controller_.get(), admission = &admission_](
-                          NodeShard* shard) { return OpenApi(shard, controller, admission); }));
+      co_await OnEach([&services](NodeShard* shard) { return OpenApi(shard, &services); }));
   std::vector<MetadataApplier*> appliers;
   for (uint32_t i = 0; i < parts_.size(); ++i) {
     appliers.push_back(parts_[i]->applier());
@@ -260,6 +260,7 @@ Task<absl::Status> Node::OpenApis() {
   }
   publisher_ = std::make_unique<MetadataPublisher>(env_.reactor, shards_, std::move(appliers));
   local_controller_->Attach(*publisher_);
+  controller_requests_.Attach(*parts_.front()->admin(), *publisher_);
   co_return absl::OkStatus();
 }
 

@@ -26,6 +26,7 @@
 #include "broker/broker_shards.h"
 #include "broker/connection_admission.h"
 #include "broker/local_controller.h"
+#include "broker/local_controller_requests.h"
 #include "broker/metadata_publisher.h"
 #include "broker/node_shard.h"
 #include "common/config/broker_config.h"
@@ -113,6 +114,7 @@ class Node {
   std::vector<std::unique_ptr<NodeShard>> parts_;
   std::unique_ptr<MetadataPublisher> publisher_;
   std::unique_ptr<LocalController> local_controller_;
+  LocalControllerRequests controller_requests_;
   // State.
   bool logs_started_ = false;  // On every shard.
   std::string cluster_id_;

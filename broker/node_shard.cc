@@ -135,21 +135,29 @@ Task<void> NodeShard::TellOffline(ShardId to, std::string path, absl::Status cau
 
 Task<absl::Status> NodeShard::StartStore() { co_return While("logs", co_await store_->Start()); }
 
-void NodeShard::Open(ControllerAccess* controller, ConnectionAdmission* admission) {
+void NodeShard::Open(const NodeServices& services) {
   const BrokerConfig& config = context_.config;
   const size_t shards = context_.shards.count();
   Shards& calls = context_.shards.calls();
   const ShardId here = env_.reactor.shard();
-  admission_ = admission;
+  ControllerAccess* controller = services.access;
+  admission_ = services.admission;
   if (!IsFirst()) {
     remote_controller_ = std::make_unique<RemoteController>(calls, here, *controller);
     controller = remote_controller_.get();
-    remote_admission_ = std::make_unique<RemoteAdmission>(calls, here, *admission);
+    remote_admission_ = std::make_unique<RemoteAdmission>(calls, here, *services.admission);
     admission_ = remote_admission_.get();
   }
   partitions_ = std::make_unique<PartitionTable>(env_, *store_, config.node_id);
   applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
                                                *partitions_, context_.configs);
+  admin_.reset(new AdminContext{
+      .options = {.node_id = config.node_id, .cluster_id = context_.cluster_id},
+      .env = env_,
+      .metadata = *applier_,
+      .configs = context_.configs,
+      .controller = IsFirst() ? services.controller : nullptr,
+  });
   FetchSessionOptions sessions;
   sessions.slots_max = Share(static_cast<size_t>(config.fetch_sessions_max), shards);
   sessions.partitions_max = Share(sessions.partitions_max, shards);
@@ -171,7 +179,7 @@ void NodeShard::Open(ControllerAccess* controller, ConnectionAdmission* admissio
       .producer_ids = ProducerIdSource(env_, *controller),
       .validator{env_, {.memory_bytes_max = budgets_.validation}},
   });
-  dispatcher_ = std::make_unique<Dispatcher>(*broker_);
+  dispatcher_ = std::make_unique<Dispatcher>(*admin_, broker_.get(), calls, *services.requests);
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {
@@ -231,6 +239,7 @@ Task<absl::Status> NodeShard::StopStore(absl::Status others) {
   if (remote_kv_ != nullptr) status.Update(co_await remote_kv_->Close());
   dispatcher_.reset();
   broker_.reset();
+  admin_.reset();
   applier_.reset();
   partitions_.reset();
   store_.reset();

@@ -22,8 +22,10 @@
 #include <string>
 #include <vector>
 
+#include "broker/admin_context.h"
 #include "broker/broker.h"
 #include "broker/connection_admission.h"
+#include "broker/controller_requests.h"
 #include "broker/dispatcher.h"
 #include "broker/metadata_applier.h"
 #include "broker/node_budgets.h"
@@ -49,6 +51,14 @@ struct NodeShardContext {
   std::function<void(const absl::Status& why)> on_failure;
 };
 
+// What the APIs of every shard reach on shard 0. None is null.
+struct NodeServices {
+  Controller* controller;
+  ControllerAccess* access;
+  ControllerRequests* requests;
+  ConnectionAdmission* admission;
+};
+
 class NodeShard {
  public:
   NodeShard(Env& env, const NodeShardContext& context);
@@ -65,10 +75,11 @@ class NodeShard {
   ShardId shard() const { return env_.reactor.shard(); }
   size_t logs() { return store_->Logs().size(); }
 
-  // The APIs, and what they stand on; `controller` and `admission` are shard 0's.
-  void Open(ControllerAccess* controller, ConnectionAdmission* admission);
+  // The APIs, and what they stand on; what is lent is shard 0's.
+  void Open(const NodeServices& services);
   MetadataApplier* applier() { return applier_.get(); }
   Broker* broker() { return broker_.get(); }
+  AdminContext* admin() { return admin_.get(); }
   size_t partitions() const { return partitions_->size(); }
 
   // Gives the port of each listener of the configuration. Shard 0 says first which ports those with
@@ -102,6 +113,7 @@ class NodeShard {
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.
   std::unique_ptr<ConnectionAdmission> remote_admission_;  // Null on shard 0.
   ConnectionAdmission* admission_ = nullptr;
+  std::unique_ptr<AdminContext> admin_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<Server> server_;

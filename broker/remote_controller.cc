@@ -19,25 +19,6 @@ Task<absl::StatusOr<std::vector<CreateTopicReply>>> RemoteController::CreateTopi
       });
 }
 
-Task<absl::StatusOr<std::vector<DeleteTopicReply>>> RemoteController::DeleteTopics(
-    std::vector<DeleteTopicRequest> requests) {
-  using Replies = absl::StatusOr<std::vector<DeleteTopicReply>>;
-  co_return co_await shards_.Call<Replies>(
-      here_, kControllerShard, [local = &local_, requests = std::move(requests)]() mutable {
-        return local->DeleteTopics(std::move(requests));
-      });
-}
-
-Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> RemoteController::CreatePartitions(
-    std::vector<CreatePartitionsRequest> requests, bool validate_only) {
-  using Replies = absl::StatusOr<std::vector<CreatePartitionsReply>>;
-  co_return co_await shards_.Call<Replies>(
-      here_, kControllerShard,
-      [local = &local_, requests = std::move(requests), validate_only]() mutable {
-        return local->CreatePartitions(std::move(requests), validate_only);
-      });
-}
-
 Task<absl::StatusOr<ProducerIdBlock>> RemoteController::AllocateProducerIds() {
   co_return co_await shards_.Call<absl::StatusOr<ProducerIdBlock>>(
       here_, kControllerShard, [local = &local_] { return local->AllocateProducerIds(); });

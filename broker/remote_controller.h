@@ -17,10 +17,6 @@ class RemoteController final : public ControllerAccess {
 
   Task<absl::StatusOr<std::vector<CreateTopicReply>>> CreateTopics(
       std::vector<CreateTopicRequest> requests, bool validate_only) override;
-  Task<absl::StatusOr<std::vector<DeleteTopicReply>>> DeleteTopics(
-      std::vector<DeleteTopicRequest> requests) override;
-  Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> CreatePartitions(
-      std::vector<CreatePartitionsRequest> requests, bool validate_only) override;
   Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds() override;
 
  private:

@@ -18,11 +18,12 @@
 
 #include "controller/image/metadata_follower.h"
 #include "controller/image/metadata_image.h"
+#include "controller/image/metadata_source.h"
 #include "controller/metadata_log.h"
 
 namespace millrace {
 
-class MetadataState final : public CommittedEntries {
+class MetadataState final : public CommittedEntries, public MetadataSource {
  public:
   MetadataState() = default;
   MetadataState(const MetadataState&) = delete;
@@ -32,7 +33,7 @@ class MetadataState final : public CommittedEntries {
   void Follow(MetadataFollower& follower) { followers_.push_back(&follower); }
   void Unfollow(MetadataFollower& follower) { std::erase(followers_, &follower); }
 
-  const std::shared_ptr<const MetadataImage>& image() const { return image_; }
+  const std::shared_ptr<const MetadataImage>& image() const override { return image_; }
 
   // CommittedEntries.
   absl::Status OnCommitted(RaftIndex index, const MetadataEntry& entry) override;

@@ -32,7 +32,7 @@ bool IsSoftwareName(std::string_view text) {
                              [](char c) { return IsAlphanumeric(c) || c == '-' || c == '.'; });
 }
 
-kafka::KafkaError Check(const Broker& broker, const ApiRequest& request,
+kafka::KafkaError Check(const AdminContext& admin, const ApiRequest& request,
                         const kafka::ApiVersionsRequest& body) {
   using kafka::KafkaError;
   if (request.version >= 3 && (!IsSoftwareName(body.client_software_name) ||
@@ -41,8 +41,8 @@ kafka::KafkaError Check(const Broker& broker, const ApiRequest& request,
   }
   if (request.version >= 5) {
     if (body.cluster_id.has_value() != (body.node_id >= 0)) return KafkaError::kInvalidRequest;
-    if (body.cluster_id.has_value() && (*body.cluster_id != broker.options.cluster_id ||
-                                        body.node_id != broker.options.node_id.value())) {
+    if (body.cluster_id.has_value() && (*body.cluster_id != admin.options.cluster_id ||
+                                        body.node_id != admin.options.node_id.value())) {
       return KafkaError::kRebootstrapRequired;
     }
   }
@@ -51,20 +51,20 @@ kafka::KafkaError Check(const Broker& broker, const ApiRequest& request,
 
 }  // namespace
 
-Task<ApiReply> HandleApiVersions(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleApiVersions(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<kafka::ApiVersionsRequest> body = DecodeBody<kafka::ApiVersionsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   kafka::ApiVersionsResponse response;
-  kafka::KafkaError error = Check(*broker, request, *body);
+  kafka::KafkaError error = Check(*admin, request, *body);
   response.error_code = ErrorCode(error);
   if (error == kafka::KafkaError::kNone) {
     request.connection->software_name = body->client_software_name;
     request.connection->software_version = body->client_software_version;
-    for (const ApiEntry& api : ServedApis()) {
+    for (const ApiEntry* api : ServedApis(request.connection->kind)) {
       response.api_keys.push_back(
-          {static_cast<int16_t>(api.key), api.min_advertised, api.max_version});
+          {static_cast<int16_t>(api->key), api->min_advertised, api->max_version});
     }
-    const auto& index = broker->image()->index();
+    const auto& index = admin->image()->index();
     response.finalized_features_epoch = index.has_value() ? index->value() : -1;
   }
   co_return Reply(request, response);

@@ -33,7 +33,7 @@ CreateTopicRequest FromWire(const CreateTopicsRequest::CreatableTopic& topic) {
   return request;
 }
 
-CreateTopicsResponse::CreatableTopicResult ToWire(const Broker& broker,
+CreateTopicsResponse::CreatableTopicResult ToWire(const AdminContext& admin,
                                                   const CreateTopicReply& reply) {
   CreateTopicsResponse::CreatableTopicResult result;
   result.name = reply.name;
@@ -43,7 +43,7 @@ CreateTopicsResponse::CreatableTopicResult ToWire(const Broker& broker,
   result.topic_id = reply.topic_id;
   result.num_partitions = reply.partitions;
   result.replication_factor = static_cast<int16_t>(reply.replication_factor);
-  for (const ConfigEntry& entry : broker.configs.Describe(reply.configs)) {
+  for (const ConfigEntry& entry : admin.configs.Describe(reply.configs)) {
     result.configs->push_back({std::string(entry.name), entry.value, entry.is_read_only,
                                ConfigSourceToWire(entry.source), entry.is_sensitive});
   }
@@ -52,14 +52,14 @@ CreateTopicsResponse::CreatableTopicResult ToWire(const Broker& broker,
 
 }  // namespace
 
-Task<ApiReply> HandleCreateTopics(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleCreateTopics(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<CreateTopicsRequest> body = DecodeBody<CreateTopicsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   std::vector<CreateTopicRequest> topics;
   topics.reserve(body->topics.size());
   for (const auto& topic : body->topics) topics.push_back(FromWire(topic));
   absl::StatusOr<std::vector<CreateTopicReply>> replies =
-      co_await broker->controller.CreateTopics(topics, body->validate_only);
+      co_await admin->active().CreateTopics(topics, body->validate_only);
 
   CreateTopicsResponse response;
   if (!replies.ok()) {
@@ -67,11 +67,11 @@ Task<ApiReply> HandleCreateTopics(Broker* broker, ApiRequest request) {
       CreateTopicReply failed;
       failed.name = topic.name;
       failed.status = replies.status();
-      response.topics.push_back(ToWire(*broker, failed));
+      response.topics.push_back(ToWire(*admin, failed));
     }
     co_return Reply(request, response);
   }
-  for (const CreateTopicReply& reply : *replies) response.topics.push_back(ToWire(*broker, reply));
+  for (const CreateTopicReply& reply : *replies) response.topics.push_back(ToWire(*admin, reply));
   co_return Reply(request, response);
 }
 

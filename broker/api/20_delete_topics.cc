@@ -47,12 +47,12 @@ Asked FromWire(const DeleteTopicsRequest& body) {
 
 }  // namespace
 
-Task<ApiReply> HandleDeleteTopics(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleDeleteTopics(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<DeleteTopicsRequest> body = DecodeBody<DeleteTopicsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   Asked asked = FromWire(*body);
   absl::StatusOr<std::vector<DeleteTopicReply>> replies =
-      co_await broker->controller.DeleteTopics(asked.topics);
+      co_await admin->active().DeleteTopics(asked.topics);
   if (!replies.ok()) {
     std::vector<DeleteTopicReply> failed;
     for (const DeleteTopicRequest& topic : asked.topics) {

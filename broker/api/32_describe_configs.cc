@@ -30,27 +30,27 @@ using kafka::DescribeConfigsResponse;
 enum ResourceType : int8_t { kTopicResource = 2, kBrokerResource = 4 };
 
 absl::StatusOr<std::vector<ConfigEntry>> Entries(
-    const Broker& broker, const DescribeConfigsRequest::DescribeConfigsResource& resource) {
+    const AdminContext& admin, const DescribeConfigsRequest::DescribeConfigsResource& resource) {
   if (resource.resource_type == kTopicResource) {
     absl::Status valid = ValidateTopicName(resource.resource_name);
     if (!valid.ok()) return valid;
-    MetadataImage::Topic topic = broker.image()->FindTopic(resource.resource_name);
+    MetadataImage::Topic topic = admin.image()->FindTopic(resource.resource_name);
     if (topic == nullptr) {
       return MakeError(ErrorKind::kUnknownTopicOrPartition,
                        "This server does not host this topic-partition.");
     }
-    return broker.configs.Describe(topic->configs);
+    return admin.configs.Describe(topic->configs);
   }
   if (resource.resource_type == kBrokerResource) {
     if (resource.resource_name.empty())
       return std::vector<ConfigEntry>{};  // Nothing is set at runtime yet.
-    if (resource.resource_name != fmt::format("{}", broker.options.node_id)) {
+    if (resource.resource_name != fmt::format("{}", admin.options.node_id)) {
       return MakeError(
           ErrorKind::kInvalidRequest,
           fmt::format("Unexpected broker id, expected {} or empty string, but received {}",
-                      broker.options.node_id, resource.resource_name));
+                      admin.options.node_id, resource.resource_name));
     }
-    return DescribeBrokerConfig(broker.configs.server());
+    return DescribeBrokerConfig(admin.configs.server());
   }
   return MakeError(ErrorKind::kInvalidRequest,
                    fmt::format("Unsupported resource type: {}", resource.resource_type));
@@ -78,7 +78,7 @@ DescribeConfigsResponse::DescribeConfigsResourceResult ToWire(
 
 }  // namespace
 
-Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleDescribeConfigs(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<DescribeConfigsRequest> body = DecodeBody<DescribeConfigsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   DescribeConfigsResponse response;
@@ -89,7 +89,7 @@ Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request) {
     DescribeConfigsResponse::DescribeConfigsResult result;
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    absl::StatusOr<std::vector<ConfigEntry>> entries = Entries(*broker, resource);
+    absl::StatusOr<std::vector<ConfigEntry>> entries = Entries(*admin, resource);
     result.error_code = ErrorCode(entries.status());
     result.error_message = ErrorMessage(entries.status());
     if (entries.ok()) {

@@ -12,7 +12,7 @@
 
 namespace millrace {
 
-Task<ApiReply> HandleCreatePartitions(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleCreatePartitions(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<kafka::CreatePartitionsRequest> body =
       DecodeBody<kafka::CreatePartitionsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
@@ -28,7 +28,7 @@ Task<ApiReply> HandleCreatePartitions(Broker* broker, ApiRequest request) {
     topics.push_back(std::move(asked));
   }
   absl::StatusOr<std::vector<CreatePartitionsReply>> replies =
-      co_await broker->controller.CreatePartitions(topics, body->validate_only);
+      co_await admin->active().CreatePartitions(topics, body->validate_only);
   if (!replies.ok()) {
     std::vector<CreatePartitionsReply> failed;
     for (const CreatePartitionsRequest& topic : topics)

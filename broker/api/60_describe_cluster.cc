@@ -15,7 +15,7 @@
 
 namespace millrace {
 
-Task<ApiReply> HandleDescribeCluster(Broker* broker, ApiRequest request) {
+Task<ApiReply> HandleDescribeCluster(AdminContext* admin, ApiRequest request) {
   constexpr int8_t kBrokers = 1;
   constexpr int8_t kControllers = 2;
   absl::StatusOr<kafka::DescribeClusterRequest> body =
@@ -33,12 +33,12 @@ Task<ApiReply> HandleDescribeCluster(Broker* broker, ApiRequest request) {
     co_return Reply(request, response);
   }
   response.error_message = std::nullopt;
-  response.cluster_id = broker->options.cluster_id;
-  response.controller_id = broker->options.node_id.value();
+  response.cluster_id = admin->options.cluster_id;
+  response.controller_id = admin->options.node_id.value();
   if (body->include_cluster_authorized_operations)
     response.cluster_authorized_operations = kAllClusterOperations;
   for (const BrokerView& view :
-       BrokersOn(*broker->image(), request.connection->listener, body->include_fenced_brokers)) {
+       BrokersOn(*admin->image(), request.connection->listener, body->include_fenced_brokers)) {
     response.brokers.push_back({view.broker->id.value(), view.endpoint->host, view.endpoint->port,
                                 view.broker->rack, view.broker->fenced});
   }

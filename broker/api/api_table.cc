@@ -10,36 +10,72 @@ namespace {
 
 using kafka::ApiKey;
 
+struct Versions {
+  int16_t min;
+  int16_t max;
+};
+
+// Of a broker's partitions.
+constexpr ApiEntry OfBroker(ApiKey key, Versions versions, BrokerHandler handler) {
+  return {
+      key,     versions.min, versions.max, versions.min, ServedOn::kBroker, AnsweredBy::kAnyNode,
+      handler, nullptr};
+}
+
+// Answered from what this node knows.
+constexpr ApiEntry Anywhere(ApiKey key, Versions versions, ServedOn on, AdminHandler handler) {
+  return {key, versions.min,         versions.max, versions.min,
+          on,  AnsweredBy::kAnyNode, nullptr,      handler};
+}
+
+constexpr ApiEntry OfController(ApiKey key, Versions versions, ServedOn on, AdminHandler handler) {
+  return {key,     versions.min, versions.max, versions.min, on, AnsweredBy::kActiveController,
+          nullptr, handler};
+}
+
 // Kafka 4.4 lists Produce from 0, because old librdkafka builds look for it, and refuses what is
 // below 3.
+constexpr ApiEntry Produce() {
+  ApiEntry entry = OfBroker(ApiKey::kProduce, {3, 13}, HandleProduce);
+  entry.min_advertised = 0;
+  return entry;
+}
+
 constexpr std::array kServed{
-    ApiEntry{ApiKey::kProduce, 3, 13, 0, HandleProduce},
-    ApiEntry{ApiKey::kFetch, 4, 18, 4, HandleFetch},
-    ApiEntry{ApiKey::kListOffsets, 1, 11, 1, HandleListOffsets},
-    ApiEntry{ApiKey::kMetadata, 0, 13, 0, HandleMetadata},
-    ApiEntry{ApiKey::kApiVersions, 0, 5, 0, HandleApiVersions},
-    ApiEntry{ApiKey::kCreateTopics, 2, 7, 2, HandleCreateTopics},
-    ApiEntry{ApiKey::kDeleteTopics, 1, 6, 1, HandleDeleteTopics},
-    ApiEntry{ApiKey::kDeleteRecords, 0, 2, 0, HandleDeleteRecords},
-    ApiEntry{ApiKey::kInitProducerId, 0, 5, 0, HandleInitProducerId},
-    ApiEntry{ApiKey::kOffsetForLeaderEpoch, 2, 4, 2, HandleOffsetForLeaderEpoch},
-    ApiEntry{ApiKey::kDescribeConfigs, 1, 4, 1, HandleDescribeConfigs},
-    ApiEntry{ApiKey::kAlterReplicaLogDirs, 1, 2, 1, HandleAlterReplicaLogDirs},
-    ApiEntry{ApiKey::kDescribeLogDirs, 1, 5, 1, HandleDescribeLogDirs},
-    ApiEntry{ApiKey::kCreatePartitions, 0, 3, 0, HandleCreatePartitions},
-    ApiEntry{ApiKey::kDescribeCluster, 0, 2, 0, HandleDescribeCluster},
-    ApiEntry{ApiKey::kDescribeProducers, 0, 0, 0, HandleDescribeProducers},
-    ApiEntry{ApiKey::kDescribeTopicPartitions, 0, 0, 0, HandleDescribeTopicPartitions},
+    Produce(),
+    OfBroker(ApiKey::kFetch, {4, 18}, HandleFetch),
+    OfBroker(ApiKey::kListOffsets, {1, 11}, HandleListOffsets),
+    OfBroker(ApiKey::kMetadata, {0, 13}, HandleMetadata),
+    Anywhere(ApiKey::kApiVersions, {0, 5}, ServedOn::kBoth, HandleApiVersions),
+    OfController(ApiKey::kCreateTopics, {2, 7}, ServedOn::kBoth, HandleCreateTopics),
+    OfController(ApiKey::kDeleteTopics, {1, 6}, ServedOn::kBoth, HandleDeleteTopics),
+    OfBroker(ApiKey::kDeleteRecords, {0, 2}, HandleDeleteRecords),
+    OfBroker(ApiKey::kInitProducerId, {0, 5}, HandleInitProducerId),
+    OfBroker(ApiKey::kOffsetForLeaderEpoch, {2, 4}, HandleOffsetForLeaderEpoch),
+    Anywhere(ApiKey::kDescribeConfigs, {1, 4}, ServedOn::kBoth, HandleDescribeConfigs),
+    OfBroker(ApiKey::kAlterReplicaLogDirs, {1, 2}, HandleAlterReplicaLogDirs),
+    OfBroker(ApiKey::kDescribeLogDirs, {1, 5}, HandleDescribeLogDirs),
+    OfController(ApiKey::kCreatePartitions, {0, 3}, ServedOn::kBoth, HandleCreatePartitions),
+    Anywhere(ApiKey::kDescribeCluster, {0, 2}, ServedOn::kBoth, HandleDescribeCluster),
+    OfBroker(ApiKey::kDescribeProducers, {0, 0}, HandleDescribeProducers),
+    OfBroker(ApiKey::kDescribeTopicPartitions, {0, 0}, HandleDescribeTopicPartitions),
 };
 static_assert(std::ranges::is_sorted(kServed, {}, &ApiEntry::key));
 
 }  // namespace
 
-std::span<const ApiEntry> ServedApis() { return kServed; }
+std::vector<const ApiEntry*> ServedApis(ListenerKind kind) {
+  std::vector<const ApiEntry*> served;
+  for (const ApiEntry& api : kServed) {
+    if (api.ServesOn(kind)) served.push_back(&api);
+  }
+  return served;
+}
 
-const ApiEntry* FindServedApi(int16_t key) {
+const ApiEntry* FindServedApi(int16_t key, ListenerKind kind) {
   auto found = std::ranges::lower_bound(kServed, static_cast<ApiKey>(key), {}, &ApiEntry::key);
-  return found != kServed.end() && static_cast<int16_t>(found->key) == key ? &*found : nullptr;
+  const bool served = found != kServed.end() && static_cast<int16_t>(found->key) == key;
+  return served && found->ServesOn(kind) ? &*found : nullptr;
 }
 
 }  // namespace millrace

@@ -2,31 +2,34 @@
 // that file.
 #pragma once
 
+#include "broker/admin_context.h"
 #include "broker/api_request.h"
 #include "broker/broker.h"
 #include "common/runtime/task.h"
 
 namespace millrace {
 
-Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request);         // 00_produce.cc
-Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request);           // 01_fetch.cc
-Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request);     // 02_list_offsets.cc
-Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request);        // 03_metadata.cc
-Task<ApiReply> HandleApiVersions(Broker* broker, ApiRequest request);     // 18_api_versions.cc
-Task<ApiReply> HandleCreateTopics(Broker* broker, ApiRequest request);    // 19_create_topics.cc
-Task<ApiReply> HandleDeleteTopics(Broker* broker, ApiRequest request);    // 20_delete_topics.cc
-Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request);   // 21_delete_records.cc
+Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request);            // 00_produce.cc
+Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request);              // 01_fetch.cc
+Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request);        // 02_list_offsets.cc
+Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request);           // 03_metadata.cc
+Task<ApiReply> HandleApiVersions(AdminContext* admin, ApiRequest request);   // 18_api_versions.cc
+Task<ApiReply> HandleCreateTopics(AdminContext* admin, ApiRequest request);  // 19_create_topics.cc
+Task<ApiReply> HandleDeleteTopics(AdminContext* admin, ApiRequest request);  // 20_delete_topics.cc
+Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request);      // 21_delete_records.cc
 Task<ApiReply> HandleInitProducerId(Broker* broker, ApiRequest request);  // 22_init_producer_id.cc
 Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker,
                                           ApiRequest request);  // 23_offset_for_leader_epoch.cc
-Task<ApiReply> HandleDescribeConfigs(Broker* broker, ApiRequest request);  // 32_describe_configs.cc
+Task<ApiReply> HandleDescribeConfigs(AdminContext* admin,
+                                     ApiRequest request);  // 32_describe_configs.cc
 Task<ApiReply> HandleAlterReplicaLogDirs(Broker* broker,
                                          ApiRequest request);  // 34_alter_replica_log_dirs.cc
 Task<ApiReply> HandleDescribeLogDirs(Broker* broker,
                                      ApiRequest request);  // 35_describe_log_dirs.cc
-Task<ApiReply> HandleCreatePartitions(Broker* broker,
+Task<ApiReply> HandleCreatePartitions(AdminContext* admin,
                                       ApiRequest request);  // 37_create_partitions.cc
-Task<ApiReply> HandleDescribeCluster(Broker* broker, ApiRequest request);  // 60_describe_cluster.cc
+Task<ApiReply> HandleDescribeCluster(AdminContext* admin,
+                                     ApiRequest request);  // 60_describe_cluster.cc
 Task<ApiReply> HandleDescribeProducers(Broker* broker,
                                        ApiRequest request);  // 61_describe_producers.cc
 Task<ApiReply> HandleDescribeTopicPartitions(

@@ -84,7 +84,16 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       .validator{env, {}},
   });
   self->brokers_.Set(ShardId(0), self->broker_.get());
-  self->dispatcher_ = std::make_unique<Dispatcher>(*self->broker_);
+  self->admin_.reset(new AdminContext{
+      .options = {.node_id = id, .cluster_id = kCluster},
+      .env = env,
+      .metadata = *self->applier_,
+      .configs = self->configs_,
+      .controller = self->controller_.get(),
+  });
+  self->requests_.Attach(*self->admin_, *self->publisher_);
+  self->dispatcher_ = std::make_unique<Dispatcher>(*self->admin_, self->broker_.get(),
+                                                   self->shards_, self->requests_);
 
   BrokerImage image;
   image.id = id;

@@ -16,6 +16,7 @@
 #include "broker/broker.h"
 #include "broker/dispatcher.h"
 #include "broker/local_controller.h"
+#include "broker/local_controller_requests.h"
 #include "broker/metadata_applier.h"
 #include "broker/metadata_publisher.h"
 #include "common/runtime/sim/sim_node.h"
@@ -68,6 +69,8 @@ class MicroNode {
   std::unique_ptr<MetadataApplier> applier_;
   std::unique_ptr<MetadataPublisher> publisher_;
   std::unique_ptr<LocalController> access_;
+  LocalControllerRequests requests_;
+  std::unique_ptr<AdminContext> admin_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };
