@@ -35,6 +35,10 @@ class LocalAdmission final : public ConnectionAdmission {
     co_return;
   }
   int64_t total() const { return quota_.total(); }
+  // Of connections from now on; those there are stay.
+  void SetLimits(int64_t total_max, int64_t per_address_max) {
+    quota_.SetLimits(total_max, per_address_max);
+  }
 
  private:
   ConnectionQuota quota_;

@@ -39,6 +39,11 @@ class ConnectionQuota {
     return Verdict::kAdmitted;
   }
 
+  void SetLimits(int64_t total_max, int64_t per_address_max) {
+    options_.total_max = total_max;
+    options_.per_address_max = per_address_max;
+  }
+
   void Leave(const std::string& address) {
     --total_;
     auto found = by_address_.find(address);

@@ -76,7 +76,7 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
     const PartitionId id(static_cast<int32_t>(p));
     if (!IsOurs(*topic, id)) continue;
-    if (rules == nullptr) rules = configs_.Rules(*topic);
+    if (rules == nullptr) rules = configs_.Rules(*image_, *topic);
     opening.Spawn(OpenPartition(topic, id, rules));
     if (opening.running() >= kOpensAtOnceMax) co_await opening.Join();
   }
@@ -117,6 +117,11 @@ Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change)
 
 Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) {
   image_ = change->image;
+  if (change->broker_defaults || change->broker_configs.contains(self_)) {
+    // Any topic may fall back on what has changed. It is rare; telling which do would not be.
+    co_await OpenAll(image_);
+    co_return;
+  }
   for (const TopicId& id : change->changed) {
     if (MetadataImage::Topic topic = change->image->FindTopic(id); topic != nullptr)
       co_await ApplyTopic(topic);

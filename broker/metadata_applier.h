@@ -29,6 +29,9 @@ struct MetadataChange {
   std::shared_ptr<const MetadataImage> image;
   std::set<TopicId> changed;
   std::map<TopicId, MetadataImage::Topic> removed;
+  // What was set at runtime for all brokers, or for these, has changed: topics fall back on it.
+  bool broker_defaults = false;
+  std::set<BrokerId> broker_configs = {};
 };
 
 class MetadataApplier final : public MetadataSource {

@@ -92,8 +92,9 @@ Node::Node(Shards& shards, NodeEnvs envs, NodeOptions options)
       envs_(std::move(envs)),
       env_(*envs_.front()),
       shards_(shards),
-      configs_(options_.config.server_values, options_.config.producer_id_expiration.count()),
+      configs_(options_.config.node_id, options_.config.server_values),
       admission_(QuotaOf(options_.config.connections)),
+      live_settings_(options_.config.node_id, configs_, admission_),
       brokers_(shards) {
   MR_CHECK(envs_.size() == shards.count());
 }
@@ -180,9 +181,7 @@ Task<absl::Status> Node::OpenMetadata() {
   rules.default_partitions = config.topic_creation.partitions_default;
   rules.default_replication_factor = config.topic_creation.replication_factor_default;
   rules.delete_enabled = config.topic_creation.may_delete;
-  rules.validate_configs = [this](const ConfigOverrides& overrides) {
-    return configs_.Validate(overrides);
-  };
+  rules.own = config.server_values;
   state_ = std::make_unique<MetadataState>();
   quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *state_);
   controller_ = std::make_unique<Controller>(env_, std::move(rules), *quorum_, *state_);
@@ -302,6 +301,8 @@ Task<absl::Status> Node::Register() {
 Task<absl::Status> Node::OpenPartitions() {
   // No request has been accepted: nothing is decided between catching up and following.
   MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(state_->image())));
+  live_settings_.Apply(*state_->image());
+  state_->Follow(live_settings_);
   state_->Follow(*publisher_);
   publisher_->Start();
   co_return absl::OkStatus();

@@ -25,6 +25,7 @@
 
 #include "broker/broker_shards.h"
 #include "broker/connection_admission.h"
+#include "broker/live_broker_settings.h"
 #include "broker/local_controller.h"
 #include "broker/local_controller_requests.h"
 #include "broker/metadata_publisher.h"
@@ -104,6 +105,7 @@ class Node {
   // Owned, in order of construction; stopped in reverse.
   TopicConfigSource configs_;
   LocalAdmission admission_;
+  LiveBrokerSettings live_settings_;
   BrokerShards brokers_;
   std::unique_ptr<KvStore> kv_;
   std::unique_ptr<MetadataState> state_;

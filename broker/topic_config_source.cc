@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/config/runtime_config.h"
+
 namespace millrace {
 namespace {
 
@@ -26,8 +28,10 @@ std::optional<Compression> StoredCompression(CompressionPolicy policy) {
 
 }  // namespace
 
-std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const TopicImage& topic) const {
-  const TopicConfig config = Resolve(topic);
+std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const MetadataImage& image,
+                                                               const TopicImage& topic) const {
+  const ServerConfigValues server = Server(image);
+  const TopicConfig config = ResolveTopicConfig(topic.configs, server);
   auto rules = std::make_shared<PartitionRules>();
   rules->isr_min = static_cast<size_t>(config.min_insync_replicas);
 
@@ -62,7 +66,7 @@ std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const TopicImage&
   log.flush_messages = config.flush_messages.value_or(std::numeric_limits<int64_t>::max());
   log.flush_ms = config.flush_interval.has_value() ? config.flush_interval->count()
                                                    : std::numeric_limits<int64_t>::max();
-  log.producer_id_expiration_ms = producer_id_expiration_ms_;
+  log.producer_id_expiration_ms = EffectiveBrokerInteger("producer.id.expiration.ms", server);
   return rules;
 }
 

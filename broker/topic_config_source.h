@@ -1,8 +1,8 @@
-// TopicConfigSource: what a topic's configuration comes to on this broker, and in which form each
-// part of the broker wants it.
+// TopicConfigSource: what a topic's configuration comes to on this node, and in which form each part
+// of the broker wants it. What was set at runtime for brokers is in the image; the node's own file
+// is here.
 //
-// Shard:    any; immutable after construction (runtime changes of broker configs come with their
-// API).
+// Shard:    any; immutable after construction.
 #pragma once
 
 #include <memory>
@@ -17,25 +17,25 @@ namespace millrace {
 
 class TopicConfigSource {
  public:
-  TopicConfigSource(ServerConfigValues server, int64_t producer_id_expiration_ms)
-      : server_(std::move(server)), producer_id_expiration_ms_(producer_id_expiration_ms) {}
+  // `own` is what the node's file and command line set.
+  TopicConfigSource(BrokerId self, ServerConfigValues own) : self_(self), own_(std::move(own)) {}
 
-  TopicConfig Resolve(const TopicImage& topic) const {
-    return ResolveTopicConfig(topic.configs, server_);
+  const ServerConfigValues& own() const { return own_; }
+  // What this node's keys are set to, by source.
+  ServerConfigValues Server(const MetadataImage& image) const {
+    return {own_.static_values, image.broker_defaults(), image.broker_configs(self_)};
   }
   // What the topic's partitions go by; shared by all of them.
-  std::shared_ptr<const PartitionRules> Rules(const TopicImage& topic) const;
-  absl::Status Validate(const ConfigOverrides& overrides) const {
-    return ValidateTopicConfig(overrides, server_);
+  std::shared_ptr<const PartitionRules> Rules(const MetadataImage& image,
+                                              const TopicImage& topic) const;
+  std::vector<ConfigEntry> Describe(const MetadataImage& image,
+                                    const ConfigOverrides& overrides) const {
+    return DescribeTopicConfig(overrides, Server(image));
   }
-  std::vector<ConfigEntry> Describe(const ConfigOverrides& overrides) const {
-    return DescribeTopicConfig(overrides, server_);
-  }
-  const ServerConfigValues& server() const { return server_; }
 
  private:
-  const ServerConfigValues server_;
-  const int64_t producer_id_expiration_ms_;
+  const BrokerId self_;
+  const ServerConfigValues own_;
 };
 
 }  // namespace millrace

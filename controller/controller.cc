@@ -118,4 +118,12 @@ Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds() {
   co_return block;
 }
 
+Task<absl::Status> Controller::Commit(Decide decide) {
+  co_await TakeTurn();
+  Turn turn(*this);
+  std::vector<MetadataRecord> records = decide(*image());
+  if (records.empty()) co_return absl::OkStatus();
+  co_return (co_await log_.Propose(std::move(records))).status();
+}
+
 }  // namespace millrace

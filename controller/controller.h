@@ -12,6 +12,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -48,6 +49,12 @@ class Controller final {
       std::vector<CreatePartitionsRequest> requests, bool validate_only);
   // A block of producer ids that nobody else gets, across restarts too.
   Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds();
+
+  // For decisions that are made elsewhere (configurations): `decide` looks at the image and returns
+  // records; it runs in a turn, and this returns when they are committed. It keeps what it wants to
+  // answer for itself, and must stay callable until then.
+  using Decide = std::function<std::vector<MetadataRecord>(const MetadataImage&)>;
+  Task<absl::Status> Commit(Decide decide);
 
  private:
   class Turn;  // Holds the right to decide; the next in line gets it when it is destroyed.

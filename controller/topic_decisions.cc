@@ -7,8 +7,10 @@
 #include <set>
 #include <utility>
 
+#include "common/config/topic_config.h"
 #include "common/error_kind.h"
 #include "common/status_macros.h"
+#include "controller/effective_config.h"
 #include "controller/placement.h"
 
 namespace millrace {
@@ -148,7 +150,7 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> Place(const MetadataImage& im
                        start);
 }
 
-absl::StatusOr<ConfigOverrides> Configs(const TopicRules& rules,
+absl::StatusOr<ConfigOverrides> Configs(const MetadataImage& image, const TopicRules& rules,
                                         const CreateTopicRequest& request) {
   ConfigOverrides configs;
   for (const auto& [key, value] : request.configs) {
@@ -162,7 +164,7 @@ absl::StatusOr<ConfigOverrides> Configs(const TopicRules& rules,
                        fmt::format("topic config {} is given twice", key));
     }
   }
-  if (rules.validate_configs) MR_RETURN_IF_ERROR(rules.validate_configs(configs));
+  MR_RETURN_IF_ERROR(ValidateTopicConfig(configs, EffectiveServerValues(rules.own, image)));
   return configs;
 }
 
@@ -231,7 +233,7 @@ Decision<CreateTopicReply> DecideCreateTopics(const MetadataImage& image, const 
             ErrorKind::kInvalidTopic,
             fmt::format("Topic '{}' collides with another topic of this request", request.name));
       }
-      MR_ASSIGN_OR_RETURN(reply.configs, Configs(rules, request));
+      MR_ASSIGN_OR_RETURN(reply.configs, Configs(image, rules, request));
       MR_ASSIGN_OR_RETURN(std::vector<std::vector<BrokerId>> placed,
                           Place(image, rules, request, draws.start(), &left));
       reply.topic_id = draws.topic_id();

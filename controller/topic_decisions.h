@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "common/config/config_source.h"
 #include "controller/image/metadata_image.h"
 #include "controller/image/metadata_record.h"
 
@@ -35,9 +36,7 @@ struct TopicRules {
   int32_t default_partitions = 1;          // num.partitions.
   int32_t default_replication_factor = 1;  // default.replication.factor.
   bool delete_enabled = true;              // delete.topic.enable.
-  // Checks overrides against the topic configs there are; kInvalidConfig names key, value and what
-  // is accepted.
-  std::function<absl::Status(const ConfigOverrides&)> validate_configs;
+  ServerConfigValues own;                  // What this node's file sets: topics fall back on it.
 };
 
 struct CreateTopicRequest {

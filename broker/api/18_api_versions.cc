@@ -1,9 +1,10 @@
 // ApiVersions (key 18), versions 0 to 5. Which APIs and versions this broker serves, and the
 // cluster's features.
 //
-// Promises: computed from the table of served APIs. Features: none is finalised and none supported
-// above 0, so that no
-//           client switches to a protocol we do not serve (rule 0.9).
+// Promises: computed from the table of served APIs, of those that listeners of this kind serve.
+//           Features: what this version serves above level 0, and what the cluster has finalised:
+//           no client switches to a protocol we do not serve (rule 0.9). Before v4 a feature that
+//           may be at level 0 is said to begin at 1: older clients refuse 0 (KIP-1022).
 // Errors:   INVALID_REQUEST for a client name or version of other than the allowed characters (rule
 // 0.4) or for only one of
 //           cluster id and node id (v5). REBOOTSTRAP_REQUIRED when they name another cluster or
@@ -15,6 +16,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/api_table.h"
 #include "broker/api/handlers.h"
+#include "controller/image/feature_levels.h"
 #include "proto/kafka/api_versions_request.h"
 #include "proto/kafka/api_versions_response.h"
 
@@ -49,6 +51,19 @@ kafka::KafkaError Check(const AdminContext& admin, const ApiRequest& request,
   return KafkaError::kNone;
 }
 
+int16_t Level(int32_t level) { return static_cast<int16_t>(level); }
+
+void AddFeatures(const MetadataImage& image, int16_t version,
+                 kafka::ApiVersionsResponse* response) {
+  for (const FeatureRange& feature : AnnouncedFeatures()) {
+    const int32_t min = version < 4 ? std::max(feature.min_level, 1) : feature.min_level;
+    response->supported_features.push_back({feature.name, Level(min), Level(feature.max_level)});
+  }
+  for (const auto& [name, level] : image.features()) {
+    response->finalized_features.push_back({name, Level(level), Level(level)});
+  }
+}
+
 }  // namespace
 
 Task<ApiReply> HandleApiVersions(AdminContext* admin, ApiRequest request) {
@@ -64,6 +79,7 @@ Task<ApiReply> HandleApiVersions(AdminContext* admin, ApiRequest request) {
       response.api_keys.push_back(
           {static_cast<int16_t>(api->key), api->min_advertised, api->max_version});
     }
+    AddFeatures(*admin->image(), request.version, &response);
     const auto& index = admin->image()->index();
     response.finalized_features_epoch = index.has_value() ? index->value() : -1;
   }

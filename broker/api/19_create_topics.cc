@@ -43,7 +43,7 @@ CreateTopicsResponse::CreatableTopicResult ToWire(const AdminContext& admin,
   result.topic_id = reply.topic_id;
   result.num_partitions = reply.partitions;
   result.replication_factor = static_cast<int16_t>(reply.replication_factor);
-  for (const ConfigEntry& entry : admin.configs.Describe(reply.configs)) {
+  for (const ConfigEntry& entry : admin.configs.Describe(*admin.image(), reply.configs)) {
     result.configs->push_back({std::string(entry.name), entry.value, entry.is_read_only,
                                ConfigSourceToWire(entry.source), entry.is_sensitive});
   }

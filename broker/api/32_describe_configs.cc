@@ -2,8 +2,8 @@
 // sources and synonyms.
 //
 // Promises: every known key, or those asked for; secrets without their value. Broker resources:
-// this broker's id, or "" for what is
-//           set for all brokers.
+//           this broker's id, or "" for what is set at runtime for all brokers. Keys that nobody
+//           knows and that were set at runtime are named, without their value.
 // Bounds:   a resource named several times is answered once.
 // Errors:   per resource UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST
 // (another broker's id, an unknown
@@ -15,9 +15,11 @@
 #include <utility>
 
 #include "broker/api/api_support.h"
+#include "broker/api/config_resources.h"
 #include "broker/api/config_view.h"
 #include "broker/api/handlers.h"
 #include "common/config/broker_config.h"
+#include "common/config/runtime_config.h"
 #include "proto/kafka/describe_configs_request.h"
 #include "proto/kafka/describe_configs_response.h"
 
@@ -27,33 +29,35 @@ namespace {
 using kafka::DescribeConfigsRequest;
 using kafka::DescribeConfigsResponse;
 
-enum ResourceType : int8_t { kTopicResource = 2, kBrokerResource = 4 };
-
+// The names in the entries are those of `image` and `server`.
 absl::StatusOr<std::vector<ConfigEntry>> Entries(
-    const AdminContext& admin, const DescribeConfigsRequest::DescribeConfigsResource& resource) {
+    const AdminContext& admin, const MetadataImage& image, const ServerConfigValues& server,
+    const DescribeConfigsRequest::DescribeConfigsResource& resource) {
   if (resource.resource_type == kTopicResource) {
     absl::Status valid = ValidateTopicName(resource.resource_name);
     if (!valid.ok()) return valid;
-    MetadataImage::Topic topic = admin.image()->FindTopic(resource.resource_name);
+    MetadataImage::Topic topic = image.FindTopic(resource.resource_name);
     if (topic == nullptr) {
       return MakeError(ErrorKind::kUnknownTopicOrPartition,
                        "This server does not host this topic-partition.");
     }
-    return admin.configs.Describe(topic->configs);
+    return DescribeTopicConfig(topic->configs, server);
   }
   if (resource.resource_type == kBrokerResource) {
-    if (resource.resource_name.empty())
-      return std::vector<ConfigEntry>{};  // Nothing is set at runtime yet.
+    if (resource.resource_name.empty()) {
+      return DescribeRuntimeDefaults(image.broker_defaults());
+    }
     if (resource.resource_name != fmt::format("{}", admin.options.node_id)) {
       return MakeError(
           ErrorKind::kInvalidRequest,
           fmt::format("Unexpected broker id, expected {} or empty string, but received {}",
                       admin.options.node_id, resource.resource_name));
     }
-    return DescribeBrokerConfig(admin.configs.server());
+    std::vector<ConfigEntry> entries = DescribeBrokerConfig(server);
+    for (ConfigEntry& unknown : DescribeUnknownKeys(server)) entries.push_back(std::move(unknown));
+    return entries;
   }
-  return MakeError(ErrorKind::kInvalidRequest,
-                   fmt::format("Unsupported resource type: {}", resource.resource_type));
+  return UnknownConfigResource(resource.resource_type);
 }
 
 DescribeConfigsResponse::DescribeConfigsResourceResult ToWire(
@@ -81,6 +85,8 @@ DescribeConfigsResponse::DescribeConfigsResourceResult ToWire(
 Task<ApiReply> HandleDescribeConfigs(AdminContext* admin, ApiRequest request) {
   absl::StatusOr<DescribeConfigsRequest> body = DecodeBody<DescribeConfigsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
+  const std::shared_ptr<const MetadataImage> image = admin->image();
+  const ServerConfigValues server = admin->configs.Server(*image);
   DescribeConfigsResponse response;
   std::set<std::pair<int8_t, std::string>> answered;
   for (const auto& resource : body->resources) {
@@ -89,7 +95,7 @@ Task<ApiReply> HandleDescribeConfigs(AdminContext* admin, ApiRequest request) {
     DescribeConfigsResponse::DescribeConfigsResult result;
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    absl::StatusOr<std::vector<ConfigEntry>> entries = Entries(*admin, resource);
+    absl::StatusOr<std::vector<ConfigEntry>> entries = Entries(*admin, *image, server, resource);
     result.error_code = ErrorCode(entries.status());
     result.error_message = ErrorMessage(entries.status());
     if (entries.ok()) {

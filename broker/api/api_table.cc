@@ -53,11 +53,15 @@ constexpr std::array kServed{
     OfBroker(ApiKey::kInitProducerId, {0, 5}, HandleInitProducerId),
     OfBroker(ApiKey::kOffsetForLeaderEpoch, {2, 4}, HandleOffsetForLeaderEpoch),
     Anywhere(ApiKey::kDescribeConfigs, {1, 4}, ServedOn::kBoth, HandleDescribeConfigs),
+    OfController(ApiKey::kAlterConfigs, {0, 2}, ServedOn::kBoth, HandleAlterConfigs),
     OfBroker(ApiKey::kAlterReplicaLogDirs, {1, 2}, HandleAlterReplicaLogDirs),
     OfBroker(ApiKey::kDescribeLogDirs, {1, 5}, HandleDescribeLogDirs),
     OfController(ApiKey::kCreatePartitions, {0, 3}, ServedOn::kBoth, HandleCreatePartitions),
+    OfController(ApiKey::kIncrementalAlterConfigs, {0, 1}, ServedOn::kBoth,
+                 HandleIncrementalAlterConfigs),
     Anywhere(ApiKey::kDescribeCluster, {0, 2}, ServedOn::kBoth, HandleDescribeCluster),
     OfBroker(ApiKey::kDescribeProducers, {0, 0}, HandleDescribeProducers),
+    Anywhere(ApiKey::kListConfigResources, {0, 1}, ServedOn::kBroker, HandleListConfigResources),
     OfBroker(ApiKey::kDescribeTopicPartitions, {0, 0}, HandleDescribeTopicPartitions),
 };
 static_assert(std::ranges::is_sorted(kServed, {}, &ApiEntry::key));

@@ -22,16 +22,21 @@ Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker,
                                           ApiRequest request);  // 23_offset_for_leader_epoch.cc
 Task<ApiReply> HandleDescribeConfigs(AdminContext* admin,
                                      ApiRequest request);  // 32_describe_configs.cc
+Task<ApiReply> HandleAlterConfigs(AdminContext* admin, ApiRequest request);  // 33_alter_configs.cc
 Task<ApiReply> HandleAlterReplicaLogDirs(Broker* broker,
                                          ApiRequest request);  // 34_alter_replica_log_dirs.cc
 Task<ApiReply> HandleDescribeLogDirs(Broker* broker,
                                      ApiRequest request);  // 35_describe_log_dirs.cc
 Task<ApiReply> HandleCreatePartitions(AdminContext* admin,
                                       ApiRequest request);  // 37_create_partitions.cc
+Task<ApiReply> HandleIncrementalAlterConfigs(
+    AdminContext* admin, ApiRequest request);  // 44_incremental_alter_configs.cc
 Task<ApiReply> HandleDescribeCluster(AdminContext* admin,
                                      ApiRequest request);  // 60_describe_cluster.cc
 Task<ApiReply> HandleDescribeProducers(Broker* broker,
                                        ApiRequest request);  // 61_describe_producers.cc
+Task<ApiReply> HandleListConfigResources(AdminContext* admin,
+                                         ApiRequest request);  // 74_list_config_resources.cc
 Task<ApiReply> HandleDescribeTopicPartitions(
     Broker* broker, ApiRequest request);  // 75_describe_topic_partitions.cc
 

@@ -15,7 +15,6 @@ constexpr const char* kListener = "PLAINTEXT";
 constexpr const char* kCluster = "micro";
 // Nothing waits for memory, and nothing is evicted: a benchmark's loop does not suspend.
 constexpr size_t kPlenty = size_t{1} << 30;
-constexpr int64_t kProducerExpirationMs = 86'400'000;
 
 void CheckOk(const absl::Status& status) { MR_CHECK(status.ok()); }
 
@@ -27,7 +26,7 @@ MicroNode::MicroNode(SimWorld& world)
       shards_({&env_.reactor}),
       brokers_(shards_),
       fetch_budget_(env_.reactor, kPlenty),
-      configs_({}, kProducerExpirationMs),
+      configs_(BrokerId(1), {}),
       connection_(std::make_shared<ConnectionContext>()) {
   connection_->listener = kListener;
 }

@@ -71,6 +71,47 @@ _SCHEMAS = {  # (name, key, version, flexible, request, response)
                                   "throttle_ms:i topics:[error:h name:?s topic_id:u internal:t partitions:[error:h"
                                   " index:i leader:i leader_epoch:i replicas:[i] isr:[i] eligible:?[i] last_known:?[i]"
                                   " offline:[i]] operations:i] cursor:B"),
+    "alter_configs": (33, 2, True, "resources:[type:B name:s configs:[name:s value:?s]] validate_only:t",
+                      "throttle_ms:i responses:[error:h message:?s type:B name:s]"),
+    "elect_leaders": (43, 2, True, "type:B topics:?[name:s partitions:[i]] timeout_ms:i",
+                      "throttle_ms:i error:h topics:[name:s partitions:[index:i error:h message:?s]]"),
+    "incremental_alter_configs": (44, 1, True,
+                                  "resources:[type:B name:s configs:[name:s op:B value:?s]] validate_only:t",
+                                  "throttle_ms:i responses:[error:h message:?s type:B name:s]"),
+    "alter_partition_reassignments": (45, 1, True,
+                                      "timeout_ms:i may_change_factor:t topics:[name:s partitions:[index:i replicas:?[i]]]",
+                                      "throttle_ms:i may_change_factor:t error:h message:?s topics:[name:s"
+                                      " partitions:[index:i error:h message:?s]]"),
+    "list_partition_reassignments": (46, 0, True, "timeout_ms:i topics:?[name:s partitions:[i]]",
+                                     "throttle_ms:i error:h message:?s topics:[name:s partitions:[index:i replicas:[i]"
+                                     " adding:[i] removing:[i]]]"),
+    "describe_quorum": (55, 2, True, "topics:[name:s partitions:[index:i]]",
+                        "error:h message:?s topics:[name:s partitions:[index:i error:h message:?s leader:i epoch:i"
+                        " high_watermark:l voters:[id:i directory:u end:l fetched:l caught_up:l]"
+                        " observers:[id:i directory:u end:l fetched:l caught_up:l]]]"
+                        " nodes:[id:i listeners:[name:s host:s port:h]]"),
+    "update_features_v1": (57, 1, True, "timeout_ms:i updates:[name:s level:h type:B] validate_only:t",
+                           "throttle_ms:i error:h message:?s results:[name:s error:h message:?s]"),
+    "update_features": (57, 2, True, "timeout_ms:i updates:[name:s level:h type:B] validate_only:t",
+                        "throttle_ms:i error:h message:?s"),
+    "describe_cluster_v2": (60, 2, True, "operations:t endpoint_type:B fenced:t",
+                            "throttle_ms:i error:h message:?s endpoint_type:B cluster_id:s controller_id:i"
+                            " brokers:[id:i host:s port:i rack:?s fenced:t] operations:i"),
+    "unregister_broker": (64, 0, True, "id:i", "throttle_ms:i error:h message:?s"),
+    "allocate_producer_ids": (67, 0, True, "id:i epoch:l", "throttle_ms:i error:h start:l count:i"),
+    "assign_replicas_to_dirs": (73, 0, True,
+                                "id:i epoch:l directories:[id:u topics:[id:u partitions:[index:i]]]",
+                                "throttle_ms:i error:h directories:[id:u topics:[id:u partitions:[index:i error:h]]]"),
+    "list_config_resources_v0": (74, 0, True, "", "throttle_ms:i error:h resources:[name:s]"),
+    "list_config_resources": (74, 1, True, "types:[B]", "throttle_ms:i error:h resources:[name:s type:B]"),
+    "add_raft_voter": (80, 1, True,
+                       "cluster_id:?s timeout_ms:i id:i directory:u listeners:[name:s host:s port:h] ack:t",
+                       "throttle_ms:i error:h message:?s"),
+    "remove_raft_voter": (81, 0, True, "cluster_id:?s id:i directory:u", "throttle_ms:i error:h message:?s"),
+    "update_raft_voter": (82, 0, True,
+                          "cluster_id:?s epoch:i id:i directory:u listeners:[name:s host:s port:h]"
+                          " kraft:B", "throttle_ms:i error:h"),
+    "unregister_controller": (94, 0, True, "id:i", "throttle_ms:i error:h message:?s"),
 }
 _FIXED = {"B": ">b", "h": ">h", "i": ">i", "l": ">q", "t": ">?"}
 

@@ -12,7 +12,7 @@
 
 namespace millrace {
 
-// Where a value may be changed while the server runs (once IncrementalAlterConfigs is served).
+// Where a value may be changed while the server runs (IncrementalAlterConfigs), here.
 enum class UpdateScope {
   kReadOnly,     // In the file only.
   kPerBroker,    // For one broker.

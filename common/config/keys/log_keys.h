@@ -12,7 +12,7 @@ inline constexpr ConfigKey kLogKeys[] = {
     {"log.dir", ConfigType::kList, "./millrace-data", Any().NotEmpty(), UpdateScope::kReadOnly,
      Used(),
      "The one data directory where log.dirs is not set. Kafka would use a directory under /tmp."},
-    {"cordoned.log.dirs", ConfigType::kList, "", Any(), UpdateScope::kPerBroker, Used(),
+    {"cordoned.log.dirs", ConfigType::kList, "", Any(), UpdateScope::kReadOnly, Used(),
      "Data directories that take no new replicas."},
     {"log.dir.failure.timeout.ms", ConfigType::kLong, "30000", AtLeast(1), UpdateScope::kReadOnly,
      NotYet(kNoQuorumYet),
