@@ -41,6 +41,8 @@ int RunCommandLine(int argc, char** argv) {
   ChosenCommand chosen;
   AddServerCommand(app, chosen);
   AddStorageCommand(app, chosen);
+  AddClusterCommand(app, chosen);
+  AddBrokerCommand(app, chosen);
   AddTopicCommand(app, chosen);
   AddProduceCommand(app, chosen);
   AddConsumeCommand(app, chosen);

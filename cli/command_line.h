@@ -22,6 +22,8 @@ int RunCommandLine(int argc, char** argv);
 // Each adds its verb (and sub-verbs) to `app` and sets `chosen` when the verb was named.
 void AddServerCommand(CLI::App& app, ChosenCommand& chosen);
 void AddStorageCommand(CLI::App& app, ChosenCommand& chosen);
+void AddClusterCommand(CLI::App& app, ChosenCommand& chosen);
+void AddBrokerCommand(CLI::App& app, ChosenCommand& chosen);
 void AddTopicCommand(CLI::App& app, ChosenCommand& chosen);
 void AddProduceCommand(CLI::App& app, ChosenCommand& chosen);
 void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen);

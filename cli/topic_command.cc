@@ -1,4 +1,4 @@
-// `millrace topic create|list|describe|delete`.
+// `millrace topic create|list|describe|alter|delete`.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +11,7 @@
 #include "cli/command_line.h"
 #include "cli/json_writer.h"
 #include "cli/text_table.h"
+#include "cli/topic_alter.h"
 #include "cli/topic_describer.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
@@ -236,10 +237,39 @@ std::string CheckConfig(const std::string& text) {
   return fmt::format("'{}' is no configuration: name=value is accepted", text);
 }
 
+void AddAlter(CLI::App& topic, ChosenCommand& chosen) {
+  auto alter = std::make_shared<TopicAlterArguments>();
+  CLI::App* verb =
+      topic.add_subcommand("alter", "Change configuration, partitions and replication factor");
+  AddClientOptions(*verb, alter->client);
+  verb->callback([alter, &chosen] {
+    chosen = [alter] {
+      return RunClientVerb(alter->client,
+                           [alter](ClientSession* session) { return AlterTopics(session, alter); });
+    };
+  });
+  verb->add_option("NAME", alter->names, "Topics")->required()->type_name("");
+  verb->add_option("-c,--config", alter->configs, "A topic configuration; may be given often")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->check(CheckConfig);
+  verb->add_option("--delete-config", alter->unset, "One that goes back to its default")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  verb->add_option("-p,--partitions", alter->partitions, "How many there are to be; only more")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("-r,--replication-factor", alter->replication_factor,
+                   "Replicas of each partition")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--wait", alter->wait, "Until replicas have been moved");
+}
+
 }  // namespace
 
 void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* topic = app.add_subcommand("topic", "Create, list, describe and delete topics");
+  CLI::App* topic = app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
   topic->require_subcommand(1);
 
   auto create = std::make_shared<TopicArguments>();
@@ -268,6 +298,8 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
   verb->add_option("NAME", describe->names, "Topics; none: all")->type_name("");
   verb->add_flag("--internal", describe->internal,
                  "Without NAME: also topics that the cluster keeps for itself");
+
+  AddAlter(*topic, chosen);
 
   auto remove = std::make_shared<TopicArguments>();
   verb =
