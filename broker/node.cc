@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <utility>
 
 #include "common/check.h"
@@ -177,15 +179,25 @@ Task<absl::Status> Node::OpenMetadata() {
   // The store syncs what is in its folder; its folder's own name is ours to make durable.
   MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(config.storage.metadata_dir));
 
-  TopicRules rules;
+  ControllerOptions options;
+  options.cluster_id = cluster_id_;
+  options.local_broker = config.node_id;
+  const TopicConfig defaults = ResolveTopicConfig({}, config.server_values);
+  options.topic_settings.isr_min = defaults.min_insync_replicas;
+  options.topic_settings.unclean_election = defaults.unclean_leader_election;
+  options.topic_settings.durable_on_disk = defaults.durability == Durability::kDisk;
+  TopicRules& rules = options.topics;
   rules.default_partitions = config.topic_creation.partitions_default;
   rules.default_replication_factor = config.topic_creation.replication_factor_default;
   rules.delete_enabled = config.topic_creation.may_delete;
   rules.own = config.server_values;
   state_ = std::make_unique<MetadataState>();
   quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *state_);
-  controller_ = std::make_unique<Controller>(env_, std::move(rules), *quorum_, *state_);
-  co_return While("metadata", co_await quorum_->Start());
+  controller_ = std::make_unique<Controller>(env_, std::move(options), *quorum_, *state_);
+  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
+  controller_->Start();
+  controller_->OnLeadership(quorum_->leading_term());
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> Node::MakeShards() {
@@ -206,6 +218,7 @@ Task<absl::Status> Node::MakeShards() {
 Task<absl::Status> Node::OpenLogs() {
   absl::StatusOr<std::vector<bool>> clean = co_await parts_.front()->LockStore();
   if (!clean.ok()) co_return clean.status();
+  stopped_cleanly_ = std::ranges::all_of(*clean, std::identity());
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&clean, offline = parts_.front()->Offline()](NodeShard* shard) {
         return shard->Recover(*clean, offline);
@@ -282,19 +295,21 @@ Task<absl::Status> Node::Listen() {
 }
 
 Task<absl::Status> Node::Register() {
-  BrokerImage self;
-  self.id = options_.config.node_id;
-  self.incarnation = env_.random.NextUuid();
-  self.endpoints = advertised_;
-  self.rack = options_.config.rack;
+  BrokerRegistration self{options_.config.node_id, env_.random.NextUuid(), cluster_id_, advertised_,
+                          options_.config.rack};
   // Opened by now, so everything that was durable in them has been replayed.
   for (const DirectoryId& id : directories_) {
     self.log_directories.push_back({id, /*online=*/true, /*replayed=*/true});
   }
   self.features = AnnouncedFeatures();
-  absl::StatusOr<BrokerEpoch> epoch = co_await controller_->RegisterBroker(std::move(self));
-  if (!epoch.ok()) co_return While("registration", epoch.status());
-  env_.logger.Info("broker {} registered with epoch {}", options_.config.node_id, *epoch);
+  self.caught_up = true;
+  const BrokerImage* before = controller_->image()->FindBroker(self.id);
+  if (stopped_cleanly_ && before != nullptr) self.clean_epoch = before->epoch;
+  absl::StatusOr<RegisteredBroker> registered =
+      co_await controller_->RegisterBroker(std::move(self));
+  if (!registered.ok()) co_return While("registration", registered.status());
+  env_.logger.Info("broker {} registered with epoch {}", options_.config.node_id,
+                   registered->epoch);
   co_return absl::OkStatus();
 }
 
@@ -350,6 +365,7 @@ Task<absl::Status> Node::StopShards() {
 
 Task<absl::Status> Node::Stop() {
   absl::Status status = co_await StopShards();
+  if (controller_ != nullptr) co_await controller_->Stop();
   if (quorum_ != nullptr) co_await quorum_->Stop();
   if (kv_ != nullptr) status.Update(co_await kv_->Close());
   local_controller_.reset();

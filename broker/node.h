@@ -121,6 +121,7 @@ class Node {
   bool logs_started_ = false;  // On every shard.
   std::string cluster_id_;
   std::vector<DirectoryId> directories_;
+  bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
   std::vector<BrokerEndpoint> advertised_;
 };
 

@@ -1,129 +1,494 @@
 #include "controller/controller.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#include "common/check.h"
+#include "common/error_kind.h"
 #include "common/status_macros.h"
+#include "controller/broker_changes.h"
 
 namespace millrace {
 namespace {
 
 constexpr int32_t kProducerIdBlockSize = 1000;  // Rule 1.51.
 
-}  // namespace
-
-// A decision looks at the image, so no other may commit between the look and its own commit.
-class Controller::Turn {
- public:
-  explicit Turn(Controller& controller) : controller_(controller) {}
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-  ~Turn() {
-    controller_.deciding_ = false;
-    controller_.free_.Pulse();
+std::vector<BrokerLiveness::Known> KnownBrokers(const MetadataImage& image,
+                                                std::optional<BrokerId> local) {
+  std::vector<BrokerLiveness::Known> known;
+  for (const auto& [id, broker] : image.brokers()) {
+    known.push_back({broker.id, broker.epoch, broker.fenced, broker.id == local});
   }
-
- private:
-  Controller& controller_;
-};
-
-Controller::Controller(Env& env, TopicRules rules, MetadataLog& log, const MetadataState& state)
-    : rules_(std::move(rules)), env_(env), log_(log), state_(state), free_(env.reactor) {}
-
-Task<void> Controller::TakeTurn() {
-  while (deciding_) co_await free_.Wait();
-  deciding_ = true;
+  return known;
 }
 
-Task<absl::StatusOr<BrokerEpoch>> Controller::RegisterBroker(BrokerImage broker) {
-  co_await TakeTurn();
-  Turn turn(*this);
-  const BrokerEpoch epoch(log_.next_index().value());
-  broker.epoch = epoch;
-  broker.fenced = false;
-  std::vector<MetadataRecord> records;
-  records.emplace_back(RegisterBrokerRecord{broker});
-  image()->topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
-    for (size_t p = 0; p < topic->partitions.size(); ++p) {
-      PartitionImage state = topic->partitions[p];
-      if (std::ranges::find(state.replicas, broker.id) == state.replicas.end()) continue;
-      if (state.leader.has_value() && state.leader != broker.id) continue;
-      // The only voter of a single node: its replicas were replayed completely, or it would not be
-      // here.
-      state.leader = broker.id;
-      state.leader_epoch = LeaderEpoch(state.leader_epoch.value() + 1);
-      state.partition_epoch = PartitionEpoch(state.partition_epoch.value() + 1);
-      records.emplace_back(
-          PartitionRecord{topic->topic_id, PartitionId(static_cast<int32_t>(p)), std::move(state)});
+}  // namespace
+
+struct Controller::Waiting {
+  Decide decide;
+  bool gives_epoch;
+  std::optional<absl::Status> result{};
+};
+
+Controller::Controller(Env& env, ControllerOptions options, MetadataLog& log, MetadataState& state)
+    : options_(std::move(options)),
+      env_(env),
+      log_(log),
+      state_(state),
+      liveness_(options_.liveness),
+      turn_ended_(env.reactor),
+      time_changed_(env.reactor),
+      scope_(env.reactor) {
+  state_.Follow(*this);
+}
+
+Controller::~Controller() { state_.Unfollow(*this); }
+
+void Controller::Start() {
+  scope_.Spawn(KeepTime());
+  if (options_.balance_leaders) scope_.Spawn(KeepBalance());
+}
+
+Task<void> Controller::Stop() { co_await scope_.Stop(); }
+
+absl::Status Controller::CheckActive() const {
+  if (log_.leading_term().has_value()) return absl::OkStatus();
+  return MakeError(ErrorKind::kNotController, "this node is not the active controller");
+}
+
+// --- Turns ---
+
+Task<absl::Status> Controller::Commit(Decide decide) {
+  return CommitInTurn(std::move(decide), /*gives_epoch=*/false);
+}
+
+Task<absl::Status> Controller::CommitInTurn(Decide decide, bool gives_epoch) {
+  Waiting mine{std::move(decide), gives_epoch};
+  waiting_.push_back(&mine);
+  // Whoever finds no turn under way runs the next, for all who wait.
+  while (!mine.result.has_value()) {
+    if (deciding_) {
+      co_await turn_ended_.Wait();
+    } else {
+      co_await RunTurn();
     }
-    return true;
-  });
+  }
+  co_return *std::move(mine.result);
+}
+
+Task<void> Controller::RunTurn() {
+  deciding_ = true;
+  std::vector<Waiting*> batch;
+  MetadataRecords records;
+  absl::Status status = CheckActive();
+  std::shared_ptr<const MetadataImage> image = state_.image();
+  bool epoch_given = false;
+  while (!waiting_.empty()) {
+    Waiting* next = waiting_.front();
+    if (records.size() >= kRecordsPerTurnMax || (next->gives_epoch && epoch_given)) break;
+    waiting_.pop_front();
+    batch.push_back(next);
+    if (!status.ok()) continue;
+    MetadataRecords more = next->decide(*image);
+    if (more.empty()) continue;
+    epoch_given = epoch_given || next->gives_epoch;
+    if (!waiting_.empty()) image = ImageAfter(*image, more);
+    std::ranges::move(more, std::back_inserter(records));
+  }
+  if (!records.empty()) status = co_await ProposeAll(std::move(records));
+  // Those in the batch wait for this turn to end, so they are still there.
+  for (Waiting* each : batch) each->result = status;
+  deciding_ = false;
+  turn_ended_.Pulse();
+}
+
+Task<absl::Status> Controller::ProposeAll(MetadataRecords records) {
+  while (records.size() > kRecordsPerEntryMax) {
+    const auto cut = records.begin() + kRecordsPerEntryMax;
+    MetadataRecords first(std::make_move_iterator(records.begin()), std::make_move_iterator(cut));
+    records.erase(records.begin(), cut);
+    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(first));
+    if (!index.ok()) co_return index.status();
+  }
   absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(records));
-  if (!index.ok()) co_return index.status();
-  co_return epoch;
+  co_return index.status();
+}
+
+// --- Being the active controller ---
+
+void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
+                            const MetadataDelta& delta) {
+  for (BrokerId id : delta.changed_brokers()) {
+    const BrokerImage* broker = image->FindBroker(id);
+    if (broker == nullptr) {
+      liveness_.OnUnregistered(id);
+      heard_index_.erase(id);
+    } else {
+      liveness_.OnFenced(id, broker->fenced);
+    }
+    if (broker == nullptr || !broker->in_controlled_shutdown) {
+      shutdown_index_.erase(id);
+    } else {
+      shutdown_index_.try_emplace(id, *image->index());
+    }
+  }
+}
+
+void Controller::OnLeadership(std::optional<RaftTerm> term) {
+  heard_index_.clear();
+  shutdown_index_.clear();
+  if (!term.has_value()) {
+    liveness_.Deactivate();
+    time_changed_.Pulse();
+    return;
+  }
+  liveness_.Activate(KnownBrokers(*image(), options_.local_broker), env_.reactor.Now());
+  // When they lost their leaderships this controller does not know, but no later than now.
+  for (const auto& [id, broker] : image()->brokers()) {
+    if (broker.in_controlled_shutdown && image()->index().has_value()) {
+      shutdown_index_.emplace(broker.id, *image()->index());
+    }
+  }
+  scope_.Spawn(TakeOver(*term));
+  Act();
+}
+
+Task<void> Controller::TakeOver(RaftTerm term) {
+  absl::Status done = co_await Commit([this](const MetadataImage& image) {
+    return DecideFirstFeatures(image, options_.topic_settings, options_.metadata_version,
+                               options_.features);
+  });
+  // The controller before may have been cut off in the middle of a large change.
+  if (done.ok()) {
+    done = co_await Commit([this](const MetadataImage& image) {
+      return DecideLeaderless(image, options_.topic_settings);
+    });
+  }
+  if (!done.ok()) {
+    env_.logger.Warning("active controller of term {}: not everything is in order: {}", term,
+                        std::string(done.message()));
+  }
+}
+
+void Controller::Act() {
+  BrokerLiveness::Actions actions = liveness_.TakeActions();
+  for (const BrokerLiveness::Probe& probe : actions.probe) {
+    if (prober_ != nullptr) prober_->Probe(probe.id);
+  }
+  for (BrokerLiveness::Fence& fence : actions.fence) {
+    env_.logger.Warning("fencing broker {} (epoch {}): {}", fence.id, fence.epoch, fence.reason);
+    scope_.Spawn(FenceBroker(std::move(fence)));
+  }
+  time_changed_.Pulse();
+}
+
+Task<void> Controller::FenceBroker(BrokerLiveness::Fence fence) {
+  absl::Status fenced = co_await Commit([this, &fence](const MetadataImage& image) {
+    const BrokerImage* broker = image.FindBroker(fence.id);
+    // It may have come back, as itself or as a new incarnation, while this waited for its turn.
+    const bool same = broker != nullptr && broker->epoch == fence.epoch;
+    if (!same || !liveness_.IsDead(fence.id, fence.epoch)) return MetadataRecords();
+    return RecordsOfFencing(image, options_.topic_settings, fence.id);
+  });
+  if (!fenced.ok()) {
+    env_.logger.Warning("broker {} could not be fenced: {}", fence.id,
+                        std::string(fenced.message()));
+  }
+}
+
+Task<void> Controller::KeepTime() {
+  while (!scope_.stopping()) {
+    (void)co_await time_changed_.Wait(liveness_.next_tick(), scope_.token());
+    if (scope_.stopping()) co_return;
+    const Instant now = env_.reactor.Now();
+    if (now < liveness_.next_tick()) continue;
+    liveness_.OnTick(now);
+    Act();
+  }
+}
+
+Task<void> Controller::KeepBalance() {
+  Event never(env_.reactor);
+  while (!scope_.stopping()) {
+    (void)co_await never.Wait(env_.reactor.Now() + options_.balance_interval, scope_.token());
+    if (scope_.stopping()) co_return;
+    if (!CheckActive().ok()) continue;
+    absl::Status balanced = co_await Commit([this](const MetadataImage& image) {
+      return DecideLeaderBalance(image, options_.topic_settings,
+                                 options_.balance_imbalance_percentage);
+    });
+    if (!balanced.ok()) {
+      env_.logger.Warning("leaders could not be balanced: {}", std::string(balanced.message()));
+    }
+  }
+}
+
+void Controller::OnBrokerStreamBroke(BrokerId id, BrokerEpoch epoch) {
+  liveness_.OnStreamBroke(id, epoch, env_.reactor.Now());
+  Act();
+}
+
+void Controller::OnEvidence(const Evidence& evidence) {
+  liveness_.OnEvidence(evidence, env_.reactor.Now());
+  Act();
+}
+
+// --- Brokers ---
+
+Task<absl::StatusOr<RegisteredBroker>> Controller::RegisterBroker(BrokerRegistration request) {
+  absl::StatusOr<RegisteredBroker> reply = absl::UnknownError("not decided");
+  absl::Status committed = co_await CommitInTurn(
+      [&](const MetadataImage& image) {
+        SingleDecision<RegisteredBroker> decision =
+            DecideRegistration(image, options_.cluster_id, options_.topic_settings, request,
+                               liveness_.session(request.id, env_.reactor.Now()),
+                               BrokerEpoch(log_.next_index().value()));
+        reply = std::move(decision.reply);
+        return std::move(decision.records);
+      },
+      /*gives_epoch=*/true);
+  if (!committed.ok()) co_return committed;
+  if (reply.ok()) {
+    liveness_.OnRegistered(request.id, reply->epoch, request.id == options_.local_broker,
+                           env_.reactor.Now());
+    liveness_.OnFenced(request.id, reply->fenced);
+    Act();
+  }
+  co_return reply;
+}
+
+std::optional<RaftIndex> Controller::KnownByOthers(const MetadataImage& image, BrokerId id) const {
+  std::optional<RaftIndex> least;
+  for (const auto& [number, broker] : image.brokers()) {
+    if (broker.id == id || !broker.active()) continue;
+    auto heard = heard_index_.find(broker.id);
+    const RaftIndex index = heard == heard_index_.end() ? RaftIndex(0) : heard->second;
+    if (!least.has_value() || index < *least) least = index;
+  }
+  return least;
+}
+
+SingleDecision<BrokerHeartbeatReply> Controller::Decided(const MetadataImage& image,
+                                                         const BrokerHeartbeat& heartbeat) const {
+  auto shutdown = shutdown_index_.find(heartbeat.id);
+  return DecideHeartbeat(
+      image, options_.topic_settings, heartbeat, KnownByOthers(image, heartbeat.id),
+      shutdown == shutdown_index_.end() ? std::nullopt : std::optional(shutdown->second));
+}
+
+Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat heartbeat) {
+  MR_CO_RETURN_IF_ERROR(CheckActive());
+  liveness_.OnHeartbeat(heartbeat.id, heartbeat.epoch, env_.reactor.Now());
+  SingleDecision<BrokerHeartbeatReply> decision = Decided(*image(), heartbeat);
+  if (decision.reply.ok()) {
+    heard_index_.insert_or_assign(heartbeat.id, heartbeat.metadata_index);
+  }
+  // Nearly always nothing changes, and nobody waits for anything.
+  if (decision.records.empty()) co_return std::move(decision.reply);
+  co_return co_await ChangeByHeartbeat(std::move(heartbeat));
+}
+
+Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::ChangeByHeartbeat(
+    BrokerHeartbeat heartbeat) {
+  absl::StatusOr<BrokerHeartbeatReply> reply = absl::UnknownError("not decided");
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    SingleDecision<BrokerHeartbeatReply> decision = Decided(image, heartbeat);
+    reply = std::move(decision.reply);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return reply;
+}
+
+Task<absl::Status> Controller::UnregisterBroker(BrokerId id) {
+  absl::Status refused;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    if (image.FindBroker(id) == nullptr) {
+      refused = MakeError(ErrorKind::kBrokerIdNotRegistered,
+                          fmt::format("Broker ID {} is not currently registered", id));
+      return MetadataRecords();
+    }
+    return RecordsOfUnregistering(image, options_.topic_settings, id);
+  });
+  co_return committed.ok() ? refused : committed;
+}
+
+Task<absl::StatusOr<std::vector<ReassignmentReply>>> Controller::DrainBroker(BrokerId id,
+                                                                             bool undo) {
+  absl::StatusOr<std::vector<ReassignmentReply>> reply = absl::UnknownError("not decided");
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideDrain(image, options_.topic_settings, id, undo);
+    reply = std::move(decision.reply);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return reply;
+}
+
+Task<absl::StatusOr<std::vector<IsrReply>>> Controller::AlterPartition(
+    AlterPartitionRequest request) {
+  absl::StatusOr<std::vector<IsrReply>> reply = absl::UnknownError("not decided");
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideAlterPartition(image, options_.topic_settings, request);
+    reply = std::move(decision.reply);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return reply;
+}
+
+Task<absl::StatusOr<std::vector<AssignDirectoryReply>>> Controller::AssignDirectories(
+    AssignDirectoriesRequest request) {
+  absl::StatusOr<std::vector<AssignDirectoryReply>> reply = absl::UnknownError("not decided");
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideDirectories(image, options_.topic_settings, request);
+    reply = std::move(decision.reply);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return reply;
+}
+
+Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds() {
+  ProducerIdBlock block{0, kProducerIdBlockSize};
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    block.first = image.next_producer_id();
+    MetadataRecords records;
+    records.emplace_back(ProducerIdsRecord{block.first + block.size});
+    return records;
+  });
+  if (!committed.ok()) co_return committed;
+  co_return block;
+}
+
+// --- Topics and partitions ---
+
+CreateTopicDraws Controller::Draws() {
+  return {[this] {
+            TopicId id = env_.random.NextUuid();
+            while (image()->FindTopic(id) != nullptr) id = env_.random.NextUuid();
+            return id;
+          },
+          [this] { return env_.random.Below(1 << 20); }};
 }
 
 Task<absl::StatusOr<std::vector<CreateTopicReply>>> Controller::CreateTopics(
     std::vector<CreateTopicRequest> requests, bool validate_only) {
-  co_await TakeTurn();
-  Turn turn(*this);
-  CreateTopicDraws draws{[this] {
-                           TopicId id = env_.random.NextUuid();
-                           while (image()->FindTopic(id) != nullptr) id = env_.random.NextUuid();
-                           return id;
-                         },
-                         [this] { return env_.random.Below(1 << 20); }};
-  Decision<CreateTopicReply> decision =
-      DecideCreateTopics(*image(), rules_, requests, validate_only, draws);
-  if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
-    if (!index.ok()) co_return index.status();
-  }
-  co_return std::move(decision.replies);
+  std::vector<CreateTopicReply> replies;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideCreateTopics(image, options_.topics, requests, validate_only, Draws());
+    replies = std::move(decision.replies);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return replies;
 }
 
 Task<absl::StatusOr<std::vector<DeleteTopicReply>>> Controller::DeleteTopics(
     std::vector<DeleteTopicRequest> requests) {
-  co_await TakeTurn();
-  Turn turn(*this);
-  Decision<DeleteTopicReply> decision = DecideDeleteTopics(*image(), rules_, requests);
-  if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
-    if (!index.ok()) co_return index.status();
-  }
-  co_return std::move(decision.replies);
+  std::vector<DeleteTopicReply> replies;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideDeleteTopics(image, options_.topics, requests);
+    replies = std::move(decision.replies);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return replies;
 }
 
 Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> Controller::CreatePartitions(
     std::vector<CreatePartitionsRequest> requests, bool validate_only) {
-  co_await TakeTurn();
-  Turn turn(*this);
-  Decision<CreatePartitionsReply> decision = DecideCreatePartitions(
-      *image(), requests, validate_only, [this] { return env_.random.Below(1 << 20); });
-  if (!decision.records.empty()) {
-    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(decision.records));
-    if (!index.ok()) co_return index.status();
-  }
-  co_return std::move(decision.replies);
+  std::vector<CreatePartitionsReply> replies;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideCreatePartitions(image, requests, validate_only,
+                                           [this] { return env_.random.Below(1 << 20); });
+    replies = std::move(decision.replies);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return replies;
 }
 
-Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds() {
-  co_await TakeTurn();
-  Turn turn(*this);
-  ProducerIdBlock block{image()->next_producer_id(), kProducerIdBlockSize};
-  std::vector<MetadataRecord> records;
-  records.emplace_back(ProducerIdsRecord{block.first + block.size});
-  absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(records));
-  if (!index.ok()) co_return index.status();
-  co_return block;
+Task<absl::StatusOr<std::vector<ElectLeadersReply>>> Controller::ElectLeaders(
+    ElectLeadersRequest request) {
+  std::vector<ElectLeadersReply> replies;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideElections(image, options_.topic_settings, request);
+    replies = std::move(decision.replies);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return replies;
 }
 
-Task<absl::Status> Controller::Commit(Decide decide) {
-  co_await TakeTurn();
-  Turn turn(*this);
-  std::vector<MetadataRecord> records = decide(*image());
-  if (records.empty()) co_return absl::OkStatus();
-  co_return (co_await log_.Propose(std::move(records))).status();
+Task<absl::StatusOr<std::vector<ReassignmentReply>>> Controller::AlterReassignments(
+    std::vector<ReassignmentRequest> requests, bool allow_replication_factor_change) {
+  std::vector<ReassignmentReply> replies;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    auto decision = DecideReassignments(image, options_.topic_settings, requests,
+                                        allow_replication_factor_change);
+    replies = std::move(decision.replies);
+    return std::move(decision.records);
+  });
+  if (!committed.ok()) co_return committed;
+  co_return replies;
+}
+
+absl::StatusOr<std::vector<OngoingReassignment>> Controller::ListReassignments(
+    const std::optional<std::vector<ReassignmentQuery>>& query) const {
+  MR_RETURN_IF_ERROR(CheckActive());
+  return millrace::ListReassignments(*image(), query);
+}
+
+Task<absl::Status> Controller::SetReplicationFactor(std::string topic, int32_t factor) {
+  absl::Status refused;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    Verdict verdict = DecideReplicationFactor(image, options_.topic_settings, topic, factor);
+    refused = std::move(verdict.status);
+    return std::move(verdict.records);
+  });
+  co_return committed.ok() ? refused : committed;
+}
+
+Task<absl::Status> Controller::UpdateFeatures(std::vector<FeatureUpdate> updates,
+                                              bool validate_only) {
+  absl::Status refused;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    Verdict verdict = DecideFeatures(image, options_.topic_settings, updates, validate_only);
+    refused = std::move(verdict.status);
+    return std::move(verdict.records);
+  });
+  co_return committed.ok() ? refused : committed;
+}
+
+// --- Controllers ---
+
+Task<absl::Status> Controller::RegisterController(ControllerImage controller) {
+  co_return co_await Commit([&](const MetadataImage& image) {
+    MetadataRecords records;
+    auto known = image.controllers().find(controller.id.value());
+    if (known == image.controllers().end() || known->second != controller) {
+      records.emplace_back(RegisterControllerRecord{controller});
+    }
+    return records;
+  });
+}
+
+Task<absl::Status> Controller::UnregisterController(BrokerId id) {
+  absl::Status refused;
+  absl::Status committed = co_await Commit([&](const MetadataImage& image) {
+    MetadataRecords records;
+    if (image.controllers().contains(id.value())) {
+      records.emplace_back(UnregisterControllerRecord{id});
+    } else {
+      refused = absl::NotFoundError(fmt::format("controller {} is not registered", id));
+    }
+    return records;
+  });
+  co_return committed.ok() ? refused : committed;
 }
 
 }  // namespace millrace

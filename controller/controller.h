@@ -3,25 +3,48 @@
 // is the state that the log's committed entries make (metadata_state.h).
 //
 // Shard:    shard 0.
-// Lifetime: `log` and `state` outlive it.
-// Errors:   per item in the replies; as a whole: what MetadataLog::Propose() says.
-// Bound:    one decision at a time; callers wait in line (their number is bounded by the
-//           connections' requests in flight).
+// Lifetime: `log` and `state` outlive it. Stop() must have finished before destruction.
+// Errors:   per item in the replies; as a whole: what MetadataLog::Propose() says. kUnavailable
+//           with kNotController: this node is not the active controller, or ceased to be while the
+//           decision was being committed: it may or may not have been.
+// Turns:    decisions are made in turns. A turn takes everybody who is waiting, decides one after
+//           the other, each on what the ones before will have changed, and commits all of it as
+//           one entry; whoever comes meanwhile waits for the next turn. So a decision never stands
+//           on something that may not be committed, and a thousand requests cost few commits.
+// Bound:    an entry has at most kRecordsPerEntryMax records. A decision with more (the fencing of
+//           a broker with very many partitions) is committed in several entries, each of which
+//           leaves the image valid. Who waits is bounded by the connections' requests in flight.
 #pragma once
 
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "common/env.h"
 #include "common/runtime/event.h"
+#include "common/runtime/task_scope.h"
+#include "controller/alter_partition.h"
+#include "controller/broker_heartbeat.h"
+#include "controller/broker_liveness.h"
+#include "controller/broker_registration.h"
+#include "controller/directory_assignment.h"
+#include "controller/feature_decisions.h"
+#include "controller/image/feature_levels.h"
 #include "controller/image/metadata_image.h"
+#include "controller/leader_election.h"
 #include "controller/metadata_log.h"
 #include "controller/metadata_state.h"
+#include "controller/reassignment.h"
+#include "controller/replica_moves.h"
 #include "controller/topic_decisions.h"
+#include "controller/topic_settings.h"
 
 namespace millrace {
 
@@ -30,45 +53,141 @@ struct ProducerIdBlock {
   int32_t size;
 };
 
-class Controller final {
+struct ControllerOptions {
+  std::string cluster_id{};  // Brokers of other clusters are refused; empty: not checked.
+  std::optional<BrokerId> local_broker{};  // The one in this process: it dies with the controller.
+  TopicRules topics{};
+  TopicSettings topic_settings{};  // Of topics without overrides.
+  LivenessOptions liveness{};
+  // What a new cluster begins with (KIP-584).
+  int32_t metadata_version = kMetadataVersionLatest;
+  FeatureLevels features{};                   // Others than the metadata version's own.
+  bool balance_leaders = true;                // auto.leader.rebalance.enable.
+  Duration balance_interval = seconds(300);   // leader.imbalance.check.interval.seconds.
+  int32_t balance_imbalance_percentage = 10;  // leader.imbalance.per.broker.percentage.
+};
+
+// A turn takes no further request when it has so many records; a decision alone may have more, and
+// is cut then.
+inline constexpr size_t kRecordsPerTurnMax = 10'000;
+inline constexpr size_t kRecordsPerEntryMax = 30'000;
+static_assert(kRecordsPerTurnMax < kRecordsPerEntryMax);
+
+// Finds out whether somebody still listens where a broker did.
+class BrokerProber {
  public:
-  Controller(Env& env, TopicRules rules, MetadataLog& log, const MetadataState& state);
+  virtual ~BrokerProber() = default;
+  // Dials the broker's listener, and tells Controller::OnEvidence() the answer. May ignore a probe
+  // while one of the same broker is under way.
+  virtual void Probe(BrokerId id) = 0;
+};
+
+class Controller final : private MetadataFollower {
+ public:
+  Controller(Env& env, ControllerOptions options, MetadataLog& log, MetadataState& state);
+  ~Controller() override;
+
+  // Without one, nobody is dialed and only other evidence counts.
+  void Attach(BrokerProber& prober) { prober_ = &prober; }
 
   const std::shared_ptr<const MetadataImage>& image() const { return state_.image(); }
 
-  // Registers this broker incarnation, unfenced, and ends all leaderships of the incarnation
-  // before: epoch + 1 each (a leader that lost an unsynced tail must never put a second value at an
-  // offset of the same epoch).
-  Task<absl::StatusOr<BrokerEpoch>> RegisterBroker(BrokerImage broker);
+  // Begins to do what nobody asks for: time-outs, balancing. What it is told before is kept.
+  void Start();
+  Task<void> Stop();
+  // This node became the active controller in that term, with everything of earlier terms applied;
+  // or it no longer is. Sessions and timers begin anew.
+  void OnLeadership(std::optional<RaftTerm> term);
 
+  // Brokers and their sessions.
+  //
+  // An incarnation registers when its stream to this controller opens, each time; the same one
+  // again keeps its epoch and changes nothing (broker_registration.h).
+  Task<absl::StatusOr<RegisteredBroker>> RegisterBroker(BrokerRegistration request);
+  Task<absl::StatusOr<BrokerHeartbeatReply>> Heartbeat(BrokerHeartbeat heartbeat);
+  // The stream over which that registration speaks broke.
+  void OnBrokerStreamBroke(BrokerId id, BrokerEpoch epoch);
+  void OnEvidence(const Evidence& evidence);
+  // Forgets a broker: it leaves every ISR, and must register to come back.
+  Task<absl::Status> UnregisterBroker(BrokerId id);
+  // Moves all replicas away from a broker, that it may go for good; or, `undo`, lets it have new
+  // ones again.
+  Task<absl::StatusOr<std::vector<ReassignmentReply>>> DrainBroker(BrokerId id, bool undo);
+
+  // What brokers ask for.
+  Task<absl::StatusOr<std::vector<IsrReply>>> AlterPartition(AlterPartitionRequest request);
+  Task<absl::StatusOr<std::vector<AssignDirectoryReply>>> AssignDirectories(
+      AssignDirectoriesRequest request);
+  // A block of producer ids that nobody else gets, across restarts too.
+  Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds();
+
+  // What clients ask for.
   Task<absl::StatusOr<std::vector<CreateTopicReply>>> CreateTopics(
       std::vector<CreateTopicRequest> requests, bool validate_only);
   Task<absl::StatusOr<std::vector<DeleteTopicReply>>> DeleteTopics(
       std::vector<DeleteTopicRequest> requests);
   Task<absl::StatusOr<std::vector<CreatePartitionsReply>>> CreatePartitions(
       std::vector<CreatePartitionsRequest> requests, bool validate_only);
-  // A block of producer ids that nobody else gets, across restarts too.
-  Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds();
+  Task<absl::StatusOr<std::vector<ElectLeadersReply>>> ElectLeaders(ElectLeadersRequest request);
+  Task<absl::StatusOr<std::vector<ReassignmentReply>>> AlterReassignments(
+      std::vector<ReassignmentRequest> requests, bool allow_replication_factor_change);
+  // As of the image of the active controller.
+  absl::StatusOr<std::vector<OngoingReassignment>> ListReassignments(
+      const std::optional<std::vector<ReassignmentQuery>>& query) const;
+  Task<absl::Status> SetReplicationFactor(std::string topic, int32_t factor);
+  Task<absl::Status> UpdateFeatures(std::vector<FeatureUpdate> updates, bool validate_only);
+
+  // Controllers.
+  Task<absl::Status> RegisterController(ControllerImage controller);
+  // kNotFound when it is not registered.
+  Task<absl::Status> UnregisterController(BrokerId id);
 
   // For decisions that are made elsewhere (configurations): `decide` looks at the image and returns
   // records; it runs in a turn, and this returns when they are committed. It keeps what it wants to
   // answer for itself, and must stay callable until then.
-  using Decide = std::function<std::vector<MetadataRecord>(const MetadataImage&)>;
+  using Decide = std::function<MetadataRecords(const MetadataImage&)>;
   Task<absl::Status> Commit(Decide decide);
 
  private:
-  class Turn;  // Holds the right to decide; the next in line gets it when it is destroyed.
-  Task<void> TakeTurn();
+  struct Waiting;  // A request, until its turn is over.
+  // `gives_epoch`: the decision gives the entry's index away as an epoch; an entry has one such.
+  Task<absl::Status> CommitInTurn(Decide decide, bool gives_epoch);
+  Task<void> RunTurn();
+  Task<absl::Status> ProposeAll(MetadataRecords records);
+  absl::Status CheckActive() const;
+
+  CreateTopicDraws Draws();
+  Task<absl::StatusOr<BrokerHeartbeatReply>> ChangeByHeartbeat(BrokerHeartbeat heartbeat);
+  SingleDecision<BrokerHeartbeatReply> Decided(const MetadataImage& image,
+                                               const BrokerHeartbeat& heartbeat) const;
+  // The least metadata index that a serving broker other than `id` is known to have applied.
+  std::optional<RaftIndex> KnownByOthers(const MetadataImage& image, BrokerId id) const;
+  void OnMetadata(std::shared_ptr<const MetadataImage> image, const MetadataDelta& delta) override;
+
+  // Does what `liveness_` asks for.
+  void Act();
+  Task<void> FenceBroker(BrokerLiveness::Fence fence);
+  // What a new active controller puts in order first.
+  Task<void> TakeOver(RaftTerm term);
+  Task<void> KeepTime();
+  Task<void> KeepBalance();
 
   // Constant after construction.
-  const TopicRules rules_;
+  const ControllerOptions options_;
   // Borrowed.
   Env& env_;
   MetadataLog& log_;
-  const MetadataState& state_;
+  MetadataState& state_;
+  BrokerProber* prober_ = nullptr;
   // State.
+  BrokerLiveness liveness_;
+  std::map<BrokerId, RaftIndex> heard_index_;     // Up to where brokers have applied the metadata.
+  std::map<BrokerId, RaftIndex> shutdown_index_;  // Where those that want to go lost their leaders.
+  std::deque<Waiting*> waiting_;
   bool deciding_ = false;
-  Event free_;
+  Event turn_ended_;
+  Event time_changed_;
+  TaskScope scope_;
 };
 
 }  // namespace millrace

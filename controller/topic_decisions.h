@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "common/config/config_source.h"
+#include "controller/decision.h"
 #include "controller/image/metadata_image.h"
 #include "controller/image/metadata_record.h"
 
@@ -55,12 +56,6 @@ struct CreateTopicReply {
   int32_t partitions = 0;
   int32_t replication_factor = 0;
   ConfigOverrides configs;
-};
-
-template <typename Reply>
-struct Decision {
-  std::vector<MetadataRecord> records;
-  std::vector<Reply> replies;  // One per item of the request, in its order.
 };
 
 // Draws: `draw()` gives a topic id that was never used; `start` is where placement begins.

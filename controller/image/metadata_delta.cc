@@ -117,6 +117,7 @@ absl::Status MetadataDelta::ApplyOne(const RemoveTopicRecord& record) {
     return absl::DataLossError(fmt::format("topic {} is removed but not known", record.topic_id));
   }
   if (MetadataImage::Topic before = base_->FindTopic(record.topic_id); before != nullptr) {
+    IndexReplicas(record.topic_id, before.get(), nullptr);
     removed_topics_.emplace(record.topic_id, std::move(before));
   }
   next_.partition_count_ -= topic->partitions.size();
@@ -124,6 +125,7 @@ absl::Status MetadataDelta::ApplyOne(const RemoveTopicRecord& record) {
   next_.topics_by_id_ = next_.topics_by_id_.Without(record.topic_id);
   next_.names_by_metric_ = next_.names_by_metric_.Without(MetricName(topic->name));
   touched_.erase(record.topic_id);
+  moved_topics_.erase(record.topic_id);
   changed_topics_.erase(record.topic_id);
   return absl::OkStatus();
 }
@@ -137,9 +139,13 @@ absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
                                            record.partition, record.topic_id));
   }
   if (index == topic->partitions.size()) {
+    moved_topics_.insert(record.topic_id);
     topic->partitions.push_back(record.state);
     ++next_.partition_count_;
   } else {
+    if (topic->partitions[index].replicas != record.state.replicas) {
+      moved_topics_.insert(record.topic_id);
+    }
     topic->partitions[index] = record.state;
   }
   return absl::OkStatus();
@@ -256,7 +262,31 @@ absl::Status MetadataDelta::ApplyOne(const FeatureLevelRecord& record) {
   return absl::OkStatus();
 }
 
+void MetadataDelta::IndexReplicas(const TopicId& id, const TopicImage* before,
+                                  const TopicImage* after) {
+  auto brokers_of = [](const TopicImage* topic) {
+    std::set<BrokerId> brokers;
+    if (topic == nullptr) return brokers;
+    for (const PartitionImage& partition : topic->partitions) {
+      brokers.insert(partition.replicas.begin(), partition.replicas.end());
+    }
+    return brokers;
+  };
+  const std::set<BrokerId> old_brokers = brokers_of(before);
+  const std::set<BrokerId> new_brokers = brokers_of(after);
+  auto& index = next_.topics_by_broker_;
+  for (BrokerId broker : old_brokers) {
+    if (!new_brokers.contains(broker)) index = index.Without({broker, id});
+  }
+  for (BrokerId broker : new_brokers) {
+    if (!old_brokers.contains(broker)) index = index.With({broker, id}, {});
+  }
+}
+
 std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
+  for (const TopicId& id : moved_topics_) {
+    IndexReplicas(id, base_->FindTopic(id).get(), touched_.at(id).get());
+  }
   for (const auto& [id, topic] : touched_) {
     next_.topics_ = next_.topics_.With(topic->name, topic);
     next_.topics_by_id_ = next_.topics_by_id_.With(id, topic);

@@ -61,12 +61,15 @@ class MetadataDelta {
   absl::Status ApplyBrokerConfig(const ConfigRecord& record);
   // The broker for change, if it is registered with that epoch.
   absl::StatusOr<BrokerImage*> TouchBroker(BrokerId id, BrokerEpoch epoch);
+  // Brings topics_by_broker_ up to date with what became of the topic's replicas.
+  void IndexReplicas(const TopicId& id, const TopicImage* before, const TopicImage* after);
   // The topic, copied for change on first touch; null when there is none.
   TopicImage* Touch(const TopicId& id);
 
   std::shared_ptr<const MetadataImage> base_;
   MetadataImage next_;
   std::map<TopicId, std::shared_ptr<TopicImage>> touched_;
+  std::set<TopicId> moved_topics_;  // Touched ones whose replicas are others than before.
   std::set<TopicId> changed_topics_;
   std::map<TopicId, MetadataImage::Topic> removed_topics_;
   std::set<BrokerId> changed_brokers_;

@@ -125,6 +125,16 @@ struct ControllerImage {
   friend bool operator==(const ControllerImage&, const ControllerImage&) = default;
 };
 
+// A topic that has a replica on a broker.
+struct BrokerTopic {
+  BrokerId broker;
+  TopicId topic;
+  friend constexpr auto operator<=>(const BrokerTopic&, const BrokerTopic&) = default;
+};
+inline uint64_t StablePriority(const BrokerTopic& key) {
+  return StablePriority(key.topic) ^ StablePriority(int64_t{key.broker.value()});
+}
+
 // Finalised levels; a feature that is not here is at level 0.
 using FeatureLevels = std::map<std::string, int32_t, std::less<>>;
 
@@ -140,6 +150,17 @@ class MetadataImage {
   const BrokerImage* FindBroker(BrokerId id) const;
   const std::map<int32_t, BrokerImage>& brokers() const { return *brokers_; }
   const PersistentMap<std::string, Topic>& topics() const { return topics_; }
+  // Calls visit(topic) for each topic that has a replica on `broker`, by topic id: what a change of
+  // a broker concerns.
+  template <typename Visit>
+  void ForEachTopicOf(BrokerId broker, Visit visit) const {
+    topics_by_broker_.ForEachFrom(BrokerTopic{broker, TopicId(0, 0)},
+                                  [&](const BrokerTopic& key, Present) {
+                                    if (key.broker != broker) return false;
+                                    visit(FindTopic(key.topic));
+                                    return true;
+                                  });
+  }
   // A topic whose name would give the same metric names ('.' and '_' are the same there), or null.
   Topic FindCollision(const std::string& name) const;
   const ConfigOverrides& broker_defaults() const { return *broker_defaults_; }
@@ -155,10 +176,12 @@ class MetadataImage {
   bool SameAs(const MetadataImage& other) const;
 
  private:
+  struct Present {};           // A map to these is a set.
   friend class MetadataDelta;  // The one writer, of images nobody else has seen yet.
   std::optional<RaftIndex> index_;
   PersistentMap<std::string, Topic> topics_;
   PersistentMap<TopicId, Topic> topics_by_id_;
+  PersistentMap<BrokerTopic, Present> topics_by_broker_;
   PersistentMap<std::string, std::string>
       names_by_metric_;  // '.' replaced by '_' -> a name in use.
   std::shared_ptr<const std::map<int32_t, BrokerImage>> brokers_ =

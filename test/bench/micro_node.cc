@@ -52,7 +52,7 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   self->state_ = std::make_unique<MetadataState>();
   self->quorum_ = std::make_unique<SingleNodeQuorum>(env, *self->kv_, id, *self->state_);
   self->controller_ =
-      std::make_unique<Controller>(env, TopicRules{}, *self->quorum_, *self->state_);
+      std::make_unique<Controller>(env, ControllerOptions{}, *self->quorum_, *self->state_);
   CheckOk(co_await self->quorum_->Start());
 
   LogStoreOptions store;
@@ -94,11 +94,12 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   self->dispatcher_ = std::make_unique<Dispatcher>(*self->admin_, self->broker_.get(),
                                                    self->shards_, self->requests_);
 
-  BrokerImage image;
-  image.id = id;
-  image.incarnation = env.random.NextUuid();
-  image.endpoints.push_back({kListener, "micro", 9092, kListener});
-  CheckOk((co_await self->controller_->RegisterBroker(std::move(image))).status());
+  BrokerRegistration registration{
+      id, env.random.NextUuid(), kCluster, {{kListener, "micro", 9092, kListener}}};
+  registration.log_directories = {{*meta.directory_id, /*online=*/true, /*replayed=*/true}};
+  registration.features = AnnouncedFeatures();
+  registration.caught_up = true;
+  CheckOk((co_await self->controller_->RegisterBroker(std::move(registration))).status());
   self->state_->Follow(*self->publisher_);
   self->publisher_->Start();
 }

@@ -1,0 +1,63 @@
+#include "controller/directory_assignment.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "common/error_kind.h"
+#include "controller/broker_changes.h"
+
+namespace millrace {
+namespace {
+
+absl::Status Check(const MetadataImage& image, BrokerId broker, const TopicPartitionId& id) {
+  MetadataImage::Topic topic = image.FindTopic(id.topic_id);
+  if (topic == nullptr) return MakeError(ErrorKind::kUnknownTopicId, "no topic has that id");
+  const PartitionImage* partition = topic->Find(id.partition);
+  if (partition == nullptr) {
+    return MakeError(ErrorKind::kUnknownTopicOrPartition, "the topic has no such partition");
+  }
+  if (!IsMember(partition->replicas, broker)) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower,
+                     fmt::format("broker {} has no replica of the partition", broker));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
+    const MetadataImage& image, const TopicSettings& defaults,
+    const AssignDirectoriesRequest& request) {
+  if (absl::Status valid = CheckBrokerEpoch(image, request.broker, request.epoch); !valid.ok()) {
+    return {{}, std::move(valid)};
+  }
+  const BrokerImage& broker = *image.FindBroker(request.broker);
+  const ClusterView cluster(image);
+  std::map<TopicPartitionId, std::optional<PartitionImage>> next;  // The last word counts.
+  std::vector<AssignDirectoryReply> replies;
+  for (const DirectoryAssignment& assignment : request.assignments) {
+    absl::Status status = Check(image, request.broker, assignment.partition);
+    const bool valid = status.ok();
+    replies.push_back({assignment, std::move(status)});
+    if (!valid) continue;
+    MetadataImage::Topic topic = image.FindTopic(assignment.partition.topic_id);
+    const TopicSettings settings = SettingsOf(image, *topic, defaults);
+    PartitionChange change(*topic->Find(assignment.partition.partition), cluster, settings,
+                           ElrEnabled(image));
+    change.SetDirectory(request.broker, assignment.directory);
+    // Into one that has failed meanwhile: the replica is not there.
+    if (!ClusterView::IsOnline(broker, assignment.directory)) change.Left(request.broker);
+    next.insert_or_assign(assignment.partition, change.Build());
+  }
+  MetadataRecords records;
+  for (auto& [id, state] : next) {
+    if (!state.has_value()) continue;
+    records.emplace_back(PartitionRecord{id.topic_id, id.partition, *std::move(state)});
+  }
+  return {std::move(records), std::move(replies)};
+}
+
+}  // namespace millrace

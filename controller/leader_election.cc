@@ -1,0 +1,167 @@
+#include "controller/leader_election.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "common/error_kind.h"
+#include "controller/broker_changes.h"
+#include "controller/partition_change.h"
+
+namespace millrace {
+namespace {
+
+bool LedByPreferred(const PartitionImage& partition) {
+  return partition.leader == partition.replicas.front();
+}
+
+bool Needed(const PartitionImage& partition, ElectionKind kind) {
+  return kind == ElectionKind::kPreferred ? !LedByPreferred(partition)
+                                          : !partition.leader.has_value();
+}
+
+class Electing {
+ public:
+  Electing(const MetadataImage& image, const TopicSettings& defaults)
+      : image_(image), defaults_(defaults), cluster_(image), elr_(ElrEnabled(image)) {}
+
+  // The state after an election, or nothing when nobody else may lead.
+  std::optional<PartitionImage> Elect(const TopicImage& topic, const PartitionImage& partition,
+                                      Election election) {
+    if (settings_of_ != topic.topic_id) {
+      settings_ = SettingsOf(image_, topic, defaults_);
+      settings_of_ = topic.topic_id;
+    }
+    PartitionChange change(partition, cluster_, settings_, elr_);
+    return change.Elect(election).Build();
+  }
+
+  absl::Status ElectOne(const TopicImage& topic, PartitionId id, ElectionKind kind) {
+    const PartitionImage& partition = *topic.Find(id);
+    if (!Needed(partition, kind)) {
+      return MakeError(ErrorKind::kElectionNotNeeded,
+                       "Leader election not needed for topic partition.");
+    }
+    std::optional<PartitionImage> state =
+        Elect(topic, partition,
+              kind == ElectionKind::kPreferred ? Election::kPreferred : Election::kUnclean);
+    if (kind == ElectionKind::kPreferred && (!state.has_value() || !LedByPreferred(*state))) {
+      return MakeError(ErrorKind::kPreferredLeaderNotAvailable,
+                       "The preferred leader was not available.");
+    }
+    if (!state.has_value() || !state->leader.has_value()) {
+      return MakeError(ErrorKind::kEligibleLeadersNotAvailable,
+                       "Eligible topic partition leaders are not available.");
+    }
+    records.emplace_back(PartitionRecord{topic.topic_id, id, *std::move(state)});
+    return absl::OkStatus();
+  }
+
+  MetadataRecords records;
+
+ private:
+  const MetadataImage& image_;
+  const TopicSettings& defaults_;
+  const ClusterView cluster_;
+  const bool elr_;
+  std::optional<TopicId> settings_of_;
+  TopicSettings settings_;
+};
+
+template <typename Visit>
+void ForEachPartition(const MetadataImage& image, Visit visit) {
+  image.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+    for (size_t p = 0; p < topic->partitions.size(); ++p) {
+      if (!visit(*topic, PartitionId(static_cast<int32_t>(p)), topic->partitions[p])) return false;
+    }
+    return true;
+  });
+}
+
+// The brokers whose preferred leaderships others have too many of.
+std::map<BrokerId, bool> Imbalanced(const MetadataImage& image, int32_t percentage) {
+  struct Count {
+    int64_t preferred = 0;
+    int64_t elsewhere = 0;
+  };
+  std::map<BrokerId, Count> counts;
+  ForEachPartition(image, [&](const TopicImage&, PartitionId, const PartitionImage& partition) {
+    Count& count = counts[partition.replicas.front()];
+    ++count.preferred;
+    if (!LedByPreferred(partition)) ++count.elsewhere;
+    return true;
+  });
+  std::map<BrokerId, bool> imbalanced;
+  for (const auto& [broker, count] : counts) {
+    imbalanced[broker] = count.elsewhere * 100 > count.preferred * percentage;
+  }
+  return imbalanced;
+}
+
+}  // namespace
+
+Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
+                                            const TopicSettings& defaults,
+                                            const ElectLeadersRequest& request) {
+  Electing electing(image, defaults);
+  Decision<ElectLeadersReply> decision;
+  if (!request.partitions.has_value()) {
+    ForEachPartition(image, [&](const TopicImage& topic, PartitionId id,
+                                const PartitionImage& partition) {
+      if (Needed(partition, request.kind)) {
+        decision.replies.push_back({topic.name, id, electing.ElectOne(topic, id, request.kind)});
+      }
+      return true;
+    });
+  } else {
+    std::map<std::pair<std::string, PartitionId>, absl::Status> decided;  // Once each.
+    for (const ElectLeadersRequest::Item& item : *request.partitions) {
+      MetadataImage::Topic topic = image.FindTopic(item.topic);
+      auto [found, fresh] = decided.try_emplace({item.topic, item.partition});
+      if (fresh && (topic == nullptr || topic->Find(item.partition) == nullptr)) {
+        found->second =
+            MakeError(ErrorKind::kUnknownTopicOrPartition,
+                      fmt::format("No such topic or partition: {}-{}", item.topic, item.partition));
+      } else if (fresh) {
+        found->second = electing.ElectOne(*topic, item.partition, request.kind);
+      }
+      decision.replies.push_back({item.topic, item.partition, found->second});
+    }
+  }
+  decision.records = std::move(electing.records);
+  return decision;
+}
+
+MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
+                                    int32_t imbalance_percentage) {
+  const std::map<BrokerId, bool> imbalanced = Imbalanced(image, imbalance_percentage);
+  Electing electing(image, defaults);
+  ForEachPartition(image,
+                   [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {
+                     if (!LedByPreferred(partition) && imbalanced.at(partition.replicas.front())) {
+                       (void)electing.ElectOne(topic, id, ElectionKind::kPreferred);
+                     }
+                     return electing.records.size() < kElectionsPerBalanceMax;
+                   });
+  return std::move(electing.records);
+}
+
+MetadataRecords DecideLeaderless(const MetadataImage& image, const TopicSettings& defaults) {
+  Electing electing(image, defaults);
+  ForEachPartition(
+      image, [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {
+        if (partition.leader.has_value()) return true;
+        const bool unclean = SettingsOf(image, topic, defaults).unclean_election;
+        std::optional<PartitionImage> state =
+            electing.Elect(topic, partition, unclean ? Election::kUnclean : Election::kOnline);
+        if (state.has_value()) {
+          electing.records.emplace_back(PartitionRecord{topic.topic_id, id, *std::move(state)});
+        }
+        return true;
+      });
+  return std::move(electing.records);
+}
+
+}  // namespace millrace
