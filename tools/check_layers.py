@@ -31,6 +31,8 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "controller/image": ["common", "proto"],
     "controller/raft": ["common"],
     "controller/transport": _RUNTIME,
+    # Real descriptors are what gRPC takes: it stands on the machine.
+    "controller/grpc": [*_RUNTIME, "common/sys", "controller/transport"],
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
     "broker": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],

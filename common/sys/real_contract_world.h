@@ -32,6 +32,7 @@ class RealContractWorld final : public ContractWorld {
   Env& env() override { return world_->env(ShardId(0)); }
   void RunUntilDone(Task<void> task) override { world_->Run(std::move(task)); }
   std::string folder() override { return folder_; }
+  IoPort& port() { return world_->port(ShardId(0)); }
   std::string host() override { return "127.0.0.1"; }
   bool is_real() const override { return true; }
 

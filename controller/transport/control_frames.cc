@@ -11,8 +11,10 @@
 namespace millrace {
 namespace {
 
-// One receive's worth.
+// One receive's worth while little is missing.
 constexpr size_t kReceiveBytes = size_t{64} << 10;
+// What is received into a buffer of its own: the most memory that is taken ahead of what arrives.
+constexpr size_t kPieceBytes = size_t{256} << 10;
 
 }  // namespace
 
@@ -30,6 +32,15 @@ Slice EncodeControlFrame(ControlFrameType type, std::string_view payload) {
 Task<absl::StatusOr<std::string>> ControlFrameReader::Take(size_t bytes) {
   std::string taken;
   while (taken.size() < bytes) {
+    const size_t missing = bytes - taken.size();
+    if (ahead_.empty() && missing >= kReceiveBytes) {
+      const size_t piece = std::min(missing, kPieceBytes);
+      absl::StatusOr<MutableBuffer> filled =
+          co_await connection_.ReceiveExactly(MutableBuffer(piece), 0, piece);
+      if (!filled.ok()) co_return filled.status();
+      taken.append(reinterpret_cast<const char*>(filled->data()), piece);
+      continue;
+    }
     if (ahead_.empty()) {
       absl::StatusOr<Slice> more = co_await connection_.ReceiveSome(kReceiveBytes);
       if (!more.ok()) co_return more.status();
@@ -39,7 +50,7 @@ Task<absl::StatusOr<std::string>> ControlFrameReader::Take(size_t bytes) {
       }
       ahead_ = *std::move(more);
     }
-    const size_t count = std::min(bytes - taken.size(), ahead_.size());
+    const size_t count = std::min(missing, ahead_.size());
     taken += ahead_.view().substr(0, count);
     ahead_ = count == ahead_.size() ? Slice() : ahead_.From(count);
   }

@@ -26,13 +26,13 @@ class SendRoom {
   // Ends pending and later Enter()s.
   void Close();
 
-  size_t used() const { return used_; }
-
- private:
+  // Whether Enter() would find room if nobody waited.
   bool Fits(size_t bytes) const {
     return used_ == 0 || (bytes <= bytes_max_ && used_ <= bytes_max_ - bytes);
   }
+  bool has_waiters() const { return !line_.empty(); }
 
+ private:
   const size_t bytes_max_;
   size_t used_ = 0;
   bool closed_ = false;
