@@ -43,7 +43,7 @@ absl::Status CheckBrokerEpoch(const MetadataImage& image, BrokerId broker, Broke
   const BrokerImage* registered = image.FindBroker(broker);
   if (registered == nullptr) {
     return MakeError(ErrorKind::kBrokerIdNotRegistered,
-                     fmt::format("broker {} is not registered", broker));
+                     fmt::format("Broker ID {} is not currently registered", broker));
   }
   if (registered->epoch != epoch) {
     return MakeError(ErrorKind::kStaleBrokerEpoch,

@@ -20,13 +20,14 @@ constexpr int32_t kElrNeedsMetadataVersion = 23;
 
 absl::Status Refuse(const FeatureUpdate& update, std::string_view why) {
   return MakeError(ErrorKind::kInvalidUpdateVersion,
-                   fmt::format("Invalid update version {} for feature {}. {}", update.level,
-                               update.feature, why));
+                   fmt::format("The update failed for all features since the following feature had "
+                               "an error: Invalid update version {} for feature {}. {}",
+                               update.level, update.feature, why));
 }
 
 absl::Status CheckServed(const FeatureUpdate& update, std::string_view who,
                          const FeatureRange* range) {
-  if (update.level == 0) return absl::OkStatus();
+  if (update.level == 0 && update.feature != kMetadataVersion) return absl::OkStatus();
   if (range == nullptr || range->max_level == 0) {
     return Refuse(update, fmt::format("{} does not support this feature.", who));
   }
@@ -44,7 +45,7 @@ const FeatureRange* Find(std::span<const FeatureRange> ranges, const std::string
 
 absl::Status CheckEverybodyServes(const MetadataImage& image, const FeatureUpdate& update) {
   MR_RETURN_IF_ERROR(
-      CheckServed(update, "The local controller", Find(ServedFeatures(), update.feature)));
+      CheckServed(update, "Local controller", Find(ServedFeatures(), update.feature)));
   for (const auto& [id, controller] : image.controllers()) {
     MR_RETURN_IF_ERROR(CheckServed(update, fmt::format("Controller {}", id),
                                    Find(controller.features, update.feature)));
@@ -95,7 +96,7 @@ absl::Status CheckDependencies(const MetadataImage& after, const FeatureUpdate& 
 
 absl::Status Check(const MetadataImage& image, const FeatureUpdate& update) {
   const int32_t current = image.feature_level(update.feature);
-  if (update.level < 0) return Refuse(update, "A version cannot be negative.");
+  if (update.level < 0) return Refuse(update, "A feature version cannot be less than 0.");
   MR_RETURN_IF_ERROR(CheckEverybodyServes(image, update));
   MR_RETURN_IF_ERROR(CheckDirection(update, current));
   if (update.feature == kMetadataVersion && update.level < current) {

@@ -121,9 +121,10 @@ Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
       MetadataImage::Topic topic = image.FindTopic(item.topic);
       auto [found, fresh] = decided.try_emplace({item.topic, item.partition});
       if (fresh && (topic == nullptr || topic->Find(item.partition) == nullptr)) {
-        found->second =
-            MakeError(ErrorKind::kUnknownTopicOrPartition,
-                      fmt::format("No such topic or partition: {}-{}", item.topic, item.partition));
+        found->second = MakeError(ErrorKind::kUnknownTopicOrPartition,
+                                  topic == nullptr ? fmt::format("No such topic as {}", item.topic)
+                                                   : fmt::format("No such partition as {}-{}",
+                                                                 item.topic, item.partition));
       } else if (fresh) {
         found->second = electing.ElectOne(*topic, item.partition, request.kind);
       }

@@ -117,9 +117,11 @@ Decision<ReassignmentReply> DecideReassignments(const MetadataImage& image,
     MetadataImage::Topic topic = image.FindTopic(request.topic);
     const PartitionImage* before = topic == nullptr ? nullptr : topic->Find(request.partition);
     if (before == nullptr) {
-      return MakeError(ErrorKind::kUnknownTopicOrPartition,
-                       fmt::format("Unable to find a partition {} of a topic named {}.",
-                                   request.partition, request.topic));
+      return MakeError(
+          ErrorKind::kUnknownTopicOrPartition,
+          topic == nullptr
+              ? fmt::format("Unable to find a topic named {}.", request.topic)
+              : fmt::format("Unable to find partition {}:{}.", request.topic, request.partition));
     }
     if (!decided.insert({topic->topic_id, request.partition}).second) {
       return MakeError(ErrorKind::kInvalidRequest, "The partition is named twice.");

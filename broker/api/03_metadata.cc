@@ -127,7 +127,7 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
         {view.broker->id.value(), view.endpoint->host, view.endpoint->port, view.broker->rack});
   }
   response.cluster_id = broker->options.cluster_id;
-  response.controller_id = broker->options.node_id.value();
+  response.controller_id = AnyBroker(*image, broker->options.node_id);
   if (body->include_cluster_authorized_operations && request.version >= 8 &&
       request.version <= 10) {
     response.cluster_authorized_operations = kAllClusterOperations;

@@ -43,8 +43,11 @@ kafka::KafkaError Check(const AdminContext& admin, const ApiRequest& request,
   }
   if (request.version >= 5) {
     if (body.cluster_id.has_value() != (body.node_id >= 0)) return KafkaError::kInvalidRequest;
-    if (body.cluster_id.has_value() && (*body.cluster_id != admin.options.cluster_id ||
-                                        body.node_id != admin.options.node_id.value())) {
+    // A controller does not compare.
+    const bool of_broker = request.connection->kind == ListenerKind::kBroker;
+    if (of_broker && body.cluster_id.has_value() &&
+        (*body.cluster_id != admin.options.cluster_id ||
+         body.node_id != admin.options.node_id.value())) {
       return KafkaError::kRebootstrapRequired;
     }
   }

@@ -34,7 +34,7 @@ Task<ApiReply> HandleDescribeCluster(AdminContext* admin, ApiRequest request) {
   }
   response.error_message = std::nullopt;
   response.cluster_id = admin->options.cluster_id;
-  response.controller_id = admin->options.node_id.value();
+  response.controller_id = AnyBroker(*admin->image(), admin->options.node_id);
   if (body->include_cluster_authorized_operations)
     response.cluster_authorized_operations = kAllClusterOperations;
   for (const BrokerView& view :

@@ -24,6 +24,12 @@ namespace {
 using Response = kafka::DescribeTopicPartitionsResponse;
 using ResponseTopic = Response::DescribeTopicPartitionsResponseTopic;
 
+std::vector<int32_t> IdsOf(const BrokerIds& brokers) {
+  std::vector<int32_t> ids;
+  for (BrokerId id : brokers) ids.push_back(id.value());
+  return ids;
+}
+
 // Adds the topic's partitions from `first` on while there is room; says where it stopped, if before
 // the end.
 std::optional<int32_t> AddTopic(const MetadataImage& image, const TopicImage& topic, int32_t first,
@@ -39,8 +45,8 @@ std::optional<int32_t> AddTopic(const MetadataImage& image, const TopicImage& to
     PartitionView view = ViewPartition(image, partition, listener);
     out->partitions.push_back({ErrorCode(view.error), p, view.leader,
                                partition.leader_epoch.value(), std::move(view.replicas),
-                               std::move(view.isr), std::vector<int32_t>{}, std::vector<int32_t>{},
-                               std::move(view.offline)});
+                               std::move(view.isr), IdsOf(partition.elr),
+                               IdsOf(partition.last_known_elr), std::move(view.offline)});
   }
   return stop < end ? std::optional(std::max(stop, first)) : std::nullopt;
 }

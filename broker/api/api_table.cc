@@ -57,12 +57,23 @@ constexpr std::array kServed{
     OfBroker(ApiKey::kAlterReplicaLogDirs, {1, 2}, HandleAlterReplicaLogDirs),
     OfBroker(ApiKey::kDescribeLogDirs, {1, 5}, HandleDescribeLogDirs),
     OfController(ApiKey::kCreatePartitions, {0, 3}, ServedOn::kBoth, HandleCreatePartitions),
+    OfController(ApiKey::kElectLeaders, {0, 2}, ServedOn::kBoth, HandleElectLeaders),
     OfController(ApiKey::kIncrementalAlterConfigs, {0, 1}, ServedOn::kBoth,
                  HandleIncrementalAlterConfigs),
+    OfController(ApiKey::kAlterPartitionReassignments, {0, 1}, ServedOn::kBoth,
+                 HandleAlterPartitionReassignments),
+    OfController(ApiKey::kListPartitionReassignments, {0, 0}, ServedOn::kBoth,
+                 HandleListPartitionReassignments),
+    OfController(ApiKey::kUpdateFeatures, {0, 2}, ServedOn::kBoth, HandleUpdateFeatures),
     Anywhere(ApiKey::kDescribeCluster, {0, 2}, ServedOn::kBoth, HandleDescribeCluster),
     OfBroker(ApiKey::kDescribeProducers, {0, 0}, HandleDescribeProducers),
+    OfController(ApiKey::kUnregisterBroker, {0, 0}, ServedOn::kBoth, HandleUnregisterBroker),
+    OfController(ApiKey::kAssignReplicasToDirs, {0, 0}, ServedOn::kController,
+                 HandleAssignReplicasToDirs),
     Anywhere(ApiKey::kListConfigResources, {0, 1}, ServedOn::kBroker, HandleListConfigResources),
     OfBroker(ApiKey::kDescribeTopicPartitions, {0, 0}, HandleDescribeTopicPartitions),
+    OfController(ApiKey::kUnregisterController, {0, 0}, ServedOn::kBoth,
+                 HandleUnregisterController),
 };
 static_assert(std::ranges::is_sorted(kServed, {}, &ApiEntry::key));
 

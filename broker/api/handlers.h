@@ -29,15 +29,28 @@ Task<ApiReply> HandleDescribeLogDirs(Broker* broker,
                                      ApiRequest request);  // 35_describe_log_dirs.cc
 Task<ApiReply> HandleCreatePartitions(AdminContext* admin,
                                       ApiRequest request);  // 37_create_partitions.cc
+Task<ApiReply> HandleElectLeaders(AdminContext* admin, ApiRequest request);  // 43_elect_leaders.cc
 Task<ApiReply> HandleIncrementalAlterConfigs(
     AdminContext* admin, ApiRequest request);  // 44_incremental_alter_configs.cc
+Task<ApiReply> HandleAlterPartitionReassignments(
+    AdminContext* admin, ApiRequest request);  // 45_alter_partition_reassignments.cc
+Task<ApiReply> HandleListPartitionReassignments(
+    AdminContext* admin, ApiRequest request);  // 46_list_partition_reassignments.cc
+Task<ApiReply> HandleUpdateFeatures(AdminContext* admin,
+                                    ApiRequest request);  // 57_update_features.cc
 Task<ApiReply> HandleDescribeCluster(AdminContext* admin,
                                      ApiRequest request);  // 60_describe_cluster.cc
 Task<ApiReply> HandleDescribeProducers(Broker* broker,
                                        ApiRequest request);  // 61_describe_producers.cc
+Task<ApiReply> HandleUnregisterBroker(AdminContext* admin,
+                                      ApiRequest request);  // 64_unregister_broker.cc
+Task<ApiReply> HandleAssignReplicasToDirs(AdminContext* admin,
+                                          ApiRequest request);  // 73_assign_replicas_to_dirs.cc
 Task<ApiReply> HandleListConfigResources(AdminContext* admin,
                                          ApiRequest request);  // 74_list_config_resources.cc
 Task<ApiReply> HandleDescribeTopicPartitions(
     Broker* broker, ApiRequest request);  // 75_describe_topic_partitions.cc
+Task<ApiReply> HandleUnregisterController(AdminContext* admin,
+                                          ApiRequest request);  // 94_unregister_controller.cc
 
 }  // namespace millrace

@@ -33,6 +33,16 @@ inline bool IsAlive(const MetadataImage& image, BrokerId id) {
   return broker != nullptr && !broker->fenced;
 }
 
+// A broker that lives, `self` if it does; -1 when there is none. What brokers tell clients to be the
+// controller: what it is asked goes to the active one (rule 19.6).
+inline int32_t AnyBroker(const MetadataImage& image, BrokerId self) {
+  if (IsAlive(image, self)) return self.value();
+  for (const auto& [id, broker] : image.brokers()) {
+    if (!broker.fenced) return id;
+  }
+  return -1;
+}
+
 struct PartitionView {
   kafka::KafkaError error;
   int32_t leader;

@@ -1,0 +1,132 @@
+"""What Kafka's admin tools ask of a cluster: elections, reassignments, features, nodes; on the wire.
+
+Every expectation here is what Apache Kafka answers (--against oracle), word for word where clients show it.
+"""
+
+from harness import expect, expect_equal, expect_in, fresh_topic, test
+import wire
+
+NO_SUCH_TOPIC = "no-such-topic"
+
+
+def topic_of(node, partitions=1):
+    name = fresh_topic("admin")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(name, partitions), 0, "error of CreateTopics")
+    return name
+
+
+def rows(answer):
+    """{(topic, partition): (error, message)}"""
+    return {(topic["name"], part["index"]): (part["error"], part["message"])
+            for topic in answer["topics"] for part in topic["partitions"]}
+
+
+def broker_id(connection):
+    return connection.metadata([])["brokers"][0]["node_id"]
+
+
+@test("admin: ElectLeaders says per partition what was not needed or is not there; without a list it names no such thing")
+def elections(node):
+    name = topic_of(node)
+    with wire.Connection(node.port) as connection:
+        asked = [{"name": name, "partitions": [0, 5]}, {"name": NO_SUCH_TOPIC, "partitions": [0]}]
+        for kind in (0, 1):
+            answer = connection.ask("elect_leaders", type=kind, topics=asked, timeout_ms=5000)
+            expect_equal(answer["error"], 0, f"error of election {kind}")
+            seen = rows(answer)
+            expect_equal({key: error for key, (error, _) in seen.items()},
+                         {(name, 0): 84, (name, 5): 3, (NO_SUCH_TOPIC, 0): 3}, f"errors of election {kind}")
+            expect_equal(seen[name, 0][1], "Leader election not needed for topic partition.", "message")
+        answer = connection.ask("elect_leaders", type=2, topics=asked, timeout_ms=5000)
+        expect_equal((answer["error"], {text for _, text in rows(answer).values()}), (42, {"Unknown election type 2"}), "election 2")
+        for topics in (None, []):
+            answer = connection.ask("elect_leaders", type=0, topics=topics, timeout_ms=5000)
+            expect_equal((answer["error"], rows(answer)), (0, {}), f"elections of {topics}")
+
+
+@test("admin: AlterPartitionReassignments refuses what cannot be, and cancels nothing that is not")
+def reassignments(node):
+    name = topic_of(node)
+    with wire.Connection(node.port) as connection:
+        own = broker_id(connection)
+
+        def ask(replicas, topic=name, partition=0):
+            answer = connection.ask("alter_partition_reassignments", timeout_ms=5000, may_change_factor=True,
+                                    topics=[{"name": topic, "partitions": [{"index": partition, "replicas": replicas}]}])
+            expect_equal(answer["error"], 0, "error of the whole")
+            return rows(answer)[topic, partition]
+        expect_equal(ask([own]), (0, None), "where it is already")
+        expect_equal(ask(None)[0], 85, "cancelling nothing")
+        expect_equal(ask([]), (39, "The manual partition assignment includes an empty replica list."), "no replicas")
+        expect_equal(ask([own, own]), (39, f"The manual partition assignment includes the broker {own} more than once."), "twice")
+        for unknown in (9999, -1):
+            expect_equal(ask([unknown]), (39, f"The manual partition assignment includes broker {unknown}, but no such broker is "
+                                              "registered."), f"broker {unknown}")
+        expect_equal(ask([own], NO_SUCH_TOPIC), (3, f"Unable to find a topic named {NO_SUCH_TOPIC}."), "an unknown topic")
+        expect_equal(ask([own], name, 7), (3, f"Unable to find partition {name}:7."), "an unknown partition")
+        for topics in (None, [{"name": NO_SUCH_TOPIC, "partitions": [0]}], [{"name": name, "partitions": [0]}]):
+            answer = connection.ask("list_partition_reassignments", timeout_ms=5000, topics=topics)
+            expect_equal((answer["error"], answer["topics"]), (0, []), f"reassignments of {topics}")
+
+
+@test("admin: ApiVersions names features, and UpdateFeatures checks levels, upgrades and downgrades")
+def features(node):
+    before = "The update failed for all features since the following feature had an error: "
+    with wire.Connection(node.port) as connection:
+        def ask(name, level, kind=1, how="update_features"):
+            answer = connection.ask(how, timeout_ms=5000, updates=[{"name": name, "level": level, "type": kind}], validate_only=True)
+            return answer["error"], answer["message"]
+        expect_equal(ask("metadata.version", 20), (95, before + "Invalid update version 20 for feature metadata.version. Can't "
+                     "downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."),
+                     "a downgrade without asking for one")
+        for name, level in (("metadata.version", 99), ("metadata.version", 0), ("group.version", 7), ("no.such.feature", 1)):
+            error, message = ask(name, level)
+            expect_equal(error, 95, f"error of {name}={level}")
+            expect(message.startswith(f"{before}Invalid update version {level} for feature {name}. "), f"{name}={level}: {message}")
+        expect_equal(ask("group.version", -1),
+                     (95, before + "Invalid update version -1 for feature group.version. A feature version cannot be less than 0."),
+                     "a negative level")
+        for kind in (0, 9):
+            expect_equal(ask("kraft.version", 1, kind),
+                         (95, before + "Invalid update version 1 for feature kraft.version. The controller does not support the given "
+                                       "upgrade type."), f"upgrade type {kind}")
+        expect_equal(ask("kraft.version", 1), (0, None), "an upgrade that may be")
+        expect_equal(connection.ask("update_features", timeout_ms=5000, updates=[], validate_only=True)["error"], 0, "nothing")
+        answer = connection.ask("update_features_v1", timeout_ms=5000, validate_only=True,
+                                updates=[{"name": "kraft.version", "level": 1, "type": 1}])
+        expect_equal((answer["error"], [(one["name"], one["error"]) for one in answer["results"]]), (0, [("kraft.version", 0)]), "v1")
+
+
+@test("admin: UnregisterBroker knows who is not registered")
+def unregister(node):
+    with wire.Connection(node.port) as connection:
+        for broker in (77, -1):
+            answer = connection.ask("unregister_broker", id=broker)
+            expect_equal((answer["error"], answer["message"]), (102, f"Broker ID {broker} is not currently registered"), "answer")
+
+
+@test("admin: DescribeCluster of a broker listener is about brokers, and says so")
+def cluster(node):
+    with wire.Connection(node.port) as connection:
+        own = broker_id(connection)
+        answer = connection.ask("describe_cluster_v2", operations=True, endpoint_type=1, fenced=True)
+        expect_equal((answer["error"], answer["endpoint_type"], answer["controller_id"]), (0, 1, own), "answer")
+        expect_equal([(one["id"], one["fenced"]) for one in answer["brokers"]], [(own, False)], "brokers")
+        expect_equal(answer["operations"], 8096, "operations")
+        for kind, error, message in ((2, 114, "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type "
+                                              "CONTROLLER"), (0, 115, "Unsupported endpoint type 0"), (3, 115, "Unsupported endpoint type 3")):
+            answer = connection.ask("describe_cluster_v2", operations=False, endpoint_type=kind, fenced=False)
+            expect_equal((answer["error"], answer["message"], answer["brokers"]), (error, message, []), f"endpoint type {kind}")
+
+
+@test("admin: what only brokers ask of controllers closes the connection of a client at a broker listener")
+def of_controllers(node):
+    with wire.Connection(node.port) as connection:
+        served = {one["key"] for one in connection.ask("api_versions_v0")["keys"]}
+    for name, key, values in (("allocate_producer_ids", 67, {"id": 1, "epoch": 0}),
+                              ("assign_replicas_to_dirs", 73, {"id": 1, "epoch": 0, "directories": []})):
+        expect(key not in served, f"{name} is advertised")
+        with wire.Connection(node.port) as connection:
+            connection.send(wire.encode(name, **values))
+            expect(connection.closed_within(5), f"{name} is answered")
