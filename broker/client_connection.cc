@@ -15,10 +15,12 @@ constexpr size_t kSendPieceBytes = size_t{1} << 20;
 
 ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connection,
                                    std::string listener, RequestHandler& handler,
-                                   RequestBudget& request_budget, ClientConnectionOptions options)
+                                   RequestBudget& request_budget, ClientConnectionOptions options,
+                                   StreamAcceptor* acceptor)
     : options_(options),
       env_(env),
       handler_(handler),
+      acceptor_(acceptor),
       connection_(std::move(connection)),
       context_(std::make_shared<ConnectionContext>()),
       frames_(*connection_, request_budget, options.frame_bytes_max),
@@ -36,6 +38,10 @@ ClientConnection::~ClientConnection() {
 
 Task<void> ClientConnection::Serve() {
   ArmIdleTimer();
+  if (acceptor_ != nullptr && co_await IsForAcceptor()) {
+    co_await HandOver();
+    co_return;
+  }
   requests_.Spawn(ReadRequests());
   co_await WriteReplies();
   // Whoever still waits (for the network, for budget, for a commit) is told to end; the writer has
@@ -45,6 +51,24 @@ Task<void> ClientConnection::Serve() {
   if (armed()) env_.reactor.Disarm(*this);
   co_await connection_->Close();
   env_.logger.Debug("connection {} closed: {}", context_->peer.ToString(), close_reason_);
+}
+
+Task<bool> ClientConnection::IsForAcceptor() {
+  size_t wanted = 1;
+  while (wanted <= kReadAheadBytes && !cancel_.cancelled()) {
+    absl::StatusOr<Slice> first = co_await frames_.Peek(wanted);
+    if (!first.ok()) co_return false;  // ReadRequests() meets the same, and says so.
+    std::optional<bool> ours = acceptor_->IsOurs(first->view());
+    if (ours.has_value()) co_return *ours && !cancel_.cancelled();
+    wanted = first->size() + 1;
+  }
+  co_return false;
+}
+
+Task<void> ClientConnection::HandOver() {
+  env_.reactor.Disarm(*this);
+  std::unique_ptr<Connection> connection = std::move(connection_);
+  co_await acceptor_->Serve(std::move(connection), frames_.TakeAhead());
 }
 
 Task<void> ClientConnection::ReadRequests() {
@@ -179,6 +203,7 @@ void ClientConnection::Fire() {
 }
 
 void ClientConnection::Drain() {
+  if (handed_over()) return;
   draining_ = true;
   if (pending_.empty() && !sending_) {
     Shutdown("the broker is stopping");
@@ -192,6 +217,7 @@ void ClientConnection::Drain() {
 }
 
 void ClientConnection::Shutdown(std::string why) {
+  if (handed_over()) return;
   if (close_reason_.empty()) close_reason_ = std::move(why);
   connection_->Shutdown();
   drain_.Cancel();

@@ -5,6 +5,10 @@
 // order. Reading stops while `requests_in_flight_max` requests or `reply_bytes_max` bytes of
 // replies wait, and TCP slows the client.
 //
+// On a listener that also has a StreamAcceptor the first bytes tell whose connection it is: a
+// Kafka client's, or one for streams between nodes, which the acceptor gets with what was read.
+// Until they have told, the limits are those of a frame that was begun.
+//
 // Shard:    the one that accepted it.
 // Lifetime: owned by its Server; Serve() runs until the connection ends, Shutdown() makes that
 // soon. Errors:   none reach the caller; why a connection was closed is logged.
@@ -23,6 +27,7 @@
 #include "common/network.h"
 #include "common/runtime/cancellation.h"
 #include "common/runtime/task_scope.h"
+#include "controller/transport/message_stream.h"
 
 namespace millrace {
 
@@ -50,9 +55,10 @@ struct ClientConnectionOptions {
 
 class ClientConnection final : private Timer {
  public:
+  // `acceptor`: null on a listener that speaks Kafka's protocol only.
   ClientConnection(Env& env, std::unique_ptr<Connection> connection, std::string listener,
                    RequestHandler& handler, RequestBudget& request_budget,
-                   ClientConnectionOptions options);
+                   ClientConnectionOptions options, StreamAcceptor* acceptor = nullptr);
   ~ClientConnection();
 
   // Until the client leaves, breaks a rule, is idle for too long, or Shutdown().
@@ -65,6 +71,9 @@ class ClientConnection final : private Timer {
   void Shutdown(std::string why);
 
   const std::string& peer_host() const { return context_->peer.host; }
+  // The acceptor has the connection: Drain() and Shutdown() do nothing, Serve() ends when the
+  // acceptor is done with it.
+  bool handed_over() const { return connection_ == nullptr; }
 
  private:
   struct Pending {
@@ -73,6 +82,9 @@ class ClientConnection final : private Timer {
         reply;  // Set when the handler has ended; a reply without body bytes is kSilent.
   };
 
+  // Whether the first bytes are for the acceptor.
+  Task<bool> IsForAcceptor();
+  Task<void> HandOver();
   Task<void> ReadRequests();
   Task<void> RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
                         std::shared_ptr<Pending> pending);
@@ -88,6 +100,7 @@ class ClientConnection final : private Timer {
   // Borrowed.
   Env& env_;
   RequestHandler& handler_;
+  StreamAcceptor* const acceptor_;
   // Owned.
   std::unique_ptr<Connection> connection_;
   std::shared_ptr<ConnectionContext> context_;

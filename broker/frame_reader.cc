@@ -34,6 +34,12 @@ Task<absl::Status> FrameReader::Fill(size_t wanted) {
   co_return absl::OkStatus();
 }
 
+Task<absl::StatusOr<Slice>> FrameReader::Peek(size_t wanted) {
+  mid_frame_ = !ahead_.empty();
+  MR_CO_RETURN_IF_ERROR(co_await Fill(wanted));
+  co_return ahead_;
+}
+
 Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
   mid_frame_ = !ahead_.empty();
   MR_CO_RETURN_IF_ERROR(co_await Fill(sizeof(int32_t)));

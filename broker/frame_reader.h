@@ -16,6 +16,8 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 #include "broker/request_budget.h"
 #include "common/bytes/slice.h"
@@ -39,6 +41,12 @@ class FrameReader {
   // The next frame without its size prefix. The slice (or what keeps it alive) stays charged to the
   // budget.
   Task<absl::StatusOr<Slice>> Next(CancellationToken cancel);
+
+  // What has arrived and was not taken, at least `wanted` bytes (at most kReadAheadBytes) of it; it
+  // stays for Next().
+  Task<absl::StatusOr<Slice>> Peek(size_t wanted);
+  // Gives up what has arrived and was not taken: another reads on.
+  Slice TakeAhead() { return std::move(ahead_); }
 
   // A frame has begun and is not complete, and we do not wait for memory: the peer owes us bytes.
   bool mid_frame() const { return mid_frame_; }

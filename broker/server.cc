@@ -37,7 +37,8 @@ Task<absl::Status> Server::Listen() {
           fmt::format("listener {}://{}: {}", listener.name, listener.bind.ToString(),
                       std::string(bound.status().message())));
     }
-    bound_.push_back(std::make_unique<Bound>(Bound{listener.name, *std::move(bound)}));
+    bound_.push_back(
+        std::make_unique<Bound>(Bound{listener.name, listener.streams, *std::move(bound)}));
   }
   co_return absl::OkStatus();
 }
@@ -83,7 +84,7 @@ Task<void> Server::AcceptLoop(Bound* bound) {
       continue;
     }
     connections_.emplace_front(env_, std::move(connection), bound->name, handler_, request_budget_,
-                               options_.connection);
+                               options_.connection, bound->streams);
     serving_.Spawn(ServeOne(connections_.begin()), SchedClass::kProduce);
   }
 }
@@ -101,11 +102,20 @@ Task<void> Server::Stop() {
   for (const std::unique_ptr<Bound>& bound : bound_) co_await bound->listener->Close();
   for (ClientConnection& connection : connections_) connection.Drain();
   const Instant deadline = env_.reactor.Now() + options_.drain_max;
-  while (!connections_.empty() && env_.reactor.Now() < deadline) {
+  while (HasClients() && env_.reactor.Now() < deadline) {
     co_await Sleep(env_.reactor, milliseconds(5));
   }
   for (ClientConnection& connection : connections_) connection.Shutdown("the broker is stopping");
+  // Last: a request in flight may need what the streams carry.
+  for (const std::unique_ptr<Bound>& bound : bound_) {
+    if (bound->streams != nullptr) co_await bound->streams->Stop();
+  }
   co_await serving_.Stop();
+}
+
+bool Server::HasClients() const {
+  return std::ranges::any_of(
+      connections_, [](const ClientConnection& connection) { return !connection.handed_over(); });
 }
 
 SocketAddress Server::BoundAddress(const std::string& name) const {

@@ -26,6 +26,9 @@ struct ListenerOptions {
   std::string name;
   SocketAddress bind;
   ListenOptions socket;
+  // Who gets the connections whose first bytes say that they are streams between nodes; null: the
+  // listener speaks Kafka's protocol only. Of this shard; outlives the Server.
+  StreamAcceptor* streams = nullptr;
 };
 
 struct ServerOptions {
@@ -47,7 +50,8 @@ class Server {
   Task<absl::Status> Listen();
   // Begins to accept.
   void Accept();
-  // Stops accepting, answers what is in flight, closes.
+  // Stops accepting, answers what is in flight, closes; then stops the listeners' acceptors, which
+  // waits for the users of their streams to close them.
   Task<void> Stop();
 
   // Where listener `name` really listens (its port may have been chosen by the kernel).
@@ -57,9 +61,12 @@ class Server {
  private:
   struct Bound {
     std::string name;
+    StreamAcceptor* streams;
     std::unique_ptr<Listener> listener;
   };
   Task<void> AcceptLoop(Bound* bound);
+  // Some connection is a Kafka client's.
+  bool HasClients() const;
   Task<void> ServeOne(std::list<ClientConnection>::iterator connection);
 
   const ServerOptions options_;

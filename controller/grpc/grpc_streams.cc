@@ -210,13 +210,13 @@ Task<void> GrpcAcceptor::Stop() {
     served->changed.Pulse();
   }
   co_await serving_.Close();
-  if (server_ != nullptr) {
-    std::move_only_function<size_t()> stop = [server = server_.get()] { return server->Stop(); };
+  if (std::unique_ptr<GrpcServer> server = std::move(server_); server != nullptr) {
+    std::move_only_function<size_t()> stop = [stopped = server.get()] { return stopped->Stop(); };
     const size_t calls = co_await env_.helpers.Call<size_t>(std::move(stop));
     // Some may still be in the inbox.
     while (calls_seen_ < calls) co_await call_seen_.Wait();
     co_await refusing_.Join();
-    co_await env_.helpers.Run([server = std::move(server_)]() mutable { server.reset(); });
+    co_await env_.helpers.Run([server = std::move(server)]() mutable { server.reset(); });
   }
   co_await refusing_.Stop();
 }
