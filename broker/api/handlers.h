@@ -36,6 +36,10 @@ Task<ApiReply> HandleAlterPartitionReassignments(
     AdminContext* admin, ApiRequest request);  // 45_alter_partition_reassignments.cc
 Task<ApiReply> HandleListPartitionReassignments(
     AdminContext* admin, ApiRequest request);  // 46_list_partition_reassignments.cc
+Task<ApiReply> HandleAlterPartition(AdminContext* admin,
+                                    ApiRequest request);  // 56_alter_partition.cc
+Task<ApiReply> HandleAllocateProducerIds(AdminContext* admin,
+                                         ApiRequest request);  // 67_allocate_producer_ids.cc
 Task<ApiReply> HandleUpdateFeatures(AdminContext* admin,
                                     ApiRequest request);  // 57_update_features.cc
 Task<ApiReply> HandleDescribeCluster(AdminContext* admin,

@@ -273,6 +273,9 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
       Milliseconds(settings, "producer.id.expiration.check.interval.ms");
   config.transaction_timeout_max = Milliseconds(settings, "transaction.max.timeout.ms");
   config.controlled_shutdown = settings.Boolean("controlled.shutdown.enable");
+  config.heartbeat_interval = Milliseconds(settings, "broker.heartbeat.interval.ms");
+  config.session_timeout = Milliseconds(settings, "broker.session.timeout.ms");
+  config.registration_timeout = Milliseconds(settings, "initial.broker.registration.timeout.ms");
   config.shards = settings.Int32("millrace.shards");
   config.io = ReadIo(settings);
   config.stall_warning = Milliseconds(settings, "millrace.stall.warning.ms");

@@ -123,6 +123,9 @@ struct BrokerConfig {
   std::chrono::milliseconds producer_id_check_interval{0};
   std::chrono::milliseconds transaction_timeout_max{0};
   bool controlled_shutdown = true;
+  std::chrono::milliseconds heartbeat_interval{0};
+  std::chrono::milliseconds session_timeout{0};       // Of a broker that is silent.
+  std::chrono::milliseconds registration_timeout{0};  // Of a start without a controller.
 
   int32_t shards = 0;  // 0: see ChooseShards().
   IoChoice io = IoChoice::kAuto;

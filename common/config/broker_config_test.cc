@@ -182,7 +182,7 @@ TEST_CASE("BrokerConfig: the quorum must fit this node, and be this node for now
   CHECK(Good(base + "1@localhost:9093").voters ==
         std::vector<QuorumVoter>{{BrokerId(1), {"localhost", 9093}}});
   CHECK(ErrorOf(base + "2@localhost:9093").ends_with("but node 1 is not among the voters"));
-  CHECK(ErrorOf(base + "1@a:9093,2@b:9093").find("not served yet") != std::string::npos);
+  CHECK(Good(base + "1@a:9093,2@b:9093").voters.size() == 2);
   CHECK(ErrorOf(base + "1@a:9093,1@b:9093").ends_with("the id 1 occurs twice"));
   CHECK(ErrorOf(base + "x@a:9093").find("is not ID@HOST:PORT") != std::string::npos);
   CHECK(ErrorOf(base + "1@a").ends_with("a is not HOST:PORT: it has no port"));
@@ -196,7 +196,7 @@ TEST_CASE("BrokerConfig: node.id and broker.id must agree") {
         "server.properties:2: broker.id=4: node.id says 3: expected the same number, or node.id "
         "alone");
   CHECK(ErrorOf("node.id=-1").ends_with("expected a whole number of at least 0"));
-  CHECK(ErrorOf("process.roles=broker\nlisteners=PLAINTEXT://:1").find("not served yet") !=
+  CHECK(ErrorOf("process.roles=broker\nlisteners=PLAINTEXT://:1").find("part of a quorum") !=
         std::string::npos);
   CHECK(
       ErrorOf("process.roles=foo").ends_with("a list of broker, controller, at least one of them"));

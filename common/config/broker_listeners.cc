@@ -29,9 +29,12 @@ void ReadIdentity(SettingTable& settings, BrokerConfig& config) {
   std::vector<std::string> roles = settings.List("process.roles");
   config.is_broker = std::ranges::find(roles, "broker") != roles.end();
   config.is_controller = std::ranges::find(roles, "controller") != roles.end();
-  if (!config.is_broker || !config.is_controller) {
+  if ((!config.is_broker || !config.is_controller) && !names_quorum) {
     settings.Refuse("process.roles",
-                    fmt::format("a node of one role is not served yet: expected {}", kBothRoles));
+                    fmt::format("a node of one role is part of a quorum: expected {}, or the "
+                                "quorum in controller.quorum.voters or "
+                                "controller.quorum.bootstrap.servers",
+                                kBothRoles));
   }
 
   bool has_old_id = settings.IsSet("broker.id") && settings.Integer("broker.id") >= 0;
@@ -88,8 +91,6 @@ void CheckVoters(SettingTable& settings, const BrokerConfig& config) {
   } else if (!config.is_controller && has_self) {
     settings.Refuse(kKey, fmt::format("this node is no controller, but node {} is among the voters",
                                       config.node_id));
-  } else if (config.voters.size() > 1) {
-    settings.Refuse(kKey, "more than one voter is not served yet: expected this node alone");
   }
 }
 
@@ -118,10 +119,6 @@ void ReadQuorum(SettingTable& settings, BrokerConfig& config) {
   bool good =
       settings.AllGood({"controller.quorum.voters", "process.roles", "node.id", "broker.id"});
   if (good && !config.voters.empty()) CheckVoters(settings, config);
-  if (config.voters.empty() && config.quorum_bootstrap.size() > 1) {
-    settings.Refuse("controller.quorum.bootstrap.servers",
-                    "more than one controller is not served yet: expected this node alone");
-  }
 }
 
 // Reads a list of endpoints; complains and gives an empty list if it is malformed.
@@ -234,7 +231,7 @@ void ReadInterBrokerName(SettingTable& settings, ListenerConfig& listeners) {
       ListenerName(has_name ? *settings.OptionalText(kNameKey) : settings.Text(kProtocolKey));
   if (is_advertised(listeners.inter_broker_name) || listeners.advertised.empty()) return;
   if (!settings.IsSet(key)) {
-    // Kafka would insist on a listener called PLAINTEXT; any will do while there is one node.
+    // Kafka would insist on a listener called PLAINTEXT; the first one will do.
     listeners.inter_broker_name = listeners.advertised.front().name;
     return;
   }

@@ -148,6 +148,7 @@ struct ToBrokerProto {
   void operator()(const Registered& message) const {
     to->mutable_registered()->set_broker_epoch(message.epoch.value());
     to->mutable_registered()->set_term(message.term.value());
+    to->mutable_registered()->set_known_before(message.known_before);
   }
   void operator()(const HeartbeatReply& message) const {
     to->mutable_heartbeat_reply()->set_sequence(message.sequence);
@@ -264,7 +265,7 @@ absl::StatusOr<ToBroker> DecodeToBroker(std::string_view bytes) {
       return Refused{proto.refused().why(), proto.refused().for_good()};
     case control::ToBroker::kRegistered:
       return Registered{BrokerEpoch(proto.registered().broker_epoch()),
-                        RaftTerm(proto.registered().term())};
+                        RaftTerm(proto.registered().term()), proto.registered().known_before()};
     case control::ToBroker::kHeartbeatReply:
       return HeartbeatReply{proto.heartbeat_reply().sequence(), proto.heartbeat_reply().fenced(),
                             proto.heartbeat_reply().may_shut_down()};

@@ -71,6 +71,7 @@ struct Refused {
 struct Registered {
   BrokerEpoch epoch{0};
   RaftTerm term{0};
+  bool known_before = false;  // Another incarnation of the same id was registered before this one.
 };
 
 struct HeartbeatReply {

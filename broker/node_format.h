@@ -1,0 +1,38 @@
+// FormatNode: whose the directories of a node are: reads meta.properties in each, and formats those
+// that are new where that cannot join the wrong cluster.
+//
+// Shard:  shard 0, before anything else uses the directories.
+// Errors: kFailedPrecondition: directories of several clusters or another node; nothing is formatted
+//         and the node is one of several (as Kafka, which wants `kafka-storage.sh format` first).
+//         What the disk says, where there is one data directory only.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/broker_config.h"
+#include "common/env.h"
+#include "common/ids.h"
+#include "common/runtime/task.h"
+
+namespace millrace {
+
+struct NodeFormatOptions {
+  std::optional<std::string> cluster_id;  // What to format for.
+  bool may_make_cluster = false;          // Without one: makes an id, and with it a new cluster.
+};
+
+struct NodeFormat {
+  std::string cluster_id;
+  std::vector<DirectoryId> directories;  // Of log.dirs; of a broker.
+  DirectoryId metadata_directory{0, 0};  // Of metadata.log.dir; of a controller.
+};
+
+// Both outlive the call.
+Task<absl::StatusOr<NodeFormat>> FormatNode(Env* env, const BrokerConfig* config,
+                                            NodeFormatOptions options);
+
+}  // namespace millrace
