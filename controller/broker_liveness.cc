@@ -223,7 +223,8 @@ Instant BrokerLiveness::next_tick() const {
   // Often enough to tell a late tick from a silent broker.
   Instant next = *last_tick_ + options_.session_timeout / 8;
   for (const auto& [id, broker] : brokers_) {
-    if (broker.local || broker.fenced) continue;
+    if (broker.local || broker.fenced || broker.fencing) continue;
+    next = std::min(next, broker.heard + options_.session_timeout);
     if (!broker.suspected.has_value()) continue;
     for (Duration wait : {options_.grace, options_.alone_grace}) {
       if (*last_tick_ < *broker.suspected + wait) next = std::min(next, *broker.suspected + wait);

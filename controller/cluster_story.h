@@ -276,6 +276,7 @@ class ClusterTable {
 
   void Isr() {
     auto [topic, id] = Partition(0);
+    if (topic == nullptr) return Say(absl::NotFoundError("no such topic"));
     const PartitionImage& partition = *topic->Find(id);
     AlterPartitionRequest request{partition.leader.value_or(BrokerId(0)), BrokerEpoch(0), {}};
     if (auto from = Value("from"); from.has_value()) request.broker = BrokerId(std::stoi(*from));

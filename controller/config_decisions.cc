@@ -183,6 +183,8 @@ void AddConfigRecords(const AlterConfigsRequest& request, const ConfigOverrides&
 
 void ClearElr(const TopicImage& topic, std::vector<MetadataRecord>* records) {
   for (size_t p = 0; p < topic.partitions.size(); ++p) {
+    // While nobody is in sync they are all there is to elect.
+    if (topic.partitions[p].isr.empty()) continue;
     if (topic.partitions[p].elr.empty() && topic.partitions[p].last_known_elr.empty()) continue;
     PartitionImage state = topic.partitions[p];
     state.elr.clear();

@@ -87,11 +87,14 @@ void PartitionChange::CompleteReassignment() {
   next_.removing.clear();
 }
 
+bool PartitionChange::IsrIsLargeEnough() const {
+  return next_.isr.size() >=
+         std::min(static_cast<size_t>(settings_.isr_min), next_.replicas.size());
+}
+
 void PartitionChange::KeepElr() {
   next_.elr.clear();
-  if (!elr_enabled_) return;
-  const size_t isr_min = std::min(static_cast<size_t>(settings_.isr_min), next_.replicas.size());
-  if (next_.isr.size() >= isr_min) return;
+  if (!elr_enabled_ || IsrIsLargeEnough()) return;
   for (BrokerId id : next_.replicas) {
     if (Contains(next_.isr, id) || Contains(lost_, id)) continue;
     if (Contains(before_.isr, id) || Contains(before_.elr, id)) next_.elr.push_back(id);
@@ -137,6 +140,9 @@ void PartitionChange::ElectLeader() {
   } else if (!Contains(next_.isr, *choice.leader)) {
     next_.isr = {*choice.leader};  // From the ELR.
     Erase(next_.elr, *choice.leader);
+    // The minimum may have been lowered while nobody led: the new leader commits alone, and what it
+    // commits the others do not have.
+    if (IsrIsLargeEnough()) next_.elr.clear();
   }
 }
 

@@ -58,6 +58,8 @@ class PartitionChange {
  private:
   void CompleteReassignment();
   void KeepElr();
+  // So large that the high watermark moves.
+  bool IsrIsLargeEnough() const;
   void ElectLeader();
   void KeepLastKnownLeader();
   bool MayLead(BrokerId replica) const { return cluster_.MayLead(next_, replica); }
