@@ -213,7 +213,8 @@ TEST_CASE("ReplaceConfigs: what is not named goes") {
 TEST_CASE(
     "AlterConfigs: a changed min.insync.replicas empties eligible leader replicas (KIP-966)") {
   PartitionImage partition;
-  partition.replicas = {BrokerId(1)};
+  partition.replicas = {BrokerId(1), BrokerId(2)};
+  partition.isr = {BrokerId(2)};
   partition.elr = {BrokerId(1)};
   auto with_elr = Cluster({FeatureLevelRecord{std::string(kElrVersion), 1},
                            PartitionRecord{TopicId(1, 1), PartitionId(0), partition}});
@@ -223,6 +224,12 @@ TEST_CASE(
   CHECK(all->FindTopic("t")->partitions[0].elr.empty());
   auto other = Altered(with_elr, kTopic, "t", {"retention.ms", ConfigOp::kSet, "2"});
   CHECK(other->FindTopic("t")->partitions[0].elr.size() == 1);
+  // Nobody is in sync: they are all there is to elect.
+  partition.isr = {};
+  auto dead = Cluster({FeatureLevelRecord{std::string(kElrVersion), 1},
+                       PartitionRecord{TopicId(1, 1), PartitionId(0), partition}});
+  auto kept = Altered(dead, kTopic, "t", {"min.insync.replicas", ConfigOp::kSet, "2"});
+  CHECK(kept->FindTopic("t")->partitions[0].elr.size() == 1);
 
   CHECK(Answer(*all, kBroker, "1", {"min.insync.replicas", ConfigOp::kSet, "2"}) ==
         "Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
