@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/json_writer.h"
+#include "common/json/json_writer.h"
 #include "storage/offset_index.h"
 #include "storage/record_batch.h"
 #include "storage/time_index.h"

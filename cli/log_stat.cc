@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "cli/json_writer.h"
 #include "cli/text_table.h"
+#include "common/json/json_writer.h"
 #include "common/status_macros.h"
 #include "storage/log_files.h"
 #include "storage/segment_scanner.h"

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <iterator>
 
-#include "cli/json_writer.h"
+#include "common/json/json_writer.h"
 #include "common/status_macros.h"
 
 namespace millrace {

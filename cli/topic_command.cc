@@ -9,10 +9,12 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
-#include "cli/json_writer.h"
 #include "cli/text_table.h"
 #include "cli/topic_alter.h"
 #include "cli/topic_describer.h"
+#include "common/json/json_writer.h"
+#include "proto/kafka/create_partitions_request.h"
+#include "proto/kafka/create_partitions_response.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
 #include "proto/kafka/delete_topics_request.h"
@@ -32,6 +34,9 @@ struct TopicArguments {
   bool if_not_exists = false;
   bool if_exists = false;
   bool internal = false;
+  bool only_names = false;
+  bool under_replicated = false;
+  bool unavailable = false;
 };
 
 // What became of one name of several.
@@ -167,6 +172,7 @@ Task<int> ListTopics(ClientSession* session, std::shared_ptr<TopicArguments> arg
   TextTable table({{"TOPIC", TextTable::Align::kLeft},
                    {"PARTITIONS", TextTable::Align::kRight},
                    {"REPLICAS", TextTable::Align::kRight}});
+  std::string lines;
   JsonWriter json;
   json.BeginArray();
   for (const auto& topic : topics) {
@@ -180,6 +186,7 @@ Task<int> ListTopics(ClientSession* session, std::shared_ptr<TopicArguments> arg
     if (topic.is_internal && !arguments->internal) continue;
     const size_t replicas =
         topic.partitions.empty() ? 0 : topic.partitions.front().replica_nodes.size();
+    lines += name + "\n";
     table.AddRow({name, fmt::format("{}", topic.partitions.size()), fmt::format("{}", replicas)});
     json.BeginObject().Key("topic").String(name);
     if (!topic.topic_id.is_zero()) json.Key("id").String(topic.topic_id.ToString());
@@ -188,8 +195,51 @@ Task<int> ListTopics(ClientSession* session, std::shared_ptr<TopicArguments> arg
     json.Key("replication_factor").Number(static_cast<int64_t>(replicas)).EndObject();
   }
   json.EndArray();
-  PrintOutput(arguments->client.json() ? json.text() + "\n" : table.ToString());
+  PrintOutput(arguments->client.json() ? json.text() + "\n"
+              : arguments->only_names  ? lines
+                                       : table.ToString());
   co_return exit_status;
+}
+
+// Leaves the partitions that were asked for.
+void KeepTroubled(TopicDescription& topic, const TopicArguments& arguments) {
+  std::erase_if(topic.partitions, [&arguments](const PartitionDescription& partition) {
+    const bool under_replicated = partition.in_sync.size() < partition.replicas.size();
+    return !(arguments.under_replicated && under_replicated) &&
+           !(arguments.unavailable && !partition.leader.has_value());
+  });
+}
+
+Task<int> AlterTopics(ClientSession* session, std::shared_ptr<TopicArguments> arguments) {
+  kafka::CreatePartitionsRequest request;
+  request.timeout_ms = ToMilliseconds(session->timeout);
+  for (const std::string& name : arguments->names) {
+    kafka::CreatePartitionsRequest::CreatePartitionsTopic topic;
+    topic.name = name;
+    topic.count = arguments->partitions;
+    topic.assignments = std::nullopt;
+    request.topics.push_back(std::move(topic));
+  }
+  absl::StatusOr<kafka::CreatePartitionsResponse> response =
+      co_await session->client.CallAny<kafka::CreatePartitionsResponse>(std::move(request),
+                                                                        session->Deadline());
+  if (!response.ok()) {
+    PrintError(response.status());
+    co_return kExitFailed;
+  }
+  std::vector<ItemResult> results;
+  for (const auto& topic : response->results) {
+    ItemResult result{topic.name, "altered", absl::OkStatus(), std::nullopt};
+    const bool unknown =
+        static_cast<KafkaError>(topic.error_code) == KafkaError::kUnknownTopicOrPartition;
+    if (unknown && arguments->if_exists) {
+      result.done = "absent";
+    } else if (topic.error_code != 0) {
+      result.status = KafkaFailure(topic.error_code, topic.error_message);
+    }
+    results.push_back(std::move(result));
+  }
+  co_return Report(results, arguments->client.json());
 }
 
 Task<int> DescribeTopics(ClientSession* session, std::shared_ptr<TopicArguments> arguments) {
@@ -202,7 +252,11 @@ Task<int> DescribeTopics(ClientSession* session, std::shared_ptr<TopicArguments>
   JsonWriter json;
   std::string text;
   json.BeginArray();
-  for (const TopicDescription& topic : described->topics) {
+  for (TopicDescription& topic : described->topics) {
+    if (arguments->under_replicated || arguments->unavailable) {
+      KeepTroubled(topic, *arguments);
+      if (topic.partitions.empty()) continue;
+    }
     if (arguments->client.json()) {
       DescriptionJson(topic, json);
     } else {
@@ -272,6 +326,8 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
   CLI::App* topic = app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
   topic->require_subcommand(1);
 
+  AddTopicOffsetsCommand(*topic, chosen);
+
   auto create = std::make_shared<TopicArguments>();
   CLI::App* verb = AddVerb(*topic, chosen, "create", "Create topics", CreateTopics, create);
   verb->add_option("NAME", create->names, "Topics")->required()->type_name("");
@@ -291,6 +347,7 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
   auto list = std::make_shared<TopicArguments>();
   verb = AddVerb(*topic, chosen, "list", "List topics", ListTopics, list);
   verb->add_flag("--internal", list->internal, "Also those that the cluster keeps for itself");
+  verb->add_flag("--names", list->only_names, "A name on each line, and nothing else");
 
   auto describe = std::make_shared<TopicArguments>();
   verb = AddVerb(*topic, chosen, "describe", "Show partitions, replicas and configuration",
@@ -298,6 +355,18 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
   verb->add_option("NAME", describe->names, "Topics; none: all")->type_name("");
   verb->add_flag("--internal", describe->internal,
                  "Without NAME: also topics that the cluster keeps for itself");
+  verb->add_flag("--under-replicated", describe->under_replicated,
+                 "Only partitions with fewer replicas in sync than they have");
+  verb->add_flag("--unavailable", describe->unavailable, "Only partitions without a leader");
+
+  auto alter = std::make_shared<TopicArguments>();
+  verb = AddVerb(*topic, chosen, "alter", "Give topics more partitions", AlterTopics, alter);
+  verb->add_option("NAME", alter->names, "Topics")->required()->type_name("");
+  verb->add_option("-p,--partitions", alter->partitions, "How many there shall be")
+      ->required()
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--if-exists", alter->if_exists, "A topic that does not exist is no failure");
 
   AddAlter(*topic, chosen);
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/json_writer.h"
 #include "common/ids.h"
+#include "common/json/json_writer.h"
 
 namespace millrace {
 

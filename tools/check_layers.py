@@ -17,6 +17,8 @@ _NODE = [*_RUNTIME, "common/metrics", "common/config"]
 MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest match wins
     "common": [],
     "common/log": ["common"],
+    "common/json": ["common"],
+    "common/http": ["common"],
     "common/config": ["common"],
     "common/metrics": ["common"],
     "common/runtime": _BASE,
@@ -35,7 +37,7 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "controller/grpc": [*_RUNTIME, "common/sys", "controller/transport"],
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
-    "broker": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
+    "broker": [*_NODE, "common/http", "common/json", "proto", "storage", "replication", "controller/image", "controller/transport"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.
     "test": None,
 }

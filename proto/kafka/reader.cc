@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/bytes/utf8.h"
 #include "common/error_kind.h"
-#include "proto/kafka/utf8.h"
 
 namespace millrace::kafka {
 

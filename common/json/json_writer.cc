@@ -1,8 +1,8 @@
-#include "cli/json_writer.h"
+#include "common/json/json_writer.h"
 
 #include <fmt/format.h>
 
-#include "proto/kafka/utf8.h"
+#include "common/bytes/utf8.h"
 
 namespace millrace {
 namespace {
@@ -14,14 +14,14 @@ std::span<const uint8_t> BytesOf(std::string_view text) {
 // The length of the well-formed UTF-8 sequence at the front; 0 if there is none.
 size_t SequenceLength(std::string_view text) {
   for (size_t length = 1; length <= 4 && length <= text.size(); ++length) {
-    if (kafka::IsValidUtf8(BytesOf(text.substr(0, length)))) return length;
+    if (IsValidUtf8(BytesOf(text.substr(0, length)))) return length;
   }
   return 0;
 }
 
 }  // namespace
 
-bool IsText(std::span<const uint8_t> bytes) { return kafka::IsValidUtf8(bytes); }
+bool IsText(std::span<const uint8_t> bytes) { return IsValidUtf8(bytes); }
 
 JsonWriter& JsonWriter::Begin(char bracket) {
   Separate();

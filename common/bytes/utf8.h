@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-namespace millrace::kafka {
+namespace millrace {
 
 bool IsValidUtf8(std::span<const uint8_t> bytes);
 
-}  // namespace millrace::kafka
+}  // namespace millrace

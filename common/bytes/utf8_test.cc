@@ -1,9 +1,9 @@
-#include "proto/kafka/utf8.h"
+#include "common/bytes/utf8.h"
 
 #include <catch2/catch.hpp>
 #include <string>
 
-using millrace::kafka::IsValidUtf8;
+using millrace::IsValidUtf8;
 
 namespace {
 

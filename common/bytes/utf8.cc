@@ -1,9 +1,9 @@
-#include "proto/kafka/utf8.h"
+#include "common/bytes/utf8.h"
 
 #include <cstddef>
 #include <cstring>
 
-namespace millrace::kafka {
+namespace millrace {
 namespace {
 
 bool InRange(uint8_t byte, uint8_t low, uint8_t high) { return byte >= low && byte <= high; }
@@ -53,4 +53,4 @@ bool IsValidUtf8(std::span<const uint8_t> bytes) {
   return true;
 }
 
-}  // namespace millrace::kafka
+}  // namespace millrace

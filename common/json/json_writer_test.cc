@@ -1,4 +1,4 @@
-#include "cli/json_writer.h"
+#include "common/json/json_writer.h"
 
 #include <catch2/catch.hpp>
 
