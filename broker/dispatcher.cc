@@ -56,8 +56,17 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
                                           kafka::FindApi(request.api_key)->name, request.version,
                                           api->min_version, api->max_version));
   }
+  const int16_t api_key = request.api_key;
+  const Instant received = request.received;
+  const size_t request_bytes = frame.size();
   request.body = frame.From(frame.size() - reader.left());
   frame = Slice();
+  ApiReply reply = co_await Answer(api, std::move(request));
+  metrics_.Count(api_key, admin_.env.reactor.Now() - received, request_bytes, reply.body.size());
+  co_return reply;
+}
+
+Task<ApiReply> Dispatcher::Answer(const ApiEntry* api, ApiRequest request) {
   if (api->by == AnsweredBy::kActiveController) {
     co_return co_await AskController(&shards_, admin_.env.reactor.shard(), &controller_,
                                      std::move(request));

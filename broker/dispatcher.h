@@ -12,23 +12,34 @@
 #include "broker/broker.h"
 #include "broker/client_connection.h"
 #include "broker/controller_requests.h"
+#include "broker/request_metrics.h"
 
 namespace millrace {
+
+struct ApiEntry;
 
 class Dispatcher final : public RequestHandler {
  public:
   // `broker` is null on a node that is a controller alone, which has no broker listener.
-  Dispatcher(AdminContext& admin, Broker* broker, Shards& shards, ControllerRequests& controller)
-      : admin_(admin), broker_(broker), shards_(shards), controller_(controller) {}
+  Dispatcher(AdminContext& admin, Broker* broker, Shards& shards, ControllerRequests& controller,
+             RequestMetrics& metrics)
+      : admin_(admin),
+        broker_(broker),
+        shards_(shards),
+        controller_(controller),
+        metrics_(metrics) {}
   Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
                         std::shared_ptr<RequestOrder> order, CancellationToken cancel,
                         CancellationToken drain) override;
 
  private:
+  Task<ApiReply> Answer(const ApiEntry* api, ApiRequest request);
+
   AdminContext& admin_;
   Broker* const broker_;
   Shards& shards_;
   ControllerRequests& controller_;
+  RequestMetrics& metrics_;
 };
 
 }  // namespace millrace

@@ -94,6 +94,7 @@ Node::Node(Shards& shards, NodeEnvs envs, NodeOptions options)
       envs_(std::move(envs)),
       env_(*envs_.front()),
       shards_(shards),
+      admin_(env_, shards_, options_.config, options_.admin),
       configs_(options_.config.node_id, options_.config.server_values),
       admission_(QuotaOf(options_.config.connections)),
       live_settings_(options_.config.node_id, configs_, admission_),
@@ -323,14 +324,28 @@ Task<absl::Status> Node::OpenPartitions() {
   co_return absl::OkStatus();
 }
 
+void Node::OpenAdmin() {
+  NodeAdminView view;
+  view.cluster_id = cluster_id_;
+  view.advertised = advertised_;
+  for (const std::unique_ptr<NodeShard>& part : parts_) view.shards.push_back(part.get());
+  view.image = [this] { return controller_->image(); };
+  view.controller = [this] { return std::optional(options_.config.node_id); };
+  admin_.Open(std::move(view));
+}
+
 Task<absl::Status> Node::Start() {
+  MR_CO_RETURN_IF_ERROR(co_await admin_.Start());
   MR_CO_RETURN_IF_ERROR(co_await Format());
+  admin_.SetStage(NodeStage::kRecovering);
   MR_CO_RETURN_IF_ERROR(co_await OpenMetadata());
   MR_CO_RETURN_IF_ERROR(co_await MakeShards());
   MR_CO_RETURN_IF_ERROR(co_await OpenLogs());
   MR_CO_RETURN_IF_ERROR(co_await CheckMetadataKnowsLogs());
   MR_CO_RETURN_IF_ERROR(co_await OpenApis());
   MR_CO_RETURN_IF_ERROR(co_await Listen());
+  OpenAdmin();
+  admin_.SetStage(NodeStage::kRegistering);
   MR_CO_RETURN_IF_ERROR(co_await Register());
   MR_CO_RETURN_IF_ERROR(co_await OpenPartitions());
   MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return AcceptOn(shard); }));
@@ -340,6 +355,7 @@ Task<absl::Status> Node::Start() {
   env_.logger.Info("serving {} topics, {} partitions on {} shard{}",
                    state_->image()->topics().size(), partitions.load(), parts_.size(),
                    parts_.size() == 1 ? "" : "s");
+  admin_.SetStage(NodeStage::kServing);
   co_return absl::OkStatus();
 }
 
@@ -364,10 +380,12 @@ Task<absl::Status> Node::StopShards() {
 }
 
 Task<absl::Status> Node::Stop() {
+  co_await admin_.Close();
   absl::Status status = co_await StopShards();
   if (controller_ != nullptr) co_await controller_->Stop();
   if (quorum_ != nullptr) co_await quorum_->Stop();
   if (kv_ != nullptr) status.Update(co_await kv_->Close());
+  co_await admin_.Stop();
   local_controller_.reset();
   context_.reset();
   controller_.reset();

@@ -29,6 +29,7 @@
 #include "broker/local_controller.h"
 #include "broker/local_controller_requests.h"
 #include "broker/metadata_publisher.h"
+#include "broker/node_admin.h"
 #include "broker/node_shard.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
@@ -51,6 +52,7 @@ struct NodeOptions {
   std::function<void(const absl::Status& why)> on_failure;
   // Bytes of memory this process may use; what budgets of 0 are shares of.
   size_t memory_bytes = size_t{1} << 30;
+  NodeAdminOptions admin;
 };
 
 // Every shard that `shards` calls, in order.
@@ -71,6 +73,8 @@ class Node {
   std::optional<BrokerEndpoint> AdvertisedOn(const std::string& name) const;
   // The first listener's.
   std::optional<BrokerEndpoint> Advertised() const;
+  // Where the admin endpoint listens, with real ports.
+  std::vector<SocketAddress> AdminAddresses() const { return admin_.addresses(); }
 
  private:
   using Step = std::function<Task<absl::Status>(NodeShard* shard)>;
@@ -87,6 +91,7 @@ class Node {
   Task<absl::Status> Listen();
   Task<absl::Status> Register();
   Task<absl::Status> OpenPartitions();
+  void OpenAdmin();
   Task<absl::Status> StopShards();
 
   ShardId here() const { return env_.reactor.shard(); }
@@ -103,6 +108,7 @@ class Node {
   Env& env_;  // Shard 0's.
   Shards& shards_;
   // Owned, in order of construction; stopped in reverse.
+  NodeAdmin admin_;
   TopicConfigSource configs_;
   LocalAdmission admission_;
   LiveBrokerSettings live_settings_;

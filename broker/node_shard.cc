@@ -36,6 +36,7 @@ Task<absl::Status> TakeOfflineThere(Broker* there, std::string path, absl::Statu
 NodeShard::NodeShard(Env& env, const NodeShardContext& context)
     : env_(env),
       context_(context),
+      request_metrics_(metrics_),
       budgets_(ShareOf(context.budgets, context.shards.count())),
       request_budget_(env.reactor, budgets_.requests,
                       static_cast<size_t>(context.config.connections.request_bytes_max)),
@@ -179,7 +180,24 @@ void NodeShard::Open(const NodeServices& services) {
       .producer_ids = ProducerIdSource(env_, *controller),
       .validator{env_, {.memory_bytes_max = budgets_.validation}},
   });
-  dispatcher_ = std::make_unique<Dispatcher>(*admin_, broker_.get(), calls, *services.requests);
+  dispatcher_ = std::make_unique<Dispatcher>(*admin_, broker_.get(), calls, *services.requests,
+                                             request_metrics_);
+  RegisterMetrics();
+}
+
+void NodeShard::RegisterMetrics() {
+  store_->RegisterMetrics(metrics_);
+  metrics_.AddGauge(
+      {"millrace_connections", "Connections of clients (Kafka: connection-count)."},
+      [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->connections()); });
+  metrics_.AddCounter(
+      {"millrace_connections_accepted_total", "Connections that were served."},
+      [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->accepted()); });
+  constexpr const char* kBudget = "Bytes of a memory budget in use.";
+  metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "requests"}}},
+                    [this] { return static_cast<double>(request_budget_.used()); });
+  metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "fetch"}}},
+                    [this] { return static_cast<double>(fetch_budget_.used()); });
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {

@@ -30,9 +30,11 @@
 #include "broker/metadata_applier.h"
 #include "broker/node_budgets.h"
 #include "broker/request_budget.h"
+#include "broker/request_metrics.h"
 #include "broker/server.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
+#include "common/metrics/metrics.h"
 #include "common/runtime/task_scope.h"
 #include "storage/kv_store.h"
 #include "storage/log_store.h"
@@ -72,6 +74,7 @@ class NodeShard {
   // Directories that are offline, and what to do with those that are so on another shard.
   std::vector<LogDirectoryStatus> Offline() const;
   void TakeOffline(const std::vector<LogDirectoryStatus>& offline);
+  std::vector<LogDirectoryStatus> Directories() const { return store_->directories(); }
   ShardId shard() const { return env_.reactor.shard(); }
   size_t logs() { return store_->Logs().size(); }
 
@@ -81,6 +84,8 @@ class NodeShard {
   Broker* broker() { return broker_.get(); }
   AdminContext* admin() { return admin_.get(); }
   size_t partitions() const { return partitions_->size(); }
+  // What is counted here. From Open() to StopServer().
+  MetricSnapshot Metrics() const { return metrics_.Snapshot(); }
 
   // Gives the port of each listener of the configuration. Shard 0 says first which ports those with
   // port 0 have; `ports` is empty there.
@@ -97,12 +102,15 @@ class NodeShard {
   // Tells the other shards, and, when it was the last one, the node's owner.
   void OnDirectoryOffline(const std::string& path, const absl::Status& cause);
   Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
+  void RegisterMetrics();
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.
   Env& env_;
   const NodeShardContext& context_;
   // Owned, in order of construction; stopped in reverse.
+  MetricRegistry metrics_;  // Asked only between Open() and StopServer().
+  RequestMetrics request_metrics_;
   const NodeBudgets budgets_;
   RequestBudget request_budget_;
   ByteBudget fetch_budget_;

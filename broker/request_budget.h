@@ -28,6 +28,8 @@ class RequestBudget {
     return bytes > ordinary_.bytes_max() / kOrdinaryFrames ? large_ : ordinary_;
   }
 
+  size_t used() const { return ordinary_.used() + large_.used(); }
+
  private:
   // At least so many ordinary frames are under way at a time.
   static constexpr size_t kOrdinaryFrames = 8;

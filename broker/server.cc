@@ -83,6 +83,7 @@ Task<void> Server::AcceptLoop(Bound* bound) {
       co_await connection->Close();
       continue;
     }
+    ++accepted_;
     connections_.emplace_front(env_, std::move(connection), bound->name, handler_, request_budget_,
                                options_.connection, bound->streams);
     serving_.Spawn(ServeOne(connections_.begin()), SchedClass::kProduce);

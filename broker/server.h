@@ -57,6 +57,7 @@ class Server {
   // Where listener `name` really listens (its port may have been chosen by the kernel).
   SocketAddress BoundAddress(const std::string& name) const;
   size_t connections() const { return connections_.size(); }
+  uint64_t accepted() const { return accepted_; }  // Those that were served.
 
  private:
   struct Bound {
@@ -76,6 +77,7 @@ class Server {
   ConnectionAdmission& admission_;
   std::vector<std::unique_ptr<Bound>> bound_;
   std::list<ClientConnection> connections_;
+  uint64_t accepted_ = 0;
   TaskScope accepting_;
   TaskScope serving_;
 };

@@ -78,6 +78,25 @@ ConnectionConfig ReadConnections(SettingTable& settings) {
   return config;
 }
 
+AdminConfig ReadAdmin(SettingTable& settings) {
+  constexpr std::string_view kKey = "millrace.admin.listeners";
+  constexpr std::string_view kScheme = "http://";
+  AdminConfig config;
+  config.required = settings.IsSet(kKey);
+  for (const std::string& entry : settings.List(kKey)) {
+    std::string_view address = entry;
+    if (address.starts_with(kScheme)) address.remove_prefix(kScheme.size());
+    std::expected<Endpoint, std::string> endpoint =
+        ParseEndpoint(fmt::format("HTTP://{}", address));
+    if (!endpoint.has_value()) {
+      settings.Refuse(kKey, fmt::format("{} is not HOST:PORT", entry));
+      break;
+    }
+    config.listeners.push_back({std::move(endpoint->host), endpoint->port});
+  }
+  return config;
+}
+
 TopicCreationConfig ReadTopicCreation(SettingTable& settings) {
   constexpr std::string_view kReplicas = "default.replication.factor";
   int64_t replicas = settings.Integer(kReplicas);
@@ -262,6 +281,7 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
   BrokerConfig config;
   ReadIdentityAndListeners(settings, config);
   config.connections = ReadConnections(settings);
+  config.admin = ReadAdmin(settings);
   config.topic_creation = ReadTopicCreation(settings);
   config.storage = ReadStorage(settings);
   config.memory = ReadMemory(settings);

@@ -69,6 +69,12 @@ struct ConnectionConfig {
   std::optional<std::chrono::milliseconds> idle_max;  // Nothing: idle connections stay.
 };
 
+struct AdminConfig {
+  std::vector<HostPort> listeners;  // Host empty: every interface. None: no endpoint.
+  // Left at its default: a node whose port is taken starts without the endpoint.
+  bool required = false;
+};
+
 struct TopicCreationConfig {
   int32_t partitions_default;
   int16_t replication_factor_default;
@@ -112,6 +118,7 @@ struct BrokerConfig {
   std::vector<HostPort> quorum_bootstrap;
 
   ConnectionConfig connections;
+  AdminConfig admin;
   TopicCreationConfig topic_creation;
   StorageConfig storage;
   MemoryConfig memory;

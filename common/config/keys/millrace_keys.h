@@ -22,6 +22,9 @@ inline constexpr ConfigKey kMillraceKeys[] = {
         "millrace.shards", ConfigType::kInt, "0", Between(0, 1024),
         "Shards, each one thread with an I/O ring of its own; 0: one per usable core, and one in "
         "all where there are fewer than four."),
+    MillraceKey("millrace.admin.listeners", ConfigType::kList, "127.0.0.1:9644", Any(),
+                "Where /livez, /readyz, /status and /metrics are served, HOST:PORT, ...; without a "
+                "host on every interface, empty: nowhere. Whoever reaches it may read it."),
     MillraceKey("millrace.io", ConfigType::kString, "auto", OneOf("auto|io_uring|epoll"),
                 "How to talk to the kernel; auto takes io_uring where it is allowed, else epoll."),
     MillraceKey(
