@@ -3,14 +3,18 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "cli/client_verb.h"
+#include "cli/kafka_tools.h"
 
 namespace millrace {
 
 namespace {
-
-constexpr int kUsageError = 2;
 
 // A line that says what is wrong and one that says where to read on: a page of help would push both
 // off the screen.
@@ -33,6 +37,16 @@ std::string UsageMessage(const CLI::App* app, const CLI::Error& error) {
 }  // namespace
 
 int RunCommandLine(int argc, char** argv) {
+  const std::optional<std::string> tool = argc > 0 ? KafkaToolOf(argv[0]) : std::nullopt;
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (tool.has_value()) {
+    absl::StatusOr<std::vector<std::string>> ours = TranslateKafkaTool(*tool, std::move(words));
+    if (!ours.ok()) {
+      PrintError(ours.status());
+      return kExitFailed;
+    }
+    words = *std::move(ours);
+  }
   CLI::App app(
       "Millrace: a Kafka-compatible, replicated log. Zero configuration: `millrace server`.",
       "millrace");
@@ -47,14 +61,19 @@ int RunCommandLine(int argc, char** argv) {
   AddProduceCommand(app, chosen);
   AddConsumeCommand(app, chosen);
   AddLogCommand(app, chosen);
+  AddApiVersionsCommand(app, chosen);
+  AddConfigCommand(app, chosen);
+  AddContainerCommand(app, chosen);
+  AddHealthCommand(app, chosen);
   AddVersionCommand(app, chosen);
   try {
-    app.parse(argc, argv);
+    std::ranges::reverse(words);  // CLI11 takes them from the back.
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     int status = app.exit(error);
-    return status == 0 ? 0 : kUsageError;
+    return status == 0 ? 0 : kExitUsage;
   }
-  return chosen ? chosen() : kUsageError;
+  return chosen ? chosen() : kExitUsage;
 }
 
 }  // namespace millrace

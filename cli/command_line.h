@@ -28,7 +28,14 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen);
 void AddProduceCommand(CLI::App& app, ChosenCommand& chosen);
 void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen);
 void AddLogCommand(CLI::App& app, ChosenCommand& chosen);
+void AddApiVersionsCommand(CLI::App& app, ChosenCommand& chosen);
+void AddConfigCommand(CLI::App& app, ChosenCommand& chosen);
+void AddContainerCommand(CLI::App& app, ChosenCommand& chosen);
+void AddHealthCommand(CLI::App& app, ChosenCommand& chosen);
 void AddVersionCommand(CLI::App& app, ChosenCommand& chosen);
+
+// A verb below `topic`.
+void AddTopicOffsetsCommand(CLI::App& topic, ChosenCommand& chosen);
 
 // The version of this build, e.g. "0.1.0".
 std::string VersionText();

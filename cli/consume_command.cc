@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -26,6 +27,8 @@ struct ConsumeArguments {
   std::string offset = "beginning";
   uint64_t count = 0;  // 0: no limit.
   bool exit_at_end = false;
+  std::optional<std::string> idle_exit;
+  bool summary = false;
   std::optional<std::string> format;
   std::optional<std::string> key_delimiter;
   std::optional<std::string> group;
@@ -57,6 +60,7 @@ class Printer final : public RecordSink {
 
   // Nobody reads what is printed (`| head`): no failure to talk about.
   bool broken() const { return broken_; }
+  uint64_t printed() const { return printed_; }
 
  private:
   const ConsumeArguments& arguments_;
@@ -64,6 +68,37 @@ class Printer final : public RecordSink {
   std::string text_;
   uint64_t printed_ = 0;
   bool broken_ = false;
+};
+
+// Ends a session in which no record has come for so long.
+class IdleWatch final : private Timer {
+ public:
+  IdleWatch(ClientSession* session, const Printer& printer, Duration idle_max)
+      : session_(session), printer_(printer), idle_max_(idle_max) {
+    Arm();
+  }
+  ~IdleWatch() {
+    if (armed()) session_->env.reactor.Disarm(*this);
+  }
+  bool was_idle() const { return was_idle_; }
+
+ private:
+  void Arm() { session_->env.reactor.Arm(*this, session_->env.reactor.Now() + idle_max_); }
+  void Fire() override {
+    if (printer_.printed() != printed_before_) {
+      printed_before_ = printer_.printed();
+      Arm();
+      return;
+    }
+    was_idle_ = true;
+    session_->client.Shutdown();
+  }
+
+  ClientSession* const session_;
+  const Printer& printer_;
+  const Duration idle_max_;
+  uint64_t printed_before_ = 0;
+  bool was_idle_ = false;
 };
 
 // As a literal of a format.
@@ -88,9 +123,20 @@ Task<int> Consume(ClientSession* session, std::shared_ptr<ConsumeArguments> argu
   options.from = *from;  // Checked by the parser.
   options.stop_at_end = arguments->exit_at_end;
   options.patience = session->timeout;
+  std::optional<IdleWatch> idle;
+  if (arguments->idle_exit.has_value()) {
+    idle.emplace(session, printer, *ParseDuration(*arguments->idle_exit));
+    options.wait_max = std::min<Duration>(options.wait_max, *ParseDuration(*arguments->idle_exit));
+  }
   TopicReader reader(session->client, printer, std::move(options));
   absl::Status status = co_await reader.Run();
   printer.OnPause();
+  const bool was_idle = idle.has_value() && idle->was_idle();
+  idle.reset();
+  if (arguments->summary) {
+    PrintError(fmt::format("Processed a total of {} messages", printer.printed()));
+  }
+  if (was_idle) co_return kExitOk;
   if (session->interrupted) co_return kExitOk;  // Ctrl-C is how it is meant to end.
   if (printer.broken()) co_return kExitFailed;
   if (!status.ok()) {
@@ -132,6 +178,14 @@ void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen) {
       ->type_name("N")
       ->check(CLI::PositiveNumber);
   verb->add_flag("-e,--exit", arguments->exit_at_end, "Stop at the end");
+  verb->add_option("--idle-exit", arguments->idle_exit, "Stop when no record has come for so long")
+      ->type_name("TIME")
+      ->check([](const std::string& text) {
+        return ParseDuration(text).has_value()
+                   ? std::string()
+                   : fmt::format("'{}' is no time: 500ms, 30s and 2m are accepted", text);
+      });
+  verb->add_flag("--summary", arguments->summary, "Say on stderr how many records there were");
   CLI::Option* format =
       verb->add_option("-f,--format", arguments->format,
                        "%t topic, %p partition, %o offset, %T time, %k key, %s value, %h headers, "

@@ -31,6 +31,10 @@ std::optional<NodeSettings> ReadNodeSettings(const std::string& file,
   }
   input.set_arguments = settings;
   input.strict = strict;
+  return NodeSettingsOf(input);
+}
+
+std::optional<NodeSettings> NodeSettingsOf(const ConfigInput& input) {
   BrokerConfigResult result = LoadBrokerConfig(input);
   if (!result.config.has_value()) {
     PrintErrors(result.report.errors);

@@ -14,7 +14,12 @@ struct NodeSettings {
   BrokerConfig config;
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
+  // Printed when the node serves, for whoever waits for a line of Kafka's log; usually none.
+  std::string ready_line = {};
 };
+
+// Nothing, after every error was printed to stderr.
+std::optional<NodeSettings> NodeSettingsOf(const ConfigInput& input);
 
 // Nothing, after every error was printed to stderr. An empty `file` is none.
 std::optional<NodeSettings> ReadNodeSettings(const std::string& file,

@@ -11,10 +11,13 @@
 #include "broker/shard_count.h"
 #include "cli/command_line.h"
 #include "cli/node_settings.h"
+#include "cli/run_server.h"
+#include "common/config/listener.h"
 #include "common/log/spdlog_logger.h"
 #include "common/sys/absolute_path.h"
 #include "common/sys/host_name.h"
 #include "common/sys/machine.h"
+#include "common/sys/process_use.h"
 #include "common/sys/real_world.h"
 #include "common/sys/signals.h"
 #include "storage/kv_store_rocksdb.h"
@@ -53,24 +56,33 @@ std::string Banner(const Node& node, const BrokerConfig& config, std::string_vie
   std::string directories;
   for (const std::string& path : config.storage.data_dirs)
     directories += (directories.empty() ? "" : ", ") + path;
+  std::string admin;
+  for (const SocketAddress& one : node.AdminAddresses()) {
+    const bool everywhere = one.host.empty() || one.host == "0.0.0.0" || one.host == "::";
+    admin += fmt::format("    admin              http://{}/\n",
+                         HostPortText(everywhere ? "127.0.0.1" : one.host, one.port));
+  }
   return fmt::format(
       "\n"
       "  Millrace {} is ready: node {}, cluster {}, {}\n"
       "\n"
       "    bootstrap.servers  {}\n"
       "    data               {}\n"
+      "{}"
       "\n"
       "  Try it:\n"
       "    echo hello | kcat -b {} -P -t greetings\n"
       "    kcat -b {} -C -t greetings -o beginning -e\n"
       "    millrace topic list --bootstrap-server {}\n"
       "\n",
-      VersionText(), config.node_id, node.cluster_id(), io, address, directories, address, address,
-      address);
+      VersionText(), config.node_id, node.cluster_id(), io, address, directories, admin, address,
+      address, address);
 }
 
 // The node's life, on shard 0.
-Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger, int* exit_status) {
+Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logger,
+                   int* exit_status) {
+  const BrokerConfig* config = &settings->config;
   *exit_status = 1;
   absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Create(world->port(ShardId(0)));
   if (!signals.ok()) {
@@ -82,6 +94,7 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
   options.open_kv_store = OpenKvStore;
   options.host_name = HostName();
   options.memory_bytes = UsableMemory();
+  options.admin = {VersionText(), std::string(world->io_name()), ReadProcessUse};
   absl::Status failure;
   options.on_failure = [&failure, &signals](const absl::Status& why) {
     failure = why;
@@ -97,6 +110,7 @@ Task<void> RunNode(RealWorld* world, const BrokerConfig* config, Logger* logger,
     logger->Error("cannot start: {}", std::string(started.message()));
   } else {
     std::fputs(Banner(node, *config, world->io_name()).c_str(), stdout);
+    std::fputs(settings->ready_line.c_str(), stdout);
     std::fflush(stdout);
     absl::StatusOr<int> signal = co_await (*signals)->Next();
     if (signal.ok()) logger->Info("signal {}: stopping", *signal);
@@ -120,30 +134,27 @@ void MakePathsAbsolute(StorageConfig& storage) {
   storage.metadata_dir = AbsolutePath(storage.metadata_dir);
 }
 
-int RunServer(const ServerArguments& arguments) {
+}  // namespace
+
+int RunServer(NodeSettings settings) {
   Signals::Block();
-  std::optional<NodeSettings> settings =
-      ReadNodeSettings(arguments.file, arguments.settings, arguments.strict);
-  if (!settings.has_value()) return 1;
-  MakePathsAbsolute(settings->config.storage);
-  SpdlogLogger logger(ParseLogLevel(settings->config.log_level).value_or(LogLevel::kInfo));
-  for (const std::string& line : settings->warnings) logger.Warning("{}", line);
-  for (const std::string& line : settings->notes) logger.Info("{}", line);
+  MakePathsAbsolute(settings.config.storage);
+  SpdlogLogger logger(ParseLogLevel(settings.config.log_level).value_or(LogLevel::kInfo));
+  for (const std::string& line : settings.warnings) logger.Warning("{}", line);
+  for (const std::string& line : settings.notes) logger.Info("{}", line);
 
   RealWorldOptions world_options;
-  world_options.io = BackendOf(settings->config.io);
-  world_options.shards = ChooseShards(settings->config.shards, UsableCpus());
+  world_options.io = BackendOf(settings.config.io);
+  world_options.shards = ChooseShards(settings.config.shards, UsableCpus());
   absl::StatusOr<std::unique_ptr<RealWorld>> world = RealWorld::Create(world_options, logger);
   if (!world.ok()) {
     logger.Error("cannot start: {}", std::string(world.status().message()));
     return 1;
   }
   int exit_status = 1;
-  (*world)->Run(RunNode(world->get(), &settings->config, &logger, &exit_status));
+  (*world)->Run(RunNode(world->get(), &settings, &logger, &exit_status));
   return exit_status;
 }
-
-}  // namespace
 
 void AddServerCommand(CLI::App& app, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ServerArguments>();
@@ -156,7 +167,13 @@ void AddServerCommand(CLI::App& app, ChosenCommand& chosen) {
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   verb->add_flag("--strict", arguments->strict, "Refuse to start with a key that nobody knows");
-  verb->callback([arguments, &chosen] { chosen = [arguments] { return RunServer(*arguments); }; });
+  verb->callback([arguments, &chosen] {
+    chosen = [arguments] {
+      std::optional<NodeSettings> settings =
+          ReadNodeSettings(arguments->file, arguments->settings, arguments->strict);
+      return settings.has_value() ? RunServer(*std::move(settings)) : 1;
+    };
+  });
 }
 
 }  // namespace millrace

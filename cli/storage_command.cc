@@ -1,5 +1,4 @@
-// `millrace storage format -t CLUSTER_ID -c FILE [--ignore-formatted]` and `millrace storage
-// random-uuid`, as Kafka's kafka-storage.sh.
+// `millrace storage format|info|random-uuid|version-mapping`, with the flags of kafka-storage.sh.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -7,93 +6,121 @@
 #include <memory>
 #include <string>
 
+#include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/format_plan.h"
 #include "cli/node_settings.h"
-#include "common/log/spdlog_logger.h"
-#include "common/sys/real_world.h"
-#include "storage/log_directory.h"
+#include "cli/quiet_shard.h"
+#include "cli/storage_formatter.h"
 
 namespace millrace {
 namespace {
 
 struct FormatArguments {
-  std::string cluster_id;
+  FormatRequest request;
+  std::string release_version;
+  std::string initial_controllers;
+  std::vector<std::string> scram;
   std::string file;
   bool ignore_formatted = false;
-  bool standalone = false;
 };
 
-// The id is any text to Kafka; what would break a line of meta.properties is refused.
-bool IsClusterId(const std::string& id) {
-  return !id.empty() && id.size() <= 255 &&
-         id.find_first_not_of(
-             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") ==
-             std::string::npos;
-}
-
-Task<void> FormatDirectories(Env* env, const BrokerConfig* config, const FormatArguments* arguments,
-                             int* exit_status) {
-  *exit_status = 1;
-  for (const std::string& path : config->storage.data_dirs) {
-    MetaProperties meta;
-    meta.cluster_id = arguments->cluster_id;
-    meta.node_id = config->node_id;
-    meta.directory_id = env->random.NextUuid();
-    absl::Status formatted = co_await FormatLogDirectory(env->disk, path, meta);
-    if (absl::IsAlreadyExists(formatted)) {
-      if (!arguments->ignore_formatted) {
-        std::fprintf(stderr,
-                     "Log directory %s is already formatted. Use --ignore-formatted to ignore this "
-                     "directory and "
-                     "format the others.\n",
-                     path.c_str());
-        co_return;
-      }
-      continue;
-    }
-    if (!formatted.ok()) {
-      std::fprintf(stderr, "%s: %s\n", path.c_str(), std::string(formatted.message()).c_str());
-      co_return;
-    }
-    std::printf("Formatting data directory %s with cluster id %s.\n", path.c_str(),
-                arguments->cluster_id.c_str());
+Task<void> Format(Env* env, const BrokerConfig* config, const FormatArguments* arguments,
+                  int* exit_status) {
+  absl::StatusOr<std::vector<std::string>> lines = co_await FormatDirectories(
+      env, config, arguments->request,
+      arguments->ignore_formatted ? AlreadyFormatted::kSkip : AlreadyFormatted::kRefuse);
+  if (!lines.ok()) {
+    PrintError(lines.status());
+    co_return;
   }
-  *exit_status = 0;
+  for (const std::string& line : *lines) PrintOutput(line + "\n");
+  *exit_status = kExitOk;
 }
 
-// Runs `make(env)` on a world of its own.
-template <typename Make>
-int RunOnDisk(Make make) {
-  SpdlogLogger logger(LogLevel::kWarning);
-  absl::StatusOr<std::unique_ptr<RealWorld>> world =
-      RealWorld::Create({.io = IoBackend::kEpoll}, logger);
-  if (!world.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(world.status().message()).c_str());
-    return 1;
+int RunFormat(FormatArguments arguments) {
+  if (!arguments.scram.empty()) {
+    PrintError("--add-scram: SASL is not served yet");
+    return kExitFailed;
   }
-  int exit_status = 1;
-  (*world)->Run(make(&(*world)->env(ShardId(0)), &exit_status));
-  return exit_status;
-}
-
-int RunFormat(const FormatArguments& arguments) {
-  if (!IsClusterId(arguments.cluster_id)) {
-    std::fprintf(stderr,
-                 "--cluster-id %s: 1 to 255 letters, digits, '-', '_' or '.' are accepted\n",
-                 arguments.cluster_id.c_str());
-    return 1;
+  if (!arguments.release_version.empty()) {
+    arguments.request.release_version = arguments.release_version;
+  }
+  if (!arguments.initial_controllers.empty()) {
+    arguments.request.initial_controllers = arguments.initial_controllers;
   }
   std::optional<NodeSettings> settings = ReadNodeSettings(arguments.file, {}, /*strict=*/false);
-  if (!settings.has_value()) return 1;
-  return RunOnDisk([&](Env* env, int* exit_status) {
-    return FormatDirectories(env, &settings->config, &arguments, exit_status);
+  if (!settings.has_value()) return kExitFailed;
+  return RunOnQuietShard([&](Env* env, int* exit_status) {
+    return Format(env, &settings->config, &arguments, exit_status);
   });
 }
 
+Task<void> PrintInfo(Env* env, const BrokerConfig* config, int* exit_status) {
+  StorageInfo info = co_await DescribeDirectories(env, config);
+  PrintOutput(info.text);
+  *exit_status = info.good ? kExitOk : kExitFailed;
+}
+
+int RunInfo(const std::string& file) {
+  std::optional<NodeSettings> settings = ReadNodeSettings(file, {}, /*strict=*/false);
+  if (!settings.has_value()) return kExitFailed;
+  return RunOnQuietShard(
+      [&](Env* env, int* exit_status) { return PrintInfo(env, &settings->config, exit_status); });
+}
+
 Task<void> PrintUuid(Env* env, int* exit_status) {
-  std::printf("%s\n", env->random.NextUuid().ToString().c_str());
-  *exit_status = 0;
+  PrintOutput(env->random.NextUuid().ToString() + "\n");
+  *exit_status = kExitOk;
   co_return;
+}
+
+int RunVersionMapping(const std::string& release) {
+  FormatRequest request;
+  if (!release.empty()) request.release_version = release;
+  auto features = InitialFeatures(request, /*has_static_voters=*/false);
+  if (!features.ok()) {
+    PrintError(features.status());
+    return kExitFailed;
+  }
+  for (const auto& [name, level] : *features) {
+    const std::string called = name == "metadata.version"
+                                   ? fmt::format(" ({})", MetadataVersionName(level))
+                                   : std::string();
+    PrintOutput(fmt::format("{}={}{}\n", name, level, called));
+  }
+  return kExitOk;
+}
+
+void AddFormat(CLI::App& storage, ChosenCommand& chosen) {
+  auto arguments = std::make_shared<FormatArguments>();
+  CLI::App* format =
+      storage.add_subcommand("format", "Format the directories that a configuration names");
+  format
+      ->add_option("-t,--cluster-id", arguments->request.cluster_id,
+                   "The cluster the node will belong to")
+      ->required();
+  format->add_option("-c,--config", arguments->file, "server.properties")->required();
+  format->add_flag("-g,--ignore-formatted", arguments->ignore_formatted,
+                   "Leave directories that are formatted as they are");
+  format
+      ->add_option("-r,--release-version", arguments->release_version,
+                   "The features of this Kafka release to begin with; default: the newest")
+      ->type_name("VERSION");
+  format->add_option("-f,--feature", arguments->request.features, "One of them at another level")
+      ->type_name("NAME=LEVEL")
+      ->allow_extra_args(false);
+  format->add_flag("-s,--standalone", arguments->request.standalone,
+                   "Begin as the only controller of a dynamic quorum");
+  format->add_flag("-N,--no-initial-controllers", arguments->request.no_initial_controllers,
+                   "Begin without a quorum, to be added to one");
+  format
+      ->add_option("-I,--initial-controllers", arguments->initial_controllers,
+                   "Begin with these controllers")
+      ->type_name("ID@HOST:PORT:DIRECTORY-ID,...");
+  format->add_option("-S,--add-scram", arguments->scram, "Not served yet")->group("");
+  format->callback(
+      [arguments, &chosen] { chosen = [arguments] { return RunFormat(*arguments); }; });
 }
 
 }  // namespace
@@ -101,25 +128,28 @@ Task<void> PrintUuid(Env* env, int* exit_status) {
 void AddStorageCommand(CLI::App& app, ChosenCommand& chosen) {
   CLI::App* storage = app.add_subcommand("storage", "Prepare data directories");
   storage->require_subcommand(1);
-  auto arguments = std::make_shared<FormatArguments>();
-  CLI::App* format =
-      storage->add_subcommand("format", "Format the data directories that a configuration names");
-  format
-      ->add_option("-t,--cluster-id", arguments->cluster_id, "The cluster the node will belong to")
-      ->required();
-  format->add_option("-c,--config", arguments->file, "server.properties")->required();
-  format->add_flag("-g,--ignore-formatted", arguments->ignore_formatted,
-                   "Leave directories that are formatted as they are");
-  format->add_flag("-s,--standalone", arguments->standalone,
-                   "The node is the only controller (it always is, for now)");
-  format->callback(
-      [arguments, &chosen] { chosen = [arguments] { return RunFormat(*arguments); }; });
-  CLI::App* uuid = storage->add_subcommand("random-uuid", "Print a new cluster id");
+  AddFormat(*storage, chosen);
+
+  auto file = std::make_shared<std::string>();
+  CLI::App* info = storage->add_subcommand("info", "Tell what the directories hold");
+  info->add_option("-c,--config", *file, "server.properties")->required();
+  info->callback([file, &chosen] { chosen = [file] { return RunInfo(*file); }; });
+
+  CLI::App* uuid = storage->add_subcommand("random-uuid", "Print a new cluster or directory id");
   uuid->callback([&chosen] {
     chosen = [] {
-      return RunOnDisk([](Env* env, int* exit_status) { return PrintUuid(env, exit_status); });
+      return RunOnQuietShard(
+          [](Env* env, int* exit_status) { return PrintUuid(env, exit_status); });
     };
   });
+
+  auto release = std::make_shared<std::string>();
+  CLI::App* mapping = storage->add_subcommand(
+      "version-mapping", "Print the features that a new cluster of a release begins with");
+  mapping->add_option("-r,--release-version", *release, "Default: the newest")
+      ->type_name("VERSION");
+  mapping->callback(
+      [release, &chosen] { chosen = [release] { return RunVersionMapping(*release); }; });
 }
 
 }  // namespace millrace

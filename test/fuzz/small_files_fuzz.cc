@@ -11,6 +11,7 @@
 #include "common/bytes/endian.h"
 #include "common/bytes/slice.h"
 #include "common/check.h"
+#include "common/config/bootstrap_file.h"
 #include "common/config/meta_properties.h"
 #include "storage/leader_epoch_cache.h"
 #include "storage/log_checkpoint.h"
@@ -66,6 +67,14 @@ void ReadMetaProperties(std::string_view text) {
   MR_CHECK(PrintMetaProperties(*again) == PrintMetaProperties(*meta));
 }
 
+void ReadBootstrapFile(std::string_view text) {
+  auto file = ParseBootstrapFile(text);
+  if (!file.ok()) return;
+  auto again = ParseBootstrapFile(PrintBootstrapFile(*file));
+  MR_CHECK(again.ok());
+  MR_CHECK(*again == *file);
+}
+
 void ReadLogCheckpoint(std::string_view bytes) {
   auto checkpoint = DecodeLogCheckpoint(bytes);
   if (!checkpoint.ok()) return;
@@ -91,7 +100,7 @@ void ReadNames(std::string_view name) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 7) {
+  switch (data[0] % 8) {
     case 0:
       millrace::ReadProducerSnapshot(millrace::Slice::Copy(text));
       break;
@@ -109,6 +118,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 5:
       millrace::ReadLogCheckpoint(text);
+      break;
+    case 6:
+      millrace::ReadBootstrapFile(text);
       break;
     default:
       millrace::ReadNames(text);

@@ -1,0 +1,84 @@
+// `millrace api-versions`: which APIs and versions each broker speaks, as kafka-broker-api-versions
+// prints it; health checks of images call it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cli/client_verb.h"
+#include "cli/command_line.h"
+#include "proto/kafka/api_versions_request.h"
+#include "proto/kafka/api_versions_response.h"
+
+namespace millrace {
+namespace {
+
+std::string RangeText(int16_t min, int16_t max) {
+  return min == max ? fmt::format("{}", min) : fmt::format("{} to {}", min, max);
+}
+
+std::string LineOf(int16_t key, int16_t min, int16_t max) {
+  const kafka::ApiInfo* api = kafka::FindApi(key);
+  if (api == nullptr)
+    return fmt::format("\tUNKNOWN({}): {} [unusable: unknown]", key, RangeText(min, max));
+  const int16_t usable = std::min(max, api->max_version);
+  if (usable < std::max(min, api->min_version)) {
+    return fmt::format("\t{}({}): {} [unusable: no common version]", api->name, key,
+                       RangeText(min, max));
+  }
+  return fmt::format("\t{}({}): {} [usable: {}]", api->name, key, RangeText(min, max), usable);
+}
+
+Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArguments>) {
+  absl::StatusOr<kafka::MetadataResponse> metadata = co_await session->client.Metadata(
+      std::vector<std::string>(), /*create=*/false, session->Deadline());
+  if (!metadata.ok()) {
+    PrintError(metadata.status());
+    co_return kExitFailed;
+  }
+  int exit_status = kExitOk;
+  for (const auto& broker : metadata->brokers) {
+    kafka::ApiVersionsRequest request;
+    request.client_software_name = "millrace";
+    request.client_software_version = VersionText();
+    absl::StatusOr<kafka::ApiVersionsResponse> versions =
+        co_await session->client.CallBroker<kafka::ApiVersionsResponse>(
+            BrokerId(broker.node_id), std::move(request), session->Deadline());
+    const std::string who = fmt::format("{}:{} (id: {} rack: {} isFenced: false)", broker.host,
+                                        broker.port, broker.node_id, broker.rack.value_or("null"));
+    if (!versions.ok()) {
+      PrintOutput(fmt::format("{} -> ERROR: {}\n", who, std::string(versions.status().message())));
+      exit_status = kExitFailed;
+      continue;
+    }
+    std::string text = who + " -> (\n";
+    for (size_t i = 0; i < versions->api_keys.size(); ++i) {
+      const auto& api = versions->api_keys[i];
+      text += LineOf(api.api_key, api.min_version, api.max_version);
+      text += i + 1 < versions->api_keys.size() ? ",\n" : "\n";
+    }
+    PrintOutput(text + ")\n");
+  }
+  co_return exit_status;
+}
+
+}  // namespace
+
+void AddApiVersionsCommand(CLI::App& app, ChosenCommand& chosen) {
+  auto arguments = std::make_shared<ClientArguments>();
+  CLI::App* verb =
+      app.add_subcommand("api-versions", "Print which APIs and versions each broker speaks");
+  AddClientOptions(*verb, *arguments);
+  verb->callback([arguments, &chosen] {
+    chosen = [arguments] {
+      return RunClientVerb(*arguments, [arguments](ClientSession* session) {
+        return ShowApiVersions(session, arguments);
+      });
+    };
+  });
+}
+
+}  // namespace millrace

@@ -1,0 +1,290 @@
+// `millrace config describe|set`: the configuration of topics and brokers, as it is in force.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/client_verb.h"
+#include "cli/command_line.h"
+#include "cli/text_table.h"
+#include "common/json/json_writer.h"
+#include "proto/kafka/describe_configs_request.h"
+#include "proto/kafka/describe_configs_response.h"
+#include "proto/kafka/incremental_alter_configs_request.h"
+#include "proto/kafka/incremental_alter_configs_response.h"
+
+namespace millrace {
+namespace {
+
+constexpr int8_t kTopicResource = 2;
+constexpr int8_t kBrokerResource = 4;
+constexpr int8_t kSetOperation = 0;
+constexpr int8_t kDeleteOperation = 1;
+constexpr int8_t kTopicSource = 1;
+constexpr int8_t kBrokerSource = 2;
+constexpr int8_t kDefaultBrokerSource = 3;
+
+struct ConfigArguments {
+  ClientArguments client;
+  std::string type = "topic";
+  std::vector<std::string> names;
+  bool defaults = false;             // Of all brokers.
+  bool all = false;                  // Also what nobody set.
+  bool kafka = false;                // In the layout of kafka-configs.
+  std::vector<std::string> changes;  // NAME=VALUE
+  std::vector<std::string> deletions;
+
+  int8_t resource() const { return type == "topic" ? kTopicResource : kBrokerResource; }
+};
+
+using Entry = kafka::DescribeConfigsResponse::DescribeConfigsResourceResult;
+using Resource = kafka::DescribeConfigsResponse::DescribeConfigsResult;
+
+std::string_view SourceName(int8_t source) {
+  switch (source) {
+    case 1:
+      return "DYNAMIC_TOPIC_CONFIG";
+    case 2:
+      return "DYNAMIC_BROKER_CONFIG";
+    case 3:
+      return "DYNAMIC_DEFAULT_BROKER_CONFIG";
+    case 4:
+      return "STATIC_BROKER_CONFIG";
+    case 5:
+      return "DEFAULT_CONFIG";
+    case 6:
+      return "DYNAMIC_BROKER_LOGGER_CONFIG";
+    default:
+      return "UNKNOWN";
+  }
+}
+
+// Whether somebody set it for this very resource.
+bool IsOwn(const Entry& entry, const ConfigArguments& arguments) {
+  if (arguments.type == "topic") return entry.config_source == kTopicSource;
+  if (arguments.defaults) return entry.config_source == kDefaultBrokerSource;
+  return entry.config_source == kBrokerSource;
+}
+
+std::string WhoKafka(const Resource& resource, const ConfigArguments& arguments) {
+  if (arguments.type == "topic") return fmt::format("topic {}", resource.resource_name);
+  if (resource.resource_name.empty()) return "brokers in the cluster";
+  return fmt::format("broker {}", resource.resource_name);
+}
+
+std::string KafkaLayout(const Resource& resource, const ConfigArguments& arguments) {
+  const bool is_default = arguments.type == "broker" && resource.resource_name.empty();
+  std::string text = fmt::format("{} configs for {} are:\n",
+                                 is_default      ? "Default"
+                                 : arguments.all ? "All"
+                                                 : "Dynamic",
+                                 WhoKafka(resource, arguments));
+  for (const Entry& entry : resource.configs) {
+    std::vector<std::string> synonyms;
+    for (const auto& synonym : entry.synonyms) {
+      synonyms.push_back(fmt::format("{}:{}={}", SourceName(synonym.source), synonym.name,
+                                     synonym.value.value_or("null")));
+    }
+    text +=
+        fmt::format("  {}={} sensitive={} synonyms={{{}}}\n", entry.name,
+                    entry.value.value_or("null"), entry.is_sensitive, fmt::join(synonyms, ", "));
+  }
+  return text;
+}
+
+std::string OwnLayout(const Resource& resource, const ConfigArguments& arguments) {
+  TextTable table({{"NAME", TextTable::Align::kLeft},
+                   {"VALUE", TextTable::Align::kLeft},
+                   {"SOURCE", TextTable::Align::kLeft}});
+  for (const Entry& entry : resource.configs) {
+    table.AddRow({entry.name, entry.is_sensitive ? "(secret)" : entry.value.value_or("(none)"),
+                  std::string(SourceName(entry.config_source))});
+  }
+  return fmt::format("{} {}\n{}\n", arguments.type,
+                     resource.resource_name.empty() ? "defaults" : resource.resource_name,
+                     table.ToString());
+}
+
+void Json(const Resource& resource, const ConfigArguments& arguments, JsonWriter& json) {
+  json.BeginObject().Key("type").String(arguments.type);
+  json.Key("name").String(resource.resource_name).Key("configs").BeginArray();
+  for (const Entry& entry : resource.configs) {
+    json.BeginObject().Key("name").String(entry.name).Key("value");
+    entry.value.has_value() ? json.String(*entry.value) : json.Null();
+    json.Key("source").String(SourceName(entry.config_source));
+    json.Key("read_only").Bool(entry.read_only).Key("sensitive").Bool(entry.is_sensitive);
+    json.EndObject();
+  }
+  json.EndArray().EndObject();
+}
+
+// What is asked about: the names given, or everything of the kind.
+Task<absl::StatusOr<std::vector<std::string>>> NamesOf(ClientSession* session,
+                                                       const ConfigArguments* arguments) {
+  if (!arguments->names.empty()) co_return arguments->names;
+  if (arguments->defaults) co_return std::vector<std::string>{""};
+  absl::StatusOr<kafka::MetadataResponse> metadata =
+      co_await session->client.Metadata(std::nullopt, /*create=*/false, session->Deadline());
+  if (!metadata.ok()) co_return metadata.status();
+  std::vector<std::string> names;
+  if (arguments->type == "topic") {
+    for (const auto& topic : metadata->topics) names.push_back(topic.name.value_or(""));
+    std::ranges::sort(names);
+  } else {
+    for (const auto& broker : metadata->brokers) names.push_back(fmt::format("{}", broker.node_id));
+    names.emplace_back();  // The defaults.
+  }
+  co_return names;
+}
+
+Task<int> DescribeConfigs(ClientSession* session, std::shared_ptr<ConfigArguments> arguments) {
+  absl::StatusOr<std::vector<std::string>> names = co_await NamesOf(session, arguments.get());
+  if (!names.ok()) {
+    PrintError(names.status());
+    co_return kExitFailed;
+  }
+  kafka::DescribeConfigsRequest request;
+  request.include_synonyms = true;
+  for (const std::string& name : *names) {
+    kafka::DescribeConfigsRequest::DescribeConfigsResource resource;
+    resource.resource_type = arguments->resource();
+    resource.resource_name = name;
+    resource.configuration_keys = std::nullopt;
+    request.resources.push_back(std::move(resource));
+  }
+  absl::StatusOr<kafka::DescribeConfigsResponse> response =
+      co_await session->client.CallAny<kafka::DescribeConfigsResponse>(std::move(request),
+                                                                       session->Deadline());
+  if (!response.ok()) {
+    PrintError(response.status());
+    co_return kExitFailed;
+  }
+  int exit_status = kExitOk;
+  std::string text;
+  JsonWriter json;
+  json.BeginArray();
+  for (Resource& resource : response->results) {
+    if (resource.error_code != 0) {
+      PrintError(fmt::format(
+          "{}: {}", WhoKafka(resource, *arguments),
+          std::string(KafkaFailure(resource.error_code, resource.error_message).message())));
+      exit_status = kExitFailed;
+      continue;
+    }
+    if (!arguments->all) {
+      std::erase_if(resource.configs,
+                    [&](const Entry& entry) { return !IsOwn(entry, *arguments); });
+    }
+    if (arguments->client.json()) {
+      Json(resource, *arguments, json);
+    } else {
+      text +=
+          arguments->kafka ? KafkaLayout(resource, *arguments) : OwnLayout(resource, *arguments);
+    }
+  }
+  json.EndArray();
+  PrintOutput(arguments->client.json() ? json.text() + "\n" : text);
+  co_return exit_status;
+}
+
+Task<int> SetConfigs(ClientSession* session, std::shared_ptr<ConfigArguments> arguments) {
+  kafka::IncrementalAlterConfigsRequest request;
+  std::vector<std::string> names = arguments->names;
+  if (arguments->defaults) names.emplace_back();
+  for (const std::string& name : names) {
+    kafka::IncrementalAlterConfigsRequest::AlterConfigsResource resource;
+    resource.resource_type = arguments->resource();
+    resource.resource_name = name;
+    for (const std::string& change : arguments->changes) {
+      const size_t equals = change.find('=');
+      resource.configs.push_back(
+          {change.substr(0, equals), kSetOperation, change.substr(equals + 1)});
+    }
+    for (const std::string& key : arguments->deletions) {
+      resource.configs.push_back({key, kDeleteOperation, std::nullopt});
+    }
+    request.resources.push_back(std::move(resource));
+  }
+  absl::StatusOr<kafka::IncrementalAlterConfigsResponse> response =
+      co_await session->client.CallAny<kafka::IncrementalAlterConfigsResponse>(std::move(request),
+                                                                               session->Deadline());
+  if (!response.ok()) {
+    PrintError(response.status());
+    co_return kExitFailed;
+  }
+  int exit_status = kExitOk;
+  for (const auto& result : response->responses) {
+    const bool is_default = arguments->type == "broker" && result.resource_name.empty();
+    const std::string who = is_default
+                                ? "brokers in the cluster"
+                                : fmt::format("{} {}", arguments->type, result.resource_name);
+    if (result.error_code != 0) {
+      PrintError(fmt::format(
+          "{}: {}", who,
+          std::string(KafkaFailure(result.error_code, result.error_message).message())));
+      exit_status = kExitFailed;
+    } else {
+      PrintOutput(
+          fmt::format("Completed updating {}config for {}.\n", is_default ? "default " : "", who));
+    }
+  }
+  co_return exit_status;
+}
+
+std::string CheckChange(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && equals > 0) return {};
+  return fmt::format("'{}' is no configuration: name=value is accepted", text);
+}
+
+using ConfigAction = Task<int> (*)(ClientSession*, std::shared_ptr<ConfigArguments>);
+
+CLI::App* AddVerb(CLI::App& config, ChosenCommand& chosen, const char* name, const char* what,
+                  ConfigAction action, std::shared_ptr<ConfigArguments> arguments) {
+  CLI::App* verb = config.add_subcommand(name, what);
+  verb->add_option("-t,--type", arguments->type, "topic or broker")
+      ->type_name("KIND")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"topic", "broker"}));
+  verb->add_option("-n,--name", arguments->names, "Which; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  verb->add_flag("--defaults", arguments->defaults, "What all brokers are given");
+  verb->add_flag("--kafka", arguments->kafka, "In the layout of kafka-configs");
+  AddClientOptions(*verb, arguments->client);
+  verb->callback([arguments, action, &chosen] {
+    chosen = [arguments, action] {
+      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
+        return action(session, arguments);
+      });
+    };
+  });
+  return verb;
+}
+
+}  // namespace
+
+void AddConfigCommand(CLI::App& app, ChosenCommand& chosen) {
+  CLI::App* config =
+      app.add_subcommand("config", "Show and change what topics and brokers are set to");
+  config->require_subcommand(1);
+
+  auto describe = std::make_shared<ConfigArguments>();
+  CLI::App* verb =
+      AddVerb(*config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
+  verb->add_flag("-a,--all", describe->all, "Also defaults and what the server's file says");
+
+  auto set = std::make_shared<ConfigArguments>();
+  verb = AddVerb(*config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
+  verb->add_option("NAME=VALUE", set->changes, "What to set")->type_name("")->check(CheckChange);
+  verb->add_option("-d,--delete", set->deletions, "Back to its default; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+}
+
+}  // namespace millrace
