@@ -151,6 +151,7 @@ class Node:
         self.options = options
         self.settings = list(settings)
         self.port = free_port()
+        self.admin_port = free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-test-"))
         self.pid = None
         self.run_as = None  # A user id other than our own; needs root.
@@ -179,7 +180,7 @@ class Node:
         binary = self.options.binary
         expect(binary.exists(), f"{binary} is not built")
         settings = [f"listeners=PLAINTEXT://{self.bootstrap}", f"advertised.listeners=PLAINTEXT://{self.bootstrap}",
-                    f"log.dirs={self.log_dir}", *self.settings]
+                    f"millrace.admin.listeners={self.host}:{self.admin_port}", f"log.dirs={self.log_dir}", *self.settings]
         command = [str(binary), "server", *itertools.chain(*(("--set", setting) for setting in settings))]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
@@ -316,18 +317,22 @@ class Runner:
         if self.options.against == "oracle":
             tests = [one for one in tests if not one.ours_only]
         settings = getattr(module, "SETTINGS", [])
+        # A file may want something else than one node: a cluster (test/chaos/cluster.py).
+        make_node = getattr(module, "NODE", self.make_node)
+        if make_node is not self.make_node and self.options.against == "oracle":
+            return
         shared = None
         try:
             for one in tests:
                 if one.own_node:
-                    node = self.make_node(self.options, settings)
+                    node = make_node(self.options, settings)
                     self.case(path, one, node)
                     self.close(node)
                     continue
                 if shared is None or not shared.alive():
                     if shared is not None:
                         self.close(shared)
-                    shared = self.make_node(self.options, settings)
+                    shared = make_node(self.options, settings)
                     shared.start()
                 self.case(path, one, shared)
         except (Skip, Failure) as problem:

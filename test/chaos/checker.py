@@ -1,0 +1,115 @@
+"""Load on a cluster and what must be true of it afterwards: nothing acknowledged is lost, nothing is doubled.
+
+    with Load(cluster.bootstrap, topic, partitions=3) as load:
+        load.await_acknowledged(200)
+        cluster.leader(topic).kill()
+        load.await_acknowledged(load.acknowledged() + 200)
+    load.check()                        # reads everything back with kcat
+    print(load.gap_ms)
+"""
+
+import collections
+import importlib.util
+import json
+import pathlib
+import subprocess
+import tempfile
+
+from harness import ROOT, Failure, expect, need, run, until
+
+LOAD = ROOT / "test/chaos/load.py"
+
+
+def interpreter():
+    """The Python that has confluent-kafka: the one of the conformance suite."""
+    spec = importlib.util.spec_from_file_location("confluent_kafka_test", ROOT / "test/conformance/confluent_kafka_test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.python()
+
+
+class Load:
+    def __init__(self, bootstrap, topic, partitions=1, rate=500, count=0):
+        self.bootstrap = bootstrap
+        self.topic = topic
+        self.partitions = partitions
+        self.count = count
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-load-"))
+        self.ledger = self.folder / "ledger"
+        self.ledger.touch()
+        self.command = [str(interpreter()), str(LOAD), bootstrap, topic, str(self.ledger), "--rate", str(rate), "--partitions",
+                        str(partitions), *(["--count", str(count)] if count else [])]
+        self.result = None
+
+    def __enter__(self):
+        with open(self.folder / "stderr", "wb") as errors:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.finish()
+        else:
+            self.process.kill()
+            self.process.wait()
+
+    def finish(self, seconds=90):
+        if self.result is not None:
+            return
+        try:
+            out, _ = self.process.communicate(timeout=seconds + self.count / 500)
+        except subprocess.TimeoutExpired as late:
+            self.process.kill()
+            self.process.wait()
+            raise Failure(f"the producer did not end; {self.acknowledged()} were acknowledged") from late
+        expect(self.process.returncode == 0, f"the producer failed: {(self.folder / 'stderr').read_text()[-2000:]}")
+        self.result = json.loads(out)
+
+    def acknowledged(self):
+        with open(self.ledger, "rb") as lines:
+            return sum(block.count(b"\n") for block in iter(lambda: lines.read(1 << 16), b""))
+
+    def await_acknowledged(self, count, seconds=60):
+        until(lambda: self.acknowledged() >= count or self.process.poll() is not None,
+              f"{count} acknowledgements", seconds)
+        expect(self.process.poll() is None or self.count, "the producer ended early")
+
+    def more(self, count=300, seconds=60):
+        """So many acknowledgements from now on."""
+        self.await_acknowledged(self.acknowledged() + count, seconds)
+
+    @property
+    def gap_ms(self):
+        """The longest silence of each partition, as the client saw it."""
+        return {int(partition): gap for partition, gap in self.result["gap_ms"].items()}
+
+    def lines(self):
+        for line in self.ledger.read_text().splitlines():
+            when, partition, offset, value = line.split(" ")
+            yield float(when), int(partition), int(offset), value
+
+    def check(self, bootstrap=None, all_delivered=True):
+        """Fails on the first lie; gives the number of records."""
+        result = self.result
+        if all_delivered:
+            expect(not result["failed"] and result["unreported"] == 0 and result["acknowledged"] == result["sent"],
+                   f"not everything was delivered: {result}")
+        out = run([need("kcat"), "-b", bootstrap or self.bootstrap, "-C", "-t", self.topic, "-o", "beginning", "-e", "-q", "-f",
+                   "%p %o %s\n"], seconds=120)
+        log = collections.defaultdict(dict)
+        order = collections.defaultdict(list)
+        for line in out.splitlines():
+            partition, offset, value = line.split(" ")
+            expect(int(offset) not in log[int(partition)], f"partition {partition}: offset {offset} twice")
+            log[int(partition)][int(offset)] = value
+            order[int(partition)].append(value)
+        for _, partition, offset, value in self.lines():
+            seen = log[partition].get(offset)
+            expect(seen is not None, f"partition {partition}: LOST {value}, acknowledged at {offset}; the log has "
+                                     f"{len(log[partition])} records")
+            expect(seen == value, f"partition {partition}: {seen} stands at {offset} where {value} was acknowledged")
+        for partition, values in order.items():
+            doubled = [value for value, count in collections.Counter(values).items() if count > 1]
+            expect(not doubled, f"partition {partition}: DOUBLED {doubled[:5]}")
+            expect(values == sorted(values), f"partition {partition}: not in the order of sending")
+        return sum(len(values) for values in order.values())

@@ -1,0 +1,79 @@
+"""deploy/docker-compose.yml with the image of the binary under test: clients outside and inside, and a leader that is killed."""
+
+import os
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+
+from checker import Load
+from containers import Compose
+from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
+
+NODE = Compose
+RECORDS = int(os.environ.get("MILLRACE_COMPOSE_RECORDS", "100000"))
+
+
+@test("compose: three containers become healthy, run as appuser, and name one controller")
+def healthy(cluster):
+    for one in cluster:
+        until(lambda one=one: "healthy" in run(["docker", "inspect", "-f", "{{.State.Health.Status}}", one.name]).split(),
+              f"{one.name} is healthy to Docker", 60)
+        expect_equal(one.execute("id", "-un").strip(), "appuser", "user")
+        expect_equal(one.execute("millrace", "health").strip(), "ready", "millrace health")
+        expect_equal(sorted(peer["id"] for peer in one.status()["brokers"]), [1, 2, 3], "brokers")
+    expect(cluster.controller() in cluster.members, "no controller")
+
+
+@test("compose: kcat outside and inside the network reach every partition, each by the addresses of its own listener")
+def both_sides(cluster):
+    topic = fresh_topic("sides")
+    cluster.create_topic(topic, 6)
+    outside = run([need("kcat"), "-b", cluster.bootstrap, "-L", "-t", topic])
+    inside = cluster.inside("-b", "kafka-2:19092", "-L", "-t", topic)
+    for one in cluster:
+        expect_in(f"broker {one.id} at localhost:{one.port}", outside, "kcat -L outside")
+        expect_in(f"broker {one.id} at kafka-{one.id}:19092", inside, "kcat -L inside")
+    values = [f"outside-{number}" for number in range(600)] + [f"inside-{number}" for number in range(600)]
+    run(["kcat", "-b", cluster.bootstrap, "-P", "-t", topic, "-X", "enable.idempotence=true"], input="\n".join(values[:600]))
+    cluster.inside("-b", "kafka-1:19092", "-P", "-t", topic, "-X", "enable.idempotence=true", input="\n".join(values[600:]))
+    for seen in (run(["kcat", "-b", cluster.bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q"]),
+                 cluster.inside("-b", "kafka-3:19092", "-C", "-t", topic, "-o", "beginning", "-e", "-q")):
+        expect_equal(sorted(seen.split()), sorted(values), "values")
+
+
+@test("compose: the scripts of Kafka's image work in ours")
+def scripts(cluster):
+    one = cluster.member(1)
+    server = ("--bootstrap-server", "kafka-2:19092")
+    topic = fresh_topic("scripts")
+    expect_in(f"Created topic {topic}.", one.execute("/opt/kafka/bin/kafka-topics.sh", *server, "--create", "--topic", topic,
+                                                     "--partitions", "3", "--replication-factor", "3"))
+    expect_in(topic, one.execute("kafka-topics.sh", *server, "--list").splitlines())
+    described = one.execute("kafka-topics", *server, "--describe", "--topic", topic)
+    expect_in("ReplicationFactor: 3", described)
+    run(["docker", "exec", "-i", one.name, "kafka-console-producer.sh", *server, "--topic", topic], input="a\nb\nc\n")
+    seen = one.execute("kafka-console-consumer.sh", *server, "--topic", topic, "--from-beginning", "--timeout-ms", "3000")
+    expect_equal(sorted(seen.split()), ["a", "b", "c"], "records")
+    ends = one.execute("kafka-get-offsets.sh", *server, "--topic", topic)
+    expect_equal(sum(int(line.rsplit(":", 1)[1]) for line in ends.split()), 3, "records by offsets")
+    expect_in("Produce(0)", one.execute("kafka-broker-api-versions.sh", *server))
+    expect_in("cluster.id=4L6g3nShT-eMCtK--X86sw",
+              one.execute("kafka-storage.sh", "info", "-c", "/opt/kafka/config/server.properties"))
+
+
+@test(f"compose: docker kill of the leader in the middle of {RECORDS} idempotent records loses and doubles nothing")
+def kill_leader(cluster):
+    topic = fresh_topic("kill")
+    cluster.create_topic(topic, 1)
+    cluster.until_in_sync(topic)
+    with Load(cluster.bootstrap, topic, rate=10000, count=RECORDS) as load:
+        load.await_acknowledged(RECORDS // 5)
+        victim = cluster.leader(topic)
+        victim.kill()
+        cluster.until_led(topic, 0, other_than=victim)
+        load.finish()
+    expect_equal(load.check(), RECORDS, "records in the log")
+    print(f"      leader killed: {load.gap_ms[0]:.0f} ms without an acknowledgement", flush=True)
+    victim.start()
+    cluster.until_in_sync(topic)
+    expect_equal(load.check(), RECORDS, "records in the log, the killed one back")

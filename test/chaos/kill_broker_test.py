@@ -1,0 +1,139 @@
+"""Three nodes, and one or all of them go: nothing acknowledged is lost or doubled, and the others go on.
+
+The producer is librdkafka, idempotent, with unique values (checker.py). The gaps that are printed are what it saw.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+
+from checker import Load
+from cluster import cluster_of
+from harness import expect, fresh_topic, test
+
+NODE = cluster_of(3)
+PARTITIONS = 3
+
+
+def begin(cluster, partitions=PARTITIONS):
+    topic = fresh_topic("kill")
+    cluster.create_topic(topic, partitions)
+    cluster.until_in_sync(topic, partitions)
+    return topic
+
+
+def show(load, what):
+    print(f"      {what}: longest gap {max(load.gap_ms.values()):.0f} ms, by partition {load.gap_ms}", flush=True)
+
+
+@test("kill a broker: kill -9 of a leader during idempotent produce loses and doubles nothing, and it comes back in sync")
+def kill_leader(cluster):
+    topic = begin(cluster)
+    with Load(cluster.bootstrap, topic, PARTITIONS) as load:
+        load.more()
+        victim = cluster.leader(topic, 0)
+        victim.kill()
+        cluster.until_led(topic, 0, other_than=victim)
+        load.more()
+        victim.start()
+        cluster.until_in_sync(topic, PARTITIONS)
+        load.more()
+    load.check()
+    show(load, "leader killed")
+
+
+@test("kill a broker: kill -9 of a follower is not noticed by the producer")
+def kill_follower(cluster):
+    topic = begin(cluster, 1)
+    with Load(cluster.bootstrap, topic) as load:
+        load.more()
+        victim = cluster.followers(topic)[0]
+        victim.kill()
+        load.more()
+        victim.start()
+        cluster.until_in_sync(topic)
+        load.more()
+    load.check()
+    show(load, "follower killed")
+
+
+@test("kill a broker: kill -9 of the active controller leaves what it does not lead alone, and another takes over")
+def kill_controller(cluster):
+    victim = cluster.controller()
+    topic = begin(cluster)
+    with Load(cluster.bootstrap, topic, PARTITIONS) as load:
+        load.more()
+        victim.kill()
+        successor = cluster.controller()
+        expect(successor is not victim, "the dead one is still named as controller")
+        load.more()
+        cluster.create_topic(fresh_topic("after"), 3, replication_factor=2)
+        victim.start()
+        cluster.until_in_sync(topic, PARTITIONS)
+    load.check()
+    show(load, "controller killed")
+
+
+@test("kill a broker: each one in turn, again and again, and a topic made in between is there at the end")
+def kill_each(cluster):
+    topic = begin(cluster)
+    made = []
+    with Load(cluster.bootstrap, topic, PARTITIONS) as load:
+        for round_number in range(2):
+            for victim in cluster:
+                load.more(200)
+                victim.kill()
+                load.more(200)
+                made.append(fresh_topic(f"made-{round_number}"))
+                cluster.create_topic(made[-1], 1, replication_factor=2)
+                victim.start()
+                cluster.until_in_sync(topic, PARTITIONS)
+    load.check()
+    for name in made:
+        expect(cluster.partition(name)["leader"] > 0, f"{name} has no leader")
+    show(load, "each killed twice")
+
+
+@test("kill a broker: kill -9 of all at once loses nothing that was acknowledged", own_node=True)
+def kill_all(cluster):
+    cluster.start()
+    topic = begin(cluster)
+    with Load(cluster.bootstrap, topic, PARTITIONS) as load:
+        load.more()
+        cluster.kill()
+        cluster.start()
+        load.more()
+    load.check()
+    show(load, "all killed")
+
+
+@test("kill a broker: a leader that was stopped by SIGSTOP comes back as a follower, and what it took meanwhile counts for nothing")
+def pause_leader(cluster):
+    topic = begin(cluster, 1)
+    with Load(cluster.bootstrap, topic) as load:
+        load.more()
+        victim = cluster.leader(topic)
+        victim.pause()
+        try:
+            cluster.until_led(topic, 0, other_than=victim)
+            load.more()
+        finally:
+            victim.resume()
+        cluster.until_in_sync(topic)
+        load.more()
+    load.check()
+    show(load, "leader paused")
+
+
+@test("kill a broker: a rolling restart under load is no error to anybody")
+def rolling_restart(cluster):
+    topic = begin(cluster)
+    with Load(cluster.bootstrap, topic, PARTITIONS) as load:
+        for one in cluster:
+            load.more(200)
+            expect(one.stop() == 0, f"node {one.id} did not stop cleanly: {one.log_tail()}")
+            load.more(200)
+            one.start()
+            cluster.until_in_sync(topic, PARTITIONS)
+    load.check()
+    show(load, "rolling restart")
