@@ -141,7 +141,7 @@ absl::StatusOr<Words> Topics(const Words& arguments) {
     flags.Pass("--replication-factor", "--replication-factor", out);
     flags.Pass("--config", "--config", out);
     if (flags.Has("--if-not-exists")) out.emplace_back("--if-not-exists");
-    if (flags.Has("--if-exists")) out.emplace_back("--if-exists");
+    if (flags.Has("--if-exists") && flags.Has("--delete")) out.emplace_back("--if-exists");
   }
   flags.PassServers(out);
   return out;

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "cli/cluster_view.h"
-#include "cli/json_writer.h"
 #include "cli/reassigner.h"
 #include "cli/replica_plan.h"
+#include "common/json/json_writer.h"
 #include "common/status_macros.h"
 #include "proto/kafka/create_partitions_request.h"
 #include "proto/kafka/create_partitions_response.h"

@@ -13,8 +13,6 @@
 #include "cli/topic_alter.h"
 #include "cli/topic_describer.h"
 #include "common/json/json_writer.h"
-#include "proto/kafka/create_partitions_request.h"
-#include "proto/kafka/create_partitions_response.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
 #include "proto/kafka/delete_topics_request.h"
@@ -210,38 +208,6 @@ void KeepTroubled(TopicDescription& topic, const TopicArguments& arguments) {
   });
 }
 
-Task<int> AlterTopics(ClientSession* session, std::shared_ptr<TopicArguments> arguments) {
-  kafka::CreatePartitionsRequest request;
-  request.timeout_ms = ToMilliseconds(session->timeout);
-  for (const std::string& name : arguments->names) {
-    kafka::CreatePartitionsRequest::CreatePartitionsTopic topic;
-    topic.name = name;
-    topic.count = arguments->partitions;
-    topic.assignments = std::nullopt;
-    request.topics.push_back(std::move(topic));
-  }
-  absl::StatusOr<kafka::CreatePartitionsResponse> response =
-      co_await session->client.CallAny<kafka::CreatePartitionsResponse>(std::move(request),
-                                                                        session->Deadline());
-  if (!response.ok()) {
-    PrintError(response.status());
-    co_return kExitFailed;
-  }
-  std::vector<ItemResult> results;
-  for (const auto& topic : response->results) {
-    ItemResult result{topic.name, "altered", absl::OkStatus(), std::nullopt};
-    const bool unknown =
-        static_cast<KafkaError>(topic.error_code) == KafkaError::kUnknownTopicOrPartition;
-    if (unknown && arguments->if_exists) {
-      result.done = "absent";
-    } else if (topic.error_code != 0) {
-      result.status = KafkaFailure(topic.error_code, topic.error_message);
-    }
-    results.push_back(std::move(result));
-  }
-  co_return Report(results, arguments->client.json());
-}
-
 Task<int> DescribeTopics(ClientSession* session, std::shared_ptr<TopicArguments> arguments) {
   absl::StatusOr<DescribedTopics> described = co_await DescribeTopicsOf(
       session->client, arguments->names, arguments->internal, session->Deadline());
@@ -358,15 +324,6 @@ void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
   verb->add_flag("--under-replicated", describe->under_replicated,
                  "Only partitions with fewer replicas in sync than they have");
   verb->add_flag("--unavailable", describe->unavailable, "Only partitions without a leader");
-
-  auto alter = std::make_shared<TopicArguments>();
-  verb = AddVerb(*topic, chosen, "alter", "Give topics more partitions", AlterTopics, alter);
-  verb->add_option("NAME", alter->names, "Topics")->required()->type_name("");
-  verb->add_option("-p,--partitions", alter->partitions, "How many there shall be")
-      ->required()
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_flag("--if-exists", alter->if_exists, "A topic that does not exist is no failure");
 
   AddAlter(*topic, chosen);
 
