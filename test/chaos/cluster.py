@@ -108,9 +108,13 @@ class Member(Admin, Node):
         if not self.config.exists():
             self.configure()
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([str(self.options.binary), "server", str(self.config)], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, cwd=self.folder)
+            self.process = subprocess.Popen([*self.prefix(), str(self.options.binary), "server", str(self.config)], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
         self.pid = self.process.pid
+
+    def prefix(self):
+        """What the node's command begins with: `ip netns exec` replaces itself, so the pid is the node's."""
+        return []
 
     def await_ready(self, seconds=START_SECONDS_MAX):
         deadline = time.monotonic() + seconds
@@ -147,7 +151,7 @@ class Member(Admin, Node):
 
     def await_closed(self):
         for port in (self.port, self.admin_port, self.controller_port):
-            until(lambda port=port: not answers(port), f"port {port} of node {self.id} is closed after its end")
+            until(lambda port=port: not answers(port, self.host), f"port {port} of node {self.id} is closed after its end")
 
     def pause(self):
         """SIGSTOP: it is silent, and its sockets stay."""
@@ -228,6 +232,7 @@ class Cluster(View):
 
     ours = True
     host = "127.0.0.1"
+    member_of = Member
 
     def __init__(self, options, settings=(), nodes=3, roles="broker,controller"):
         self.options = options
@@ -235,7 +240,7 @@ class Cluster(View):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-cluster-"))
         self.pid = None
         kinds = [roles] * nodes if isinstance(roles, str) else list(roles)
-        self.members = [Member(self, number + 1, kind, ()) for number, kind in enumerate(kinds)]
+        self.members = [self.member_of(self, number + 1, kind, ()) for number, kind in enumerate(kinds)]
 
     def voters(self):
         return ",".join(f"{one.id}@{one.host}:{one.controller_port}" for one in self.members if "controller" in one.roles)

@@ -1,0 +1,119 @@
+"""What a node finds wrong when it comes back: lost files, a lost disk, a wrong cluster, an id that is taken (RELIABILITY 26-44)."""
+
+import shutil
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+
+from checker import Load
+from cluster import CLUSTER_ID, cluster_of
+from harness import Failure, expect, expect_equal, fresh_topic, test, until
+
+NODE = cluster_of(3)
+
+
+def loaded(cluster, victim_of, damage):
+    """Produces; ends one node, damages its data, starts it again; nothing is lost, and it is in sync again."""
+    topic = fresh_topic("fault")
+    cluster.create_topic(topic)
+    cluster.until_in_sync(topic)
+    with Load(cluster.bootstrap, topic) as load:
+        load.more(500)
+        victim = victim_of(cluster, topic)
+        victim.kill()
+        damage(victim, topic)
+        load.more(200)
+        victim.start()
+        cluster.until_in_sync(topic)
+        load.more(200)
+    load.check()
+    # And it is read the same when the others lead.
+    current = cluster.leader(topic)
+    current.kill()
+    cluster.until_led(topic, 0, other_than=current)
+    load.check()
+    current.start()
+    cluster.until_in_sync(topic)
+
+
+def follower(cluster, topic):
+    return cluster.followers(topic)[0]
+
+
+def leader(cluster, topic):
+    return cluster.leader(topic)
+
+
+def folder_of(node, topic):
+    return node.log_dir / f"{topic}-0"
+
+
+@test("fault: a follower whose partition directory is gone fetches it again")
+def directory_gone(cluster):
+    loaded(cluster, follower, lambda node, topic: shutil.rmtree(folder_of(node, topic)))
+
+
+@test("fault: a leader whose indexes and producer snapshots are gone makes them anew, and knows its producers")
+def indexes_gone(cluster):
+    def damage(node, topic):
+        for file in [*folder_of(node, topic).glob("*index"), *folder_of(node, topic).glob("*.snapshot")]:
+            file.unlink()
+    loaded(cluster, leader, damage)
+
+
+@test("fault: a broker that was wiped comes back as a new incarnation and is filled again")
+def wiped(cluster):
+    def damage(node, topic):
+        shutil.rmtree(node.log_dir)
+        node.config.unlink()  # Formatted again at its start.
+    loaded(cluster, follower, damage)
+
+
+@test("fault: a bit that flips in a follower's segment is found and never served")
+def bit_flip(cluster):
+    def damage(node, topic):
+        segment = max(folder_of(node, topic).glob("*.log"), key=lambda file: file.stat().st_size)
+        data = bytearray(segment.read_bytes())
+        if len(data) < 200:
+            raise Failure(f"{segment} has only {len(data)} bytes")
+        data[len(data) // 2] ^= 0x10
+        segment.write_bytes(data)
+    loaded(cluster, follower, damage)
+
+
+@test("fault: a node that was formatted for another cluster does not start", own_node=True)
+def wrong_cluster(cluster):
+    cluster.start()
+    stranger = cluster.member(3)
+    expect_equal(stranger.stop(), 0, "exit status")
+    meta = stranger.log_dir / "meta.properties"
+    meta.write_text(meta.read_text().replace(CLUSTER_ID, "c29tZS1vdGhlci1jbHVzdGVy"))
+    stranger.spawn()
+    until(lambda: not stranger.alive() or not stranger.ready(), "it ends, or is not ready", 5)
+    until(lambda: not stranger.alive() or "c29tZS1vdGhlci1jbHVzdGVy" in stranger.log_tail(), "it says why", 10)
+    topic = fresh_topic("without")
+    cluster.create_topic(topic, 1, replication_factor=2)
+    expect(3 not in cluster.partition(topic)["replicas"], "the stranger was taken in")
+    if stranger.alive():
+        stranger.stop()
+
+
+@test("fault: a second process with the id of a living broker is refused, and the first goes on", own_node=True)
+def duplicate_id(cluster):
+    cluster.start()
+    first = cluster.member(3)
+    double = type(first)(cluster, 4, "broker", [])
+    double.id = first.id
+    try:
+        double.spawn()
+        until(lambda: not double.alive() or "duplicate" in double.log_tail().lower() or
+              str(first.id) in double.log_tail(), "it is refused", 20)
+        expect(not double.ready(), "both serve")
+        expect(first.ready(), "the first one gave way")
+        topic = fresh_topic("double")
+        cluster.create_topic(topic)
+        with Load(cluster.bootstrap, topic) as load:
+            load.more(200)
+        load.check()
+    finally:
+        double.stop()
