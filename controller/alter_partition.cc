@@ -14,7 +14,7 @@ namespace millrace {
 namespace {
 
 absl::Status CheckEpochs(const PartitionImage& partition, BrokerId sender,
-                         const IsrProposal& proposal) {
+                         const IsrChange& proposal) {
   if (proposal.leader_epoch > partition.leader_epoch ||
       proposal.partition_epoch > partition.partition_epoch) {
     // Only the controller gives epochs: this one is behind another.
@@ -40,10 +40,9 @@ absl::Status CheckEpochs(const PartitionImage& partition, BrokerId sender,
   return absl::OkStatus();
 }
 
-absl::Status CheckIsr(const PartitionImage& partition, BrokerId leader,
-                      const IsrProposal& proposal) {
+absl::Status CheckIsr(const PartitionImage& partition, BrokerId leader, const IsrChange& proposal) {
   std::set<BrokerId> members;
-  for (const IsrMember& member : proposal.isr) {
+  for (const IsrChangeMember& member : proposal.isr) {
     if (!members.insert(member.broker).second || !IsMember(partition.replicas, member.broker)) {
       return MakeError(
           ErrorKind::kInvalidRequest,
@@ -68,9 +67,9 @@ absl::Status CheckIsr(const PartitionImage& partition, BrokerId leader,
 }
 
 absl::Status CheckMembers(const MetadataImage& image, const PartitionImage& partition,
-                          const IsrProposal& proposal) {
+                          const IsrChange& proposal) {
   std::vector<std::string> ineligible;
-  for (const IsrMember& member : proposal.isr) {
+  for (const IsrChangeMember& member : proposal.isr) {
     const BrokerImage* broker = image.FindBroker(member.broker);
     std::string_view why;
     if (broker == nullptr) {
@@ -96,7 +95,7 @@ class Deciding {
   Deciding(const MetadataImage& image, const TopicSettings& defaults, BrokerId sender)
       : image_(image), defaults_(defaults), sender_(sender), cluster_(image) {}
 
-  IsrReply Decide(const IsrProposal& proposal) {
+  IsrReply Decide(const IsrChange& proposal) {
     IsrReply reply{proposal.partition, absl::OkStatus()};
     MetadataImage::Topic topic = image_.FindTopic(proposal.partition.topic_id);
     const PartitionImage* before = nullptr;
@@ -124,14 +123,14 @@ class Deciding {
   MetadataRecords records;
 
  private:
-  void Change(const TopicImage& topic, const PartitionImage& before, const IsrProposal& proposal,
+  void Change(const TopicImage& topic, const PartitionImage& before, const IsrChange& proposal,
               IsrReply* reply) {
     auto settings = settings_.find(topic.topic_id);
     if (settings == settings_.end()) {
       settings = settings_.emplace(topic.topic_id, SettingsOf(image_, topic, defaults_)).first;
     }
     BrokerIds isr;
-    for (const IsrMember& member : proposal.isr) isr.push_back(member.broker);
+    for (const IsrChangeMember& member : proposal.isr) isr.push_back(member.broker);
     PartitionChange change(before, cluster_, settings->second, ElrEnabled(image_));
     change.SetIsr(std::move(isr)).SetRecovery(proposal.recovery);
     const PartitionImage state = change.Build().value_or(before);
@@ -169,7 +168,7 @@ SingleDecision<std::vector<IsrReply>> DecideAlterPartition(const MetadataImage& 
   Deciding deciding(image, defaults, request.broker);
   std::vector<IsrReply> replies;
   replies.reserve(request.proposals.size());
-  for (const IsrProposal& proposal : request.proposals) {
+  for (const IsrChange& proposal : request.proposals) {
     replies.push_back(deciding.Decide(proposal));
   }
   return {std::move(deciding.records), std::move(replies)};

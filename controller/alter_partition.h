@@ -19,16 +19,16 @@
 
 namespace millrace {
 
-struct IsrMember {
+struct IsrChangeMember {
   BrokerId broker;
   std::optional<BrokerEpoch> epoch;  // Nothing: an older sender that does not say.
 };
 
-struct IsrProposal {
+struct IsrChange {
   TopicPartitionId partition;
   LeaderEpoch leader_epoch;
   PartitionEpoch partition_epoch;
-  std::vector<IsrMember> isr{};
+  std::vector<IsrChangeMember> isr{};
   LeaderRecovery recovery = LeaderRecovery::kRecovered;
 };
 
@@ -46,7 +46,7 @@ struct IsrReply {
 struct AlterPartitionRequest {
   BrokerId broker;
   BrokerEpoch epoch;
-  std::vector<IsrProposal> proposals;
+  std::vector<IsrChange> proposals;
 };
 
 // As a whole: kBrokerIdNotRegistered, kStaleBrokerEpoch. Per partition: kUnknownTopicId,

@@ -283,7 +283,7 @@ class ClusterTable {
     const BrokerImage* sender = image_->FindBroker(request.broker);
     if (sender == nullptr) return Say(absl::NotFoundError("nobody leads"));
     request.epoch = sender->epoch;
-    IsrProposal proposal{{topic->topic_id, id}, partition.leader_epoch, partition.partition_epoch};
+    IsrChange proposal{{topic->topic_id, id}, partition.leader_epoch, partition.partition_epoch};
     if (auto e = Value("leader-epoch")) proposal.leader_epoch = LeaderEpoch(std::stoi(*e));
     if (auto e = Value("partition-epoch")) proposal.partition_epoch = PartitionEpoch(std::stoi(*e));
     for (BrokerId member : Ids(words_[1])) {

@@ -232,7 +232,7 @@ class RandomCluster {
     const size_t has = CommonPrefix(log, model.replicas[other].log);
     const bool caught_up = has >= model.committed.size() && has >= model.epoch_start;
     if (join && !caught_up) return;
-    IsrProposal proposal{
+    IsrChange proposal{
         {kTopic, PartitionId(static_cast<int32_t>(p))}, state.leader_epoch, state.partition_epoch};
     for (BrokerId id : state.isr) {
       if (join || id != other) proposal.isr.push_back({id, image_->FindBroker(id)->epoch});

@@ -15,12 +15,12 @@
 namespace millrace {
 namespace {
 
-IsrProposal FromWire(const TopicId& topic,
-                     const kafka::AlterPartitionRequest::PartitionData& partition) {
-  IsrProposal proposal{{topic, PartitionId(partition.partition_index)},
-                       LeaderEpoch(partition.leader_epoch),
-                       PartitionEpoch(partition.partition_epoch),
-                       {}};
+IsrChange FromWire(const TopicId& topic,
+                   const kafka::AlterPartitionRequest::PartitionData& partition) {
+  IsrChange proposal{{topic, PartitionId(partition.partition_index)},
+                     LeaderEpoch(partition.leader_epoch),
+                     PartitionEpoch(partition.partition_epoch),
+                     {}};
   for (int32_t id : partition.new_isr) proposal.isr.push_back({BrokerId(id), std::nullopt});
   for (const auto& member : partition.new_isr_with_epochs) {
     std::optional<BrokerEpoch> epoch;
