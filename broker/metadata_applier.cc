@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // Making a log waits for several syncs of folders; the file system commits those of many at once.
 constexpr int64_t kOpensAtOnceMax = 64;
+// Applying again what is open already never waits by itself.
+constexpr size_t kTopicsPerTurn = 64;
 
 std::vector<MetadataImage::Topic> TopicsOf(const MetadataImage& image) {
   std::vector<MetadataImage::Topic> topics;
@@ -107,7 +110,11 @@ Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataI
 
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
   image_ = image;
-  for (const MetadataImage::Topic& topic : TopicsOf(*image)) co_await ApplyTopic(topic);
+  size_t turns = 0;
+  for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
+    co_await ApplyTopic(topic);
+    if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
+  }
 }
 
 Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 #include <map>
 #include <set>
@@ -42,10 +41,15 @@ std::vector<std::string> Split(std::string_view text) {
 // `list` with what `value` names added or taken away; what is there already, or is not, is no error.
 std::string EditedList(std::string_view list, ConfigOp op, std::string_view value) {
   std::vector<std::string> parts = Split(list);
-  for (std::string& part : Split(value)) {
-    auto found = std::ranges::find(parts, part);
-    if (op == ConfigOp::kAppend && found == parts.end()) parts.push_back(std::move(part));
-    if (op == ConfigOp::kSubtract && found != parts.end()) parts.erase(found);
+  const std::vector<std::string> edit = Split(value);
+  if (op == ConfigOp::kAppend) {
+    std::set<std::string> there(parts.begin(), parts.end());
+    for (const std::string& part : edit) {
+      if (there.insert(part).second) parts.push_back(part);
+    }
+  } else {
+    const std::set<std::string> gone(edit.begin(), edit.end());
+    std::erase_if(parts, [&gone](const std::string& part) { return gone.contains(part); });
   }
   std::string text;
   for (const std::string& part : parts) text += (text.empty() ? "" : ",") + part;

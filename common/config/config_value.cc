@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <limits>
 #include <optional>
+#include <set>
 #include <type_traits>
 #include <utility>
 
@@ -169,6 +170,7 @@ std::string InvalidValue(std::string_view name, std::string_view value, std::str
 std::expected<ConfigValue, std::string> ParseList(std::string_view name, const ValueRule& rule,
                                                   std::string_view text) {
   std::vector<std::string> elements;
+  std::set<std::string> seen;  // A list may have thousands.
   for (std::string& element : SplitList(text)) {
     if (element.empty()) {
       return std::unexpected(fmt::format("Configuration '{}' values must not be empty.", name));
@@ -176,8 +178,7 @@ std::expected<ConfigValue, std::string> ParseList(std::string_view name, const V
     if (std::optional<std::string> reason = CheckWord(rule, element)) {
       return std::unexpected(InvalidValue(name, element, *reason));
     }
-    bool repeated = std::ranges::find(elements, element) != elements.end();
-    if (!repeated) elements.push_back(std::move(element));
+    if (seen.insert(element).second) elements.push_back(std::move(element));
   }
   if (elements.empty() && !rule.may_be_empty) {
     return std::unexpected(fmt::format("Configuration '{}' must not be empty. Valid values: {}",

@@ -152,3 +152,52 @@ def murmur2_partition(key, partitions):
 @test("millrace version names the version and the protocol")
 def version(node):
     expect(re.match(r"millrace \d+\.\d+\.\d+ \(Kafka protocol 4\.4\)\n$", run([node.options.binary, "version"])), "the line")
+
+
+@test("millrace topic alter: configuration, partitions and replicas, as text and as JSON")
+def topic_alter(node):
+    name = topic_of(node)
+    expect_in(f"Altered topic {name}.", millrace(node, "topic", "alter", name, "--config", "retention.ms=3600000", "-p", "3"))
+    expect_in("3600000", millrace(node, "topic", "describe", name))
+    with wire.Connection(node.port) as connection:
+        expect_equal(len(connection.metadata([name])["topics"][0]["partitions"]), 3, "partitions on the wire")
+    seen = json.loads(millrace(node, "topic", "alter", name, "--delete-config", "retention.ms", "-r", "1", "--wait", "-o", "json"))
+    expect_equal(seen, [{"topic": name, "result": "altered"}], "output")
+    expect("3600000" not in millrace(node, "topic", "describe", name), "still set")
+    for arguments, said in ((("-c", "retention.ms=soon"), "INVALID_CONFIG"), (("-p", "1"), "INVALID_PARTITIONS"), (("-r", "9"), "live brokers")):
+        status, text = failure(node, "topic", "alter", name, *arguments)
+        expect_equal(status, 1, f"exit status of {arguments}")
+        expect_in(said, text)
+
+
+@test("millrace broker list: brokers with address, state and what they hold; decommission says who cannot go")
+def broker_list(node):
+    topic_of(node, partitions=2)
+    seen = json.loads(millrace(node, "broker", "list", "-o", "json"))
+    expect_equal([(one["port"], one["fenced"]) for one in seen], [(node.port, False)], "brokers")
+    expect(seen[0]["replicas"] >= 2 and seen[0]["leaders"] >= 2, f"counts of {seen}")
+    expect_in("active", millrace(node, "broker", "list"))
+    status, text = failure(node, "broker", "decommission", seen[0]["id"])
+    expect_equal(status, 1, "exit status for the only broker")
+    expect_in("no broker can take over", text)
+    status, text = failure(node, "broker", "decommission", "77")
+    expect_equal(status, 1, "exit status for a broker that is not there")
+    expect_in("77", text)
+
+
+@test("millrace cluster move-leaders and reassign: nothing to do is done, what cannot be is refused")
+def cluster_moves(node):
+    name = topic_of(node, partitions=2)
+    own = json.loads(millrace(node, "broker", "list", "-o", "json"))[0]["id"]
+    expect_in("0 partitions", millrace(node, "cluster", "move-leaders"))
+    seen = json.loads(millrace(node, "cluster", "move-leaders", f"{name}:1", "-o", "json"))
+    expect_equal(seen, [{"topic": name, "partition": 1, "result": "not needed"}], "move-leaders")
+    expect_in("2 partitions: moved.", millrace(node, "cluster", "reassign", name, "--to", own, "--wait"))
+    expect_equal(json.loads(millrace(node, "cluster", "reassign", "--list", "-o", "json")), [], "moves")
+    for arguments, said in (((name, "--to", "77"), "INVALID_REPLICA_ASSIGNMENT"), (("no-such-topic", "--to", own), "no such partition"),
+                            ((f"{name}:0", "--cancel"), "NO_REASSIGNMENT_IN_PROGRESS")):
+        status, text = failure(node, "cluster", "reassign", *arguments)
+        expect_equal(status, 1, f"exit status of {arguments}")
+        expect_in(said, text)
+    status, _ = failure(node, "cluster", "reassign", name)
+    expect_equal(status, 2, "exit status without --to")
