@@ -24,8 +24,8 @@ std::string LineOf(int16_t key, int16_t min, int16_t max) {
   const kafka::ApiInfo* api = kafka::FindApi(key);
   if (api == nullptr)
     return fmt::format("\tUNKNOWN({}): {} [unusable: unknown]", key, RangeText(min, max));
-  const int16_t usable = std::min(max, api->max_version);
-  if (usable < std::max(min, api->min_version)) {
+  const int16_t usable = std::min(max, api->max_served);
+  if (usable < std::max(min, api->min_served)) {
     return fmt::format("\t{}({}): {} [unusable: no common version]", api->name, key,
                        RangeText(min, max));
   }
