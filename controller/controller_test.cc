@@ -1,0 +1,252 @@
+#include "controller/controller.h"
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/error_kind.h"
+#include "common/runtime/sim/sim_node.h"
+#include "common/runtime/sim/sim_world.h"
+#include "common/runtime/task_scope.h"
+
+namespace millrace {
+namespace {
+
+// Commits after two milliseconds, or not at all.
+class SlowLog final : public MetadataLog {
+ public:
+  SlowLog(Env& env, MetadataState& state) : env_(env), state_(state) {}
+
+  Task<absl::StatusOr<RaftIndex>> Propose(std::vector<MetadataRecord> records) override {
+    co_await Sleep(env_.reactor, milliseconds(2));
+    if (!term.has_value()) {
+      co_return MakeError(ErrorKind::kNotController, "no longer the active controller");
+    }
+    entries.push_back(records.size());
+    MetadataEntry entry{*term, Timestamp(0), std::move(records)};
+    absl::Status applied = state_.OnCommitted(next_index(), entry);
+    if (!applied.ok()) co_return applied;
+    co_return RaftIndex(static_cast<int64_t>(entries.size()));
+  }
+  std::optional<RaftTerm> leading_term() const override { return term; }
+  RaftIndex next_index() const override {
+    return RaftIndex(static_cast<int64_t>(entries.size()) + 1);
+  }
+
+  std::optional<RaftTerm> term = RaftTerm(1);
+  std::vector<size_t> entries;  // How many records each has.
+
+ private:
+  Env& env_;
+  MetadataState& state_;
+};
+
+class CountingProber final : public BrokerProber {
+ public:
+  void Probe(BrokerId id) override { probed.push_back(id); }
+  std::vector<BrokerId> probed;
+};
+
+BrokerRegistration Registration(int32_t id, uint64_t incarnation, bool caught_up = true) {
+  BrokerRegistration request{BrokerId(id),
+                             IncarnationId(1, incarnation),
+                             "cluster",
+                             {{"PLAINTEXT", "host", 9092, "PLAINTEXT"}}};
+  request.log_directories = {
+      {DirectoryId(1000, static_cast<uint64_t>(id)), /*online=*/true, /*replayed=*/true}};
+  request.features = AnnouncedFeatures();
+  request.caught_up = caught_up;
+  return request;
+}
+
+std::vector<CreateTopicRequest> Topic(std::string name, int32_t partitions, int32_t factor) {
+  CreateTopicRequest request;
+  request.name = std::move(name);
+  request.partitions = partitions;
+  request.replication_factor = factor;
+  return {request};
+}
+
+ControllerOptions Options() {
+  ControllerOptions options;
+  options.cluster_id = "cluster";
+  options.balance_leaders = false;
+  return options;
+}
+
+struct Active {
+  Active()
+      : node(world.AddNode("n1")),
+        env(node.Boot()),
+        log(env, state),
+        controller(env, Options(), log, state) {
+    controller.Attach(prober);
+    controller.Start();
+    controller.OnLeadership(log.term);
+    Run(Pause(milliseconds(10))).IgnoreError();  // It finalises features first.
+  }
+  ~Active() { world.Run(env, StopTask(this)).IgnoreError(); }
+
+  static Task<absl::Status> StopTask(Active* self) {
+    co_await self->controller.Stop();
+    co_return absl::OkStatus();
+  }
+  Task<absl::Status> Pause(Duration duration) {
+    co_await Sleep(env.reactor, duration);
+    co_return absl::OkStatus();
+  }
+  absl::Status Run(Task<absl::Status> task) { return world.Run(env, std::move(task)); }
+  template <typename T>
+  absl::StatusOr<T> Ask(Task<absl::StatusOr<T>> task) {
+    return world.Run(env, std::move(task));
+  }
+  void Register(int32_t id, uint64_t incarnation = 1) {
+    REQUIRE(Ask(controller.RegisterBroker(Registration(id, incarnation))).ok());
+  }
+  const BrokerImage& Broker(int32_t id) { return *state.image()->FindBroker(BrokerId(id)); }
+
+  static Task<void> Create(Active* self, std::string name, std::vector<absl::Status>* statuses) {
+    auto replies = co_await self->controller.CreateTopics(Topic(std::move(name), 1, 1), false);
+    statuses->push_back(replies.ok() ? replies->front().status : replies.status());
+  }
+  static Task<absl::Status> CreateAll(Active* self, std::vector<std::string> names,
+                                      std::vector<absl::Status>* statuses) {
+    TaskScope scope(self->env.reactor);
+    for (std::string& name : names) scope.Spawn(Create(self, std::move(name), statuses));
+    co_await scope.Join();
+    co_return absl::OkStatus();
+  }
+
+  SimWorld world{1};
+  SimNode& node;
+  Env& env;
+  MetadataState state;
+  SlowLog log;
+  CountingProber prober;
+  Controller controller;
+};
+
+}  // namespace
+
+TEST_CASE("Controller: a new cluster finalises its features once, before anything else") {
+  Active active;
+  CHECK(active.state.image()->feature_level(kMetadataVersion) == kMetadataVersionLatest);
+  CHECK(active.state.image()->feature_level(kElrVersion) == 1);
+  CHECK(active.state.image()->broker_defaults().at("min.insync.replicas") == "1");
+  const size_t entries = active.log.entries.size();
+  active.controller.OnLeadership(std::nullopt);
+  active.controller.OnLeadership(RaftTerm(2));
+  CHECK(active.Run(active.Pause(milliseconds(10))).ok());
+  CHECK(active.log.entries.size() == entries);
+}
+
+TEST_CASE("Controller: who waits together is decided in one turn and committed as one entry") {
+  Active active;
+  active.Register(1);
+  const size_t before = active.log.entries.size();
+  std::vector<std::string> names;
+  for (int i = 0; i < 500; ++i) names.push_back(fmt::format("topic{}", i));
+  names.emplace_back("topic7");  // Of two that ask for one name the second sees the first.
+  std::vector<absl::Status> statuses;
+  REQUIRE(active.Run(Active::CreateAll(&active, names, &statuses)).ok());
+  CHECK(statuses.size() == names.size());
+  CHECK(std::ranges::count_if(statuses, [](const absl::Status& s) { return s.ok(); }) == 500);
+  CHECK(std::ranges::count_if(statuses, [](const absl::Status& s) {
+          return KindOf(s) == ErrorKind::kTopicAlreadyExists;
+        }) == 1);
+  CHECK(active.log.entries.size() - before <= 3);
+  CHECK(active.state.image()->topics().size() == 500);
+}
+
+TEST_CASE("Controller: registrations that wait together have epochs of their own") {
+  Active active;
+  active.Register(1);
+  active.Register(2);
+  const BrokerEpoch first = active.Broker(1).epoch;
+  active.controller.OnBrokerStreamBroke(BrokerId(1), first);
+  active.Register(1, 2);
+  CHECK(active.Broker(1).epoch > active.Broker(2).epoch);
+  CHECK(active.Broker(2).epoch > first);
+  // The same incarnation again: nothing changes.
+  const size_t entries = active.log.entries.size();
+  auto again = active.Ask(active.controller.RegisterBroker(Registration(1, 2)));
+  REQUIRE(again.ok());
+  CHECK(again->epoch == active.Broker(1).epoch);
+  CHECK(active.log.entries.size() == entries);
+  auto other = active.Ask(active.controller.RegisterBroker(Registration(1, 3)));
+  CHECK(KindOf(other.status()) == ErrorKind::kDuplicateBrokerRegistration);
+}
+
+TEST_CASE("Controller: what is decided on another node, or lost on the way, is kNotController") {
+  Active active;
+  active.Register(1);
+  std::vector<absl::Status> statuses;
+  active.world.After(milliseconds(1), [&] { active.log.term.reset(); });
+  REQUIRE(active.Run(Active::CreateAll(&active, {"a", "b"}, &statuses)).ok());
+  REQUIRE(active.Run(Active::CreateAll(&active, {"c"}, &statuses)).ok());
+  for (const absl::Status& status : statuses) {
+    CHECK(KindOf(status) == ErrorKind::kNotController);
+  }
+  CHECK(active.state.image()->topics().empty());
+}
+
+TEST_CASE("Controller: a broker that is killed is fenced, its leaders move, all within 60 ms") {
+  Active active;
+  active.Register(1);
+  active.Register(2);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 10, 2), false)).ok());
+  active.controller.OnBrokerStreamBroke(BrokerId(1), active.Broker(1).epoch);
+  CHECK(active.prober.probed == std::vector<BrokerId>{BrokerId(1)});
+  active.controller.OnEvidence({EvidenceKind::kDialRefused, BrokerId(1)});
+  REQUIRE(active.Run(active.Pause(milliseconds(60))).ok());
+  CHECK(active.Broker(1).fenced);
+  for (const PartitionImage& partition : active.state.image()->FindTopic("t")->partitions) {
+    CHECK(partition.leader == BrokerId(2));
+  }
+}
+
+TEST_CASE("Controller: a silent broker is fenced after its session time-out, a beating one never") {
+  Active active;
+  active.Register(1);
+  active.Register(2);
+  for (int i = 0; i < 8; ++i) {
+    REQUIRE(active.Run(active.Pause(milliseconds(500))).ok());
+    BrokerHeartbeat beat{BrokerId(2), active.Broker(2).epoch, RaftIndex(100)};
+    REQUIRE(active.Ask(active.controller.Heartbeat(beat)).ok());
+    if (i < 5) CHECK_FALSE(active.Broker(1).fenced);
+  }
+  CHECK(active.Broker(1).fenced);
+  CHECK_FALSE(active.Broker(2).fenced);
+}
+
+TEST_CASE("Controller: a fenced broker serves when it has caught up, and leads what it may") {
+  Active active;
+  auto registered =
+      active.Ask(active.controller.RegisterBroker(Registration(1, 1, /*caught_up=*/false)));
+  REQUIRE(registered.ok());
+  CHECK(registered->fenced);
+  BrokerHeartbeat beat{BrokerId(1), registered->epoch, RaftIndex(0)};
+  auto behind = active.Ask(active.controller.Heartbeat(beat));
+  REQUIRE(behind.ok());
+  CHECK(behind->fenced);
+  beat.metadata_index = *active.state.image()->index();
+  auto caught_up = active.Ask(active.controller.Heartbeat(beat));
+  REQUIRE(caught_up.ok());
+  CHECK_FALSE(caught_up->fenced);
+  CHECK_FALSE(active.Broker(1).fenced);
+  beat.epoch = BrokerEpoch(beat.epoch.value() - 1);
+  CHECK(KindOf(active.Ask(active.controller.Heartbeat(beat)).status()) ==
+        ErrorKind::kStaleBrokerEpoch);
+}
+
+TEST_CASE("Controller: blocks of producer ids never overlap") {
+  Active active;
+  auto first = active.Ask(active.controller.AllocateProducerIds());
+  auto second = active.Ask(active.controller.AllocateProducerIds());
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  CHECK(second->first == first->first + first->size);
+}
+
+}  // namespace millrace
