@@ -84,8 +84,9 @@ struct GrpcAcceptor::Served {
   std::unique_ptr<GrpcTunnel> tunnel;
   int fd = -1;  // gRPC's end.
   std::string peer;
+  bool welcomed = false;           // There was a stream.
   std::list<GrpcStream*> streams;  // Until they are closed.
-  Event changed;
+  Event changed;                   // One of them was closed.
 };
 
 GrpcAcceptor::GrpcAcceptor(Env& env, IoPort& port, GrpcAcceptorOptions options)
@@ -156,7 +157,7 @@ Task<void> GrpcAcceptor::Serve(std::unique_ptr<Connection> connection, Slice rec
   const Instant deadline = env_.reactor.Now() + options_.hello_max;
   if (!co_await Begin(&served, std::move(connection), std::move(received))) co_return;
   // A connection without a stream is nobody's: the peer has so long to open one.
-  if (served.streams.empty() && co_await served.changed.Wait(deadline) == WaitResult::kTimedOut) {
+  if (co_await served.tunnel->ended().Wait(deadline) == WaitResult::kTimedOut && !served.welcomed) {
     env_.logger.Info("stream from {} refused: it says no hello", served.peer);
     served.tunnel->Shutdown();
   }
@@ -195,7 +196,7 @@ void GrpcAcceptor::OnCall(std::unique_ptr<GrpcServerCall> call) {
                                                served->changed.Pulse();
                                              });
   *place = stream.get();
-  served->changed.Pulse();
+  served->welcomed = true;
   doors_.Enter(std::move(stream));
 }
 
@@ -207,7 +208,6 @@ Task<void> GrpcAcceptor::Stop() {
   for (Served* served : served_) {
     for (GrpcStream* stream : served->streams) stream->Shutdown();
     served->tunnel->Shutdown();
-    served->changed.Pulse();
   }
   co_await serving_.Close();
   if (std::unique_ptr<GrpcServer> server = std::move(server_); server != nullptr) {

@@ -117,7 +117,7 @@ struct StreamMakers {
   std::unique_ptr<StreamAcceptor>
       acceptor;  // Gives up on a silent connection after kBenchHelloMax.
 };
-inline constexpr Duration kBenchHelloMax = milliseconds(150);
+inline constexpr Duration kBenchHelloMax = seconds(2);
 
 struct StreamBench {
   static constexpr const char* kCluster = "cluster-1";

@@ -405,20 +405,24 @@ inline std::vector<std::string> HostileBeginnings() {
   };
 }
 
-inline Task<void> SurvivesHostileDialers(StreamBench* bench, Story* story) {
-  for (const std::string& bytes : HostileBeginnings()) {
-    std::unique_ptr<Connection> raw = co_await bench->Raw();
-    const Instant began = bench->env.reactor.Now();
-    if (!bytes.empty()) (void)co_await raw->Send(Chain(Slice::Copy(bytes)));
-    absl::StatusOr<Slice> answer = Slice::OfStatic("?");
-    while (answer.ok() && !answer->empty()) answer = co_await raw->ReceiveSome(64 << 10);
-    const Duration took = bench->env.reactor.Now() - began;
-    if (took > 2 * kBenchHelloMax + milliseconds(500)) {
-      story->push_back("held for " + std::to_string(took.count()) + " ns");
-    }
-    raw->Shutdown();
-    co_await raw->Close();
+inline Task<void> BeHostile(StreamBench* bench, std::string bytes, Story* story) {
+  std::unique_ptr<Connection> raw = co_await bench->Raw();
+  const Instant began = bench->env.reactor.Now();
+  if (!bytes.empty()) (void)co_await raw->Send(Chain(Slice::Copy(bytes)));
+  absl::StatusOr<Slice> answer = Slice::OfStatic("?");
+  while (answer.ok() && !answer->empty()) answer = co_await raw->ReceiveSome(64 << 10);
+  const Duration took = bench->env.reactor.Now() - began;
+  if (took > 2 * kBenchHelloMax + seconds(1)) {
+    story->push_back("held for " + std::to_string(took.count()) + " ns");
   }
+  raw->Shutdown();
+  co_await raw->Close();
+}
+
+inline Task<void> SurvivesHostileDialers(StreamBench* bench, Story* story) {
+  TaskScope scope(bench->env.reactor);
+  for (const std::string& bytes : HostileBeginnings()) scope.Spawn(BeHostile(bench, bytes, story));
+  co_await scope.Join();
   story->push_back(std::to_string(bench->hellos) + " hellos");
   StreamPair pair = co_await Connected(bench);
   story->push_back(Say(co_await pair.dialed->Send("still here")));
@@ -428,6 +432,24 @@ inline Task<void> SurvivesHostileDialers(StreamBench* bench, Story* story) {
 
 TEST_CASE("StreamAcceptor: hostile first bytes end their connection and nothing else") {
   InEveryStreamWorld(&SurvivesHostileDialers, {"0 hellos", "OK", "'still here'"});
+}
+
+inline Task<void> LeavesEarly(StreamBench* bench, Story* story) {
+  for (const std::string& bytes : {std::string(), std::string("\xffMR"), std::string("PRI * HT")}) {
+    std::unique_ptr<Connection> raw = co_await bench->Raw();
+    (void)co_await bench->Until([bench] { return bench->serving == 1; });
+    if (!bytes.empty()) (void)co_await raw->Send(Chain(Slice::Copy(bytes)));
+    const Instant left = bench->env.reactor.Now();
+    raw->Shutdown();
+    co_await raw->Close();
+    (void)co_await bench->Until([bench] { return bench->serving == 0; });
+    const Duration kept = bench->env.reactor.Now() - left;
+    story->push_back(kept < kBenchHelloMax ? "gone" : std::to_string(kept.count()) + " ns");
+  }
+}
+
+TEST_CASE("StreamAcceptor: who leaves before the hello is not waited for") {
+  InEveryStreamWorld(&LeavesEarly, {"gone", "gone", "gone"});
 }
 
 inline Task<void> Answer(StreamBench* bench, Listener* listener, std::string bytes) {
