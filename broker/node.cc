@@ -19,6 +19,9 @@ namespace {
 // Inside the metadata directory: our own state, beside Kafka's partition folders.
 constexpr std::string_view kKvFolder = "millrace-state";
 
+// An election of one is a write; only a disk that stands still takes longer.
+constexpr Duration kElectionPatience = seconds(60);
+
 absl::Status While(std::string_view doing, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
@@ -133,7 +136,17 @@ Task<absl::Status> Node::Format() {
   // A cluster has one id: the one any formatted directory names, or a new one.
   std::optional<std::string> cluster_id;
   std::vector<std::string> unformatted;
-  for (const std::string& path : storage.data_dirs) {
+  std::vector<std::string> paths = storage.data_dirs;
+  if (std::ranges::find(paths, storage.metadata_dir) == paths.end()) {
+    paths.push_back(storage.metadata_dir);
+  }
+  const auto know = [&](const std::string& path, const DirectoryId& id) {
+    if (path == storage.metadata_dir) metadata_directory_ = id;
+    if (std::ranges::find(storage.data_dirs, path) != storage.data_dirs.end()) {
+      directories_.push_back(id);
+    }
+  };
+  for (const std::string& path : paths) {
     absl::StatusOr<std::optional<MetaProperties>> meta =
         co_await ReadMetaProperties(env_.disk, path);
     if (absl::IsFailedPrecondition(meta.status())) co_return meta.status();
@@ -149,7 +162,7 @@ Task<absl::Status> Node::Format() {
                       path, (*meta)->cluster_id.value_or("(none)"), *cluster_id));
     }
     cluster_id = (*meta)->cluster_id;
-    if ((*meta)->directory_id.has_value()) directories_.push_back(*(*meta)->directory_id);
+    if ((*meta)->directory_id.has_value()) know(path, *(*meta)->directory_id);
   }
   cluster_id_ = cluster_id.has_value() ? *cluster_id : env_.random.NextUuid().ToString();
   for (const std::string& path : unformatted) {
@@ -159,15 +172,36 @@ Task<absl::Status> Node::Format() {
     meta.directory_id = env_.random.NextUuid();
     absl::Status formatted = co_await FormatLogDirectory(env_.disk, path, meta);
     if (!formatted.ok()) {
-      if (storage.data_dirs.size() == 1) co_return While(path, formatted);
+      if (storage.data_dirs.size() == 1 && path == storage.data_dirs.front()) {
+        co_return While(path, formatted);
+      }
       env_.logger.Error("cannot format {}: {}", path, std::string(formatted.message()));
       continue;
     }
-    directories_.push_back(*meta.directory_id);
+    know(path, *meta.directory_id);
     env_.logger.Info("formatted {} for cluster {}, node {}", path, cluster_id_,
                      options_.config.node_id);
   }
   co_return absl::OkStatus();
+}
+
+RaftQuorumOptions Node::QuorumOptions() {
+  const BrokerConfig& config = options_.config;
+  RaftQuorumOptions quorum;
+  quorum.node_id = config.node_id;
+  quorum.cluster_id = cluster_id_;
+  // Whoever has no id yet gets one, and the store keeps it.
+  quorum.directory = metadata_directory_.value_or(env_.random.NextUuid());
+  quorum.listener = config.listeners.controller_names.front();
+  for (const QuorumVoter& voter : config.voters) {
+    quorum.static_voters = quorum.static_voters.With(
+        voter.id, {std::nullopt, {{quorum.listener, voter.address.host, voter.address.port}}});
+  }
+  if (config.voters.empty()) {
+    quorum.initial_voters = quorum.initial_voters.With(config.node_id, {quorum.directory, {}});
+  }
+  quorum.on_failure = options_.on_failure;
+  return quorum;
 }
 
 Task<absl::Status> Node::OpenMetadata() {
@@ -193,12 +227,14 @@ Task<absl::Status> Node::OpenMetadata() {
   rules.delete_enabled = config.topic_creation.may_delete;
   rules.own = config.server_values;
   state_ = std::make_unique<MetadataState>();
-  quorum_ = std::make_unique<SingleNodeQuorum>(env_, *kv_, config.node_id, *state_);
+  quorum_ = std::make_unique<RaftQuorum>(env_, *kv_, /*dialer=*/nullptr, *state_, QuorumOptions());
   controller_ = std::make_unique<Controller>(env_, std::move(options), *quorum_, *state_);
-  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
+  quorum_->ObserveLeadership(*controller_);
   controller_->Start();
-  controller_->OnLeadership(quorum_->leading_term());
-  co_return absl::OkStatus();
+  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
+  // The only voter elects itself at once, and has applied everything then.
+  co_return While("metadata",
+                  co_await quorum_->WaitUntilActive(env_.reactor.Now() + kElectionPatience));
 }
 
 Task<absl::Status> Node::MakeShards() {

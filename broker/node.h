@@ -36,7 +36,7 @@
 #include "common/runtime/shards.h"
 #include "controller/controller.h"
 #include "controller/metadata_state.h"
-#include "controller/single_node_quorum.h"
+#include "controller/quorum/raft_quorum.h"
 #include "storage/kv_store.h"
 
 namespace millrace {
@@ -81,6 +81,7 @@ class Node {
 
   Task<absl::Status> Format();
   Task<absl::Status> OpenMetadata();
+  RaftQuorumOptions QuorumOptions();
   Task<absl::Status> MakeShards();
   Task<absl::Status> OpenLogs();
   // What one shard found offline is offline on all.
@@ -115,7 +116,7 @@ class Node {
   BrokerShards brokers_;
   std::unique_ptr<KvStore> kv_;
   std::unique_ptr<MetadataState> state_;
-  std::unique_ptr<SingleNodeQuorum> quorum_;
+  std::unique_ptr<RaftQuorum> quorum_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<NodeShardContext> context_;
   // Element i is made, used and destroyed on shard i; the vector itself does not change meanwhile.
@@ -127,7 +128,8 @@ class Node {
   bool logs_started_ = false;  // On every shard.
   std::string cluster_id_;
   std::vector<DirectoryId> directories_;
-  bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
+  bool stopped_cleanly_ = false;                   // Every data directory, when it was used last.
+  std::optional<DirectoryId> metadata_directory_;  // Of metadata.log.dir.
   std::vector<BrokerEndpoint> advertised_;
 };
 

@@ -82,7 +82,7 @@ class BrokerProber {
   virtual void Probe(BrokerId id) = 0;
 };
 
-class Controller final : private MetadataFollower {
+class Controller final : public LeadershipObserver, private MetadataFollower {
  public:
   Controller(Env& env, ControllerOptions options, MetadataLog& log, MetadataState& state);
   ~Controller() override;
@@ -97,7 +97,7 @@ class Controller final : private MetadataFollower {
   Task<void> Stop();
   // This node became the active controller in that term, with everything of earlier terms applied;
   // or it no longer is. Sessions and timers begin anew.
-  void OnLeadership(std::optional<RaftTerm> term);
+  void OnLeadership(std::optional<RaftTerm> term) override;
 
   // Brokers and their sessions.
   //

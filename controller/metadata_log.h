@@ -1,6 +1,5 @@
 // MetadataLog: the seam between the controller's decisions and whoever makes them permanent and
-// agreed. Today a quorum of one (single_node_quorum.h); the Raft driver takes the same place, the
-// same records and the same store.
+// agreed: the Raft driver (quorum/raft_quorum.h).
 //
 // Shard:      shard 0.
 // Durability: Propose() returns after the entry is committed: durable on a majority of voters.
@@ -34,6 +33,15 @@ class CommittedEntries {
   // The state as it is now, chunk by chunk: each call gives the next, nothing after the last. Read
   // while entries go on being applied.
   virtual std::move_only_function<std::optional<std::string>()> TakeSnapshot() const = 0;
+};
+
+// Is told when this node becomes the active controller (it leads, and everything of earlier terms has
+// been applied here) and when it is that no more. Called on shard 0 from within a turn: it only
+// notes what is to be done.
+class LeadershipObserver {
+ public:
+  virtual ~LeadershipObserver() = default;
+  virtual void OnLeadership(std::optional<RaftTerm> active) = 0;
 };
 
 class MetadataLog {

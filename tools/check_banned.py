@@ -65,7 +65,7 @@ ORDER = [
 ]
 
 # Files of a pure core's folder that are its shell: they may await. A new name here is a decision.
-SHELLS = ("controller/controller.", "controller/single_node_quorum", "controller/transport/", "controller/grpc/", "controller/session/session_server", "replication/partition.", "replication/partition_table")
+SHELLS = ("controller/controller.", "controller/quorum/", "controller/transport/", "controller/grpc/", "controller/session/session_server", "replication/partition.", "replication/partition_table")
 AWAIT = ("await", r"\bco_(?:await|return|yield)\b",
          "decide in the core, do in the shell: return what is to be done as a value (a shell is named in SHELLS)")
 

@@ -35,6 +35,8 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "controller/transport": _RUNTIME,
     # Real descriptors are what gRPC takes: it stands on the machine.
     "controller/grpc": [*_RUNTIME, "common/sys", "controller/transport"],
+    "controller/quorum": [*_NODE, "proto", "storage", "controller", "controller/image", "controller/raft",
+                          "controller/transport"],
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
     "broker": [*_NODE, "common/http", "common/json", "proto", "storage", "replication", "controller/image", "controller/transport"],
@@ -81,7 +83,7 @@ def check(root):
             include = match.group(1)
             if layer == "broker" and include in CONTROLLER_SEAM:
                 continue
-            if source in COMPOSITION and home(include) == "controller":
+            if source in COMPOSITION and home(include) in ("controller", "controller/quorum"):
                 continue
             where = f"{source}:{check_sources.line_of(text, match.start(1))}"
             if home(include) is None:

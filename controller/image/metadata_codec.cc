@@ -271,22 +271,4 @@ absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes) {
   return entry;
 }
 
-std::string EncodeHardState(const HardState& state) {
-  control::HardStateValue proto;
-  proto.set_term(state.term.value());
-  if (state.voted_for.has_value()) proto.set_voted_for(state.voted_for->value());
-  proto.set_commit(state.commit.value());
-  return proto.SerializeAsString();
-}
-
-absl::StatusOr<HardState> DecodeHardState(std::string_view bytes) {
-  control::HardStateValue proto;
-  if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError("a Raft hard state that does not parse");
-  }
-  HardState state{RaftTerm(proto.term()), std::nullopt, RaftIndex(proto.commit())};
-  if (proto.has_voted_for()) state.voted_for = BrokerId(proto.voted_for());
-  return state;
-}
-
 }  // namespace millrace

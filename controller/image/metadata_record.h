@@ -92,18 +92,8 @@ struct MetadataEntry {
   std::vector<MetadataRecord> records;
 };
 
-// What a Raft node remembers across restarts.
-struct HardState {
-  RaftTerm term{0};
-  std::optional<BrokerId> voted_for;
-  RaftIndex commit{0};
-};
-
 std::string EncodeEntry(const MetadataEntry& entry);
 // kDataLoss: not an entry that this version can read (say which it was at the call).
 absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes);
-
-std::string EncodeHardState(const HardState& state);
-absl::StatusOr<HardState> DecodeHardState(std::string_view bytes);
 
 }  // namespace millrace

@@ -33,10 +33,10 @@ std::optional<std::string> WhatIsWrong(const RaftStart& start) {
 RaftCore::RaftCore(const ReplicaKey& self, const RaftOptions& options, RaftStart start)
     : self_(self),
       options_(options),
-      contacts_(std::move(start.contacts)),
       hard_state_(start.hard_state),
       log_(std::move(start.snapshot), std::move(start.entries), start.hard_state.commit),
       election_timeout_(options.election_ticks) {
+  contacts_.insert(start.contacts.begin(), start.contacts.end());
   log_.SetInitialVoters(std::move(start.static_voters));
   // Nobody else could lead: no silence needs to be waited for.
   if (voters().size() == 1 && IsVoter()) Campaign(/*pre=*/true, /*transfer=*/false);

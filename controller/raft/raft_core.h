@@ -110,6 +110,8 @@ class RaftCore {
   // The connection to a peer broke: evidence, which silence is not. A follower of it asks for an
   // election at once.
   void PeerLost(BrokerId peer);
+  // Somebody else who may know the quorum, for a replica that is no voter.
+  void AddContact(BrokerId id) { contacts_.insert(id); }
   // An InstallSnapshot was handed to the peer wholly, or could not be.
   void SnapshotSent(const ReplicaKey& peer, bool sent);
   // The snapshot of this replica's own state as of `meta` is durable. Older ones are ignored.
@@ -196,9 +198,9 @@ class RaftCore {
   // Constant after construction.
   const ReplicaKey self_;
   const RaftOptions options_;
-  const std::vector<BrokerId> contacts_;
 
   // State.
+  std::set<BrokerId> contacts_;
   HardState hard_state_;  // Its commit is the log's at the time of a write.
   RaftLog log_;
   Role role_ = Role::kFollower;

@@ -120,7 +120,7 @@ void RaftCore::StepObserve(const Message& message) {
 }
 
 void RaftCore::AskToObserve() {
-  std::set<BrokerId> asked(contacts_.begin(), contacts_.end());
+  std::set<BrokerId> asked = contacts_;
   for (const auto& [id, voter] : voters().all()) asked.insert(id);
   asked.erase(self_.id);
   for (BrokerId id : asked) {

@@ -50,10 +50,17 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
   CheckOk(kv.status());
   self->kv_ = *std::move(kv);
   self->state_ = std::make_unique<MetadataState>();
-  self->quorum_ = std::make_unique<SingleNodeQuorum>(env, *self->kv_, id, *self->state_);
+  RaftQuorumOptions quorum;
+  quorum.node_id = id;
+  quorum.cluster_id = kCluster;
+  quorum.directory = *meta.directory_id;
+  quorum.initial_voters = quorum.initial_voters.With(id, {quorum.directory, {}});
+  self->quorum_ =
+      std::make_unique<RaftQuorum>(env, *self->kv_, nullptr, *self->state_, std::move(quorum));
   self->controller_ =
       std::make_unique<Controller>(env, ControllerOptions{}, *self->quorum_, *self->state_);
   CheckOk(co_await self->quorum_->Start());
+  CheckOk(co_await self->quorum_->WaitUntilActive(env.reactor.Now() + seconds(10)));
 
   LogStoreOptions store;
   store.log_dirs = {kDataDirectory};

@@ -23,7 +23,7 @@
 #include "common/runtime/sim/sim_world.h"
 #include "controller/controller.h"
 #include "controller/metadata_state.h"
-#include "controller/single_node_quorum.h"
+#include "controller/quorum/raft_quorum.h"
 #include "storage/kv_store.h"
 
 namespace millrace::bench {
@@ -62,7 +62,7 @@ class MicroNode {
   CancellationSource drain_;
   std::unique_ptr<KvStore> kv_;
   std::unique_ptr<MetadataState> state_;
-  std::unique_ptr<SingleNodeQuorum> quorum_;
+  std::unique_ptr<RaftQuorum> quorum_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<PartitionTable> partitions_;

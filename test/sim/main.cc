@@ -154,6 +154,7 @@ std::vector<Scenario> AllScenarios() {
   AddToyScenarios(&scenarios);
   AddStorageScenarios(&scenarios);
   AddRaftScenarios(&scenarios);
+  AddQuorumScenarios(&scenarios);
   AddNodeScenarios(&scenarios);
   return scenarios;
 }

@@ -29,6 +29,7 @@ std::vector<Scenario> AllScenarios();
 void AddToyScenarios(std::vector<Scenario>* scenarios);
 void AddStorageScenarios(std::vector<Scenario>* scenarios);
 void AddRaftScenarios(std::vector<Scenario>* scenarios);
+void AddQuorumScenarios(std::vector<Scenario>* scenarios);
 void AddNodeScenarios(std::vector<Scenario>* scenarios);
 
 }  // namespace millrace::simtest

@@ -1,0 +1,32 @@
+#include "controller/quorum/raft_quorum_options.h"
+
+#include <fmt/format.h>
+
+namespace millrace {
+
+absl::Status RaftQuorumOptions::Validate() const {
+  const auto refuse = [](std::string why) { return absl::InvalidArgumentError(std::move(why)); };
+  if (cluster_id.empty()) return refuse("the quorum needs a cluster id");
+  if (directory.is_zero()) return refuse("the metadata log needs a directory id");
+  if (!static_voters.empty() && !initial_voters.empty()) {
+    return refuse("voters are named statically or were formatted, not both");
+  }
+  if (!initial_voters.complete()) return refuse("formatted voters need their directory ids");
+  if (static_voters.empty() && initial_voters.empty() && bootstrap.empty()) {
+    return refuse("nobody is named who may know the quorum");
+  }
+  if (tick <= milliseconds(0) || heartbeat < tick || election_timeout < 2 * heartbeat) {
+    return refuse(
+        fmt::format("a heartbeat every {} ms and an election after {} ms do not fit ticks of {} ms",
+                    heartbeat.count(), election_timeout.count(), tick.count()));
+  }
+  if (entry_bytes_max + (size_t{64} << 10) > kControlMessageBytesMax) {
+    return refuse("an entry must fit into a message between controllers");
+  }
+  if (snapshot_bytes < 1 || snapshot_interval <= Duration(0)) {
+    return refuse("snapshots are taken after at least one byte and some time");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace millrace

@@ -1,0 +1,66 @@
+// What a replica of the metadata log is told: who it is, whom it shares the log with, and its
+// patience.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/network.h"
+#include "common/time.h"
+#include "controller/quorum/raft_peers.h"
+#include "controller/raft/raft_types.h"
+#include "controller/raft/voter_set.h"
+
+namespace millrace {
+
+struct RaftQuorumOptions {
+  BrokerId node_id{1};
+  std::string cluster_id;
+  // Of the metadata log: directory.id of its meta.properties. A store that was given another
+  // identity (after damage) keeps that one.
+  DirectoryId directory{0, 0};
+  // controller.quorum.voters: ids and endpoints, the same on every controller, this one among them
+  // when it votes. Empty: the quorum was formatted, or is found through `bootstrap`.
+  raft::VoterSet static_voters;
+  // What an empty store begins with: the voters of a new quorum, directories and all (`storage
+  // format --standalone`, `--initial-controllers`; a node without configuration: itself).
+  raft::VoterSet initial_voters;
+  // controller.quorum.bootstrap.servers: who may know the quorum, for a replica that does not.
+  std::vector<SocketAddress> bootstrap;
+  // Where other controllers reach this one; enters the voter set when this replica leads.
+  std::vector<raft::VoterEndpoint> endpoints;
+  // The listener by which controllers dial each other: the first of controller.listener.names.
+  std::string listener = "CONTROLLER";
+
+  // Smaller: elections after a broken connection begin sooner (within three ticks); larger: fewer
+  // wake-ups.
+  milliseconds tick{40};
+  // Silence after which an election begins: this to twice as much. Smaller: a silent machine is
+  // replaced sooner; larger: a slow one is not mistaken for it.
+  milliseconds election_timeout{1000};
+  // Smaller: followers learn of commits sooner where nothing else is said; larger: less talk.
+  milliseconds heartbeat{120};
+  // Records after which a snapshot is taken, and how old one may get while there is anything new.
+  // Smaller: less to replay at a start, less memory; larger: fewer snapshots are written.
+  int64_t snapshot_bytes = int64_t{20} << 20;
+  Duration snapshot_interval = std::chrono::hours(1);
+  size_t uncommitted_bytes_max = size_t{64} << 20;
+  // One entry: what fits into a message between controllers.
+  size_t entry_bytes_max = size_t{6} << 20;
+  // Entries kept behind a snapshot for followers that are a little late.
+  int64_t entries_kept = 1000;
+  // A stop waits so long for another voter to take the leadership over.
+  milliseconds hand_over{500};
+
+  RaftPeersOptions peers;
+  // Told once, when the store fails or the log cannot be applied: the node is to stop.
+  std::function<void(const absl::Status& why)> on_failure;
+
+  absl::Status Validate() const;
+};
+
+}  // namespace millrace

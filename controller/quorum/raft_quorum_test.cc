@@ -1,0 +1,330 @@
+#include "controller/quorum/raft_quorum.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/error_kind.h"
+#include "common/runtime/sim/sim_fabric.h"
+#include "common/runtime/sim/sim_world.h"
+#include "test/sim/quorum_program.h"
+
+using namespace millrace;
+using namespace millrace::simtest;
+
+namespace {
+
+std::vector<MetadataRecord> Topic(const std::string& name) {
+  return {TopicRecord{name, Uuid(1, std::hash<std::string>()(name))}};
+}
+
+// A few controllers on one simulated network. Crashes keep the disk.
+class Cluster {
+ public:
+  explicit Cluster(int voters, int observers = 0, uint64_t seed = 1)
+      : voters_(voters), world_(seed) {
+    for (int id = 1; id <= voters + observers; ++id) {
+      world_.AddNode(QuorumHost(id));
+      directories_.emplace_back(1, static_cast<uint64_t>(id));
+    }
+  }
+
+  SimWorld& world() { return world_; }
+  SimNode& node(int id) { return *world_.FindNode(QuorumHost(id)); }
+  QuorumProgram& program(int id) { return static_cast<QuorumProgram&>(node(id).program()); }
+  RaftQuorum& quorum(int id) { return program(id).quorum(); }
+
+  void Start(int id) {
+    node(id).Start([this, id](SimProcess& process) {
+      QuorumProgram::Options options;
+      options.quorum = QuorumOptions(id, voters_, directories_[static_cast<size_t>(id - 1)]);
+      options.connected = voters_ > 1;
+      if (tune) tune(options.quorum);
+      return std::make_unique<QuorumProgram>(process, std::move(options));
+    });
+  }
+  void StartAll() {
+    for (size_t id = 1; id <= directories_.size(); ++id) Start(static_cast<int>(id));
+  }
+  bool Runs(int id) { return node(id).up() && node(id).state() == SimNode::State::kRunning; }
+  bool Until(std::move_only_function<bool()> done, Duration limit = seconds(30)) {
+    return world_.RunUntil(std::move(done), limit);
+  }
+  std::optional<int> Active() {
+    for (size_t i = 1; i <= directories_.size(); ++i) {
+      const int id = static_cast<int>(i);
+      if (Runs(id) && quorum(id).leading_term().has_value()) return id;
+    }
+    return std::nullopt;
+  }
+  int WaitForActive() {
+    REQUIRE(Until([this] { return Active().has_value(); }));
+    return *Active();
+  }
+  absl::StatusOr<RaftIndex> Propose(int id, const std::string& name) {
+    return world_.Run(program(id).env(), quorum(id).Propose(Topic(name)));
+  }
+  // Everybody who runs has applied up to the active controller's end, and knows the same.
+  bool Converged() {
+    const std::optional<int> active = Active();
+    if (!active.has_value()) return false;
+    for (size_t i = 1; i <= directories_.size(); ++i) {
+      const int id = static_cast<int>(i);
+      if (!Runs(id)) continue;
+      if (quorum(id).applied() != quorum(*active).applied()) return false;
+      if (!program(id).state().image()->SameAs(*program(*active).state().image())) return false;
+    }
+    return true;
+  }
+
+  std::function<void(RaftQuorumOptions&)> tune;
+
+ private:
+  const int voters_;
+  SimWorld world_;
+  std::vector<DirectoryId> directories_;
+};
+
+// Flips a bit of the stored entry `index`.
+Task<absl::Status> Damage(KvStore* kv, int64_t index) {
+  auto all = co_await kv->ScanAll({KvSpace::kRaftLog, "", std::nullopt});
+  if (!all.ok()) co_return all.status();
+  KvEntry& entry = (*all)[static_cast<size_t>(index)];
+  entry.value.back() ^= 1;
+  KvBatch batch;
+  batch.Put(KvSpace::kRaftLog, entry.key, entry.value);
+  co_return co_await kv->Write(std::move(batch), {.sync = true});
+}
+
+}  // namespace
+
+TEST_CASE("RaftQuorum: a quorum of one leads at once, in a term of its own at every start (P29)") {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Cluster cluster(1, 0, seed);
+    RaftTerm last(0);
+    size_t topics = 0;
+    for (int run = 1; run <= 4; ++run) {
+      cluster.Start(1);
+      REQUIRE(cluster.Until([&] { return cluster.Active() == 1; }, milliseconds(500)));
+      CHECK(*cluster.quorum(1).leading_term() > last);
+      last = *cluster.quorum(1).leading_term();
+      CHECK(cluster.program(1).state().image()->topics().size() == topics);
+      for (const char* name : {"a", "b"}) {
+        const RaftIndex next = cluster.quorum(1).next_index();
+        const auto index = cluster.Propose(1, fmt::format("{}{}", name, run));
+        REQUIRE(index.ok());
+        CHECK(*index == next);
+        CHECK(cluster.program(1).state().image()->topics().size() == ++topics);
+      }
+      if (run % 2 == 0) {
+        cluster.node(1).StopGracefully();
+      } else {
+        cluster.node(1).PowerLoss();
+      }
+    }
+  }
+}
+
+TEST_CASE("RaftQuorum: a quorum of one with a damaged log does not start (RELIABILITY C 32)") {
+  Cluster cluster(1);
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  REQUIRE(cluster.Propose(1, "a").ok());
+  REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 2)).ok());
+  cluster.node(1).StopGracefully();
+  cluster.Start(1);
+  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
+  CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
+}
+
+TEST_CASE("RaftQuorum: an entry that does not fit ends everything, and is told") {
+  Cluster cluster(1);
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  REQUIRE(cluster.Propose(1, "a").ok());
+  CHECK(absl::IsDataLoss(cluster.Propose(1, "a").status()));
+  CHECK(!cluster.quorum(1).leading_term().has_value());
+  CHECK(absl::IsDataLoss(cluster.program(1).failure()));
+}
+
+TEST_CASE("RaftQuorum: three commit together; followers refuse proposals") {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  REQUIRE(cluster.Propose(active, "a").ok());
+  const int other = active % 3 + 1;
+  CHECK(KindOf(cluster.Propose(other, "b").status()) == ErrorKind::kNotController);
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  CHECK(cluster.quorum(other).leader() == BrokerId(active));
+  CHECK(cluster.quorum(other).EndpointsOf(BrokerId(active)).front().host == QuorumHost(active));
+  cluster.world().RunFor(seconds(2));
+  const QuorumStatus status = cluster.quorum(active).Describe();
+  CHECK(status.leader == BrokerId(active));
+  REQUIRE(status.replicas.size() == 3);
+  for (const QuorumReplica& replica : status.replicas) {
+    CHECK(replica.log_end == status.high_watermark);
+    CHECK(replica.last_fetch.has_value());
+    CHECK(replica.last_caught_up.has_value());
+  }
+}
+
+TEST_CASE("RaftQuorum: the loss of the active controller costs less than half a second") {
+  std::vector<Duration> times;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Cluster cluster(3, 0, seed);
+    cluster.StartAll();
+    const int active = cluster.WaitForActive();
+    REQUIRE(cluster.Propose(active, "a").ok());
+    REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+    cluster.node(active).Kill();
+    const Instant killed = cluster.world().Now();
+    const int next = cluster.WaitForActive();
+    times.push_back(cluster.world().Now() - killed);
+    CHECK(next != active);
+    CHECK(cluster.program(next).state().image()->FindTopic("a") != nullptr);
+    REQUIRE(cluster.Propose(next, "b").ok());
+    cluster.Start(active);
+    REQUIRE(cluster.Until([&] { return cluster.Runs(active) && cluster.Converged(); }));
+  }
+  std::ranges::sort(times);
+  const auto median = std::chrono::duration_cast<milliseconds>(times[times.size() / 2]);
+  INFO("median " << median.count() << " ms, longest "
+                 << std::chrono::duration_cast<milliseconds>(times.back()).count() << " ms");
+  CHECK(median < milliseconds(250));
+  CHECK(times.back() < milliseconds(2500));
+}
+
+TEST_CASE("RaftQuorum: a leader that stops hands over first") {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Cluster cluster(3, 0, seed);
+    cluster.StartAll();
+    const int active = cluster.WaitForActive();
+    REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+    const RaftTerm term = *cluster.quorum(active).leading_term();
+    cluster.node(active).StopGracefully();
+    // The successor was there before the process had ended, or is within a moment.
+    REQUIRE(cluster.Until([&] { return cluster.Active().has_value(); }, milliseconds(100)));
+    CHECK(*cluster.quorum(*cluster.Active()).leading_term() == RaftTerm(term.value() + 1));
+  }
+}
+
+TEST_CASE("RaftQuorum: a voter with a damaged log comes back as another replica and votes again") {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  for (const char* name : {"a", "b", "c"}) REQUIRE(cluster.Propose(active, name).ok());
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  const int victim = active % 3 + 1;
+  const raft::ReplicaKey before = cluster.quorum(victim).self();
+  REQUIRE(cluster.world()
+              .Run(cluster.program(victim).env(), Damage(&cluster.program(victim).kv(), 2))
+              .ok());
+  cluster.node(victim).PowerLoss();
+  cluster.Start(victim);
+  REQUIRE(cluster.Until([&] { return cluster.Runs(victim); }));
+  const raft::ReplicaKey after = cluster.quorum(victim).self();
+  CHECK(after.directory != before.directory);
+  REQUIRE(cluster.Until([&] {
+    const auto leads = cluster.Active();
+    return leads.has_value() && cluster.quorum(*leads).core().voters().Contains(after) &&
+           cluster.quorum(*leads).core().voters().size() == 3 && cluster.Converged();
+  }));
+  // It keeps its new identity.
+  cluster.node(victim).PowerLoss();
+  cluster.Start(victim);
+  REQUIRE(cluster.Until([&] { return cluster.Runs(victim) && cluster.Converged(); }));
+  CHECK(cluster.quorum(victim).self() == after);
+}
+
+TEST_CASE("RaftQuorum: who comes late is given a snapshot, and snapshots hold up nobody") {
+  Cluster cluster(3);
+  cluster.tune = [](RaftQuorumOptions& options) {
+    options.snapshot_bytes = 500;
+    options.entries_kept = 2;
+  };
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  const int late = active % 3 + 1;
+  cluster.node(late).Kill();
+  for (int i = 0; i < 60; ++i) REQUIRE(cluster.Propose(active, fmt::format("t{}", i)).ok());
+  REQUIRE(cluster.Until(
+      [&] { return cluster.quorum(active).core().log().start_index() > RaftIndex(20); }));
+  cluster.Start(late);
+  REQUIRE(cluster.Until([&] { return cluster.Runs(late) && cluster.Converged(); }));
+  CHECK(cluster.program(late).state().image()->topics().size() == 60);
+  // And all of them start from their snapshots.
+  for (int id = 1; id <= 3; ++id) cluster.node(id).PowerLoss();
+  cluster.StartAll();
+  REQUIRE(cluster.Until([&] {
+    return cluster.Runs(1) && cluster.Runs(2) && cluster.Runs(3) && cluster.Converged();
+  }));
+  CHECK(cluster.program(late).state().image()->topics().size() == 60);
+}
+
+TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
+  Cluster cluster(2, 1);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  REQUIRE(cluster.Propose(active, "a").ok());
+  REQUIRE(cluster.Until([&] { return cluster.Runs(3) && cluster.Converged(); }));
+  RaftQuorum& quorum = cluster.quorum(active);
+  Env& env = cluster.program(active).env();
+  const Instant deadline = cluster.world().Now() + seconds(20);
+  const raft::ReplicaKey observer = cluster.quorum(3).self();
+  CHECK(absl::IsNotFound(cluster.world().Run(env, quorum.RemoveVoter(observer, deadline))));
+  REQUIRE(cluster.world()
+              .Run(env, quorum.AddVoter(observer, {{"CONTROLLER", QuorumHost(3), kQuorumPort}},
+                                        deadline))
+              .ok());
+  CHECK(absl::IsAlreadyExists(cluster.world().Run(env, quorum.AddVoter(observer, {}, deadline))));
+  REQUIRE(quorum.TransferLeadership(BrokerId(3)).ok());
+  REQUIRE(cluster.Until([&] { return cluster.Active() == 3; }));
+  const raft::ReplicaKey former = cluster.quorum(active).self();
+  REQUIRE(cluster.world()
+              .Run(cluster.program(3).env(), cluster.quorum(3).RemoveVoter(former, deadline))
+              .ok());
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  CHECK(cluster.quorum(3).core().voters().size() == 2);
+}
+
+TEST_CASE("RaftQuorum: proposals of a leader that is cut off fail, and so do those at a stop") {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  for (int id = 1; id <= 3; ++id) {
+    if (id != active) cluster.world().network().Cut(cluster.node(active), cluster.node(id));
+  }
+  const auto lost = cluster.Propose(active, "a");
+  CHECK(KindOf(lost.status()) == ErrorKind::kNotController);
+  REQUIRE(cluster.Until([&] {
+    const auto next = cluster.Active();
+    return next.has_value() && *next != active;
+  }));
+  cluster.world().network().HealAll();
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  CHECK(cluster.program(active).state().image()->FindTopic("a") == nullptr);
+}
+
+TEST_CASE("RaftQuorumOptions: what does not fit together is refused") {
+  const RaftQuorumOptions good = QuorumOptions(1, 3, DirectoryId(1, 1));
+  CHECK(good.Validate().ok());
+  const auto refused = [&](auto change) {
+    RaftQuorumOptions options = good;
+    change(options);
+    return absl::IsInvalidArgument(options.Validate());
+  };
+  CHECK(refused([](auto& o) { o.cluster_id.clear(); }));
+  CHECK(refused([](auto& o) { o.directory = DirectoryId(0, 0); }));
+  CHECK(refused([](auto& o) { o.static_voters = {}; }));
+  CHECK(refused([](auto& o) { o.initial_voters = o.static_voters; }));
+  CHECK(refused([](auto& o) { o.heartbeat = milliseconds(1); }));
+  CHECK(refused([](auto& o) { o.election_timeout = milliseconds(100); }));
+  CHECK(refused([](auto& o) { o.entry_bytes_max = kControlMessageBytesMax; }));
+}
