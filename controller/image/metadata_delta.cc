@@ -288,6 +288,7 @@ std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
     IndexReplicas(id, base_->FindTopic(id).get(), touched_.at(id).get());
   }
   for (const auto& [id, topic] : touched_) {
+    topic->partitions.shrink_to_fit();  // It grew one by one, and stays for long.
     next_.topics_ = next_.topics_.With(topic->name, topic);
     next_.topics_by_id_ = next_.topics_by_id_.With(id, topic);
   }
