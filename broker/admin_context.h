@@ -23,9 +23,13 @@
 
 namespace millrace {
 
+class RaftQuorum;
+
 struct AdminOptions {
   BrokerId node_id{1};
   std::string cluster_id;  // As text: Kafka lets it be any.
+  // The listener by which controllers dial each other.
+  std::string controller_listener = "CONTROLLER";
 };
 
 struct AdminContext {
@@ -35,13 +39,19 @@ struct AdminContext {
   Env& env;
   const MetadataSource& metadata;  // This shard's.
   const TopicConfigSource& configs;
-  Controller* controller = nullptr;  // On shard 0 of a node with the controller role; else null.
+  // On shard 0 of a node with the controller role; else null.
+  Controller* controller = nullptr;
+  RaftQuorum* raft = nullptr;
 
   const std::shared_ptr<const MetadataImage>& image() const { return metadata.image(); }
   // For the APIs that the active controller answers.
   Controller& active() const {
     MR_CHECK(controller != nullptr);
     return *controller;
+  }
+  RaftQuorum& quorum() const {
+    MR_CHECK(raft != nullptr);
+    return *raft;
   }
 };
 

@@ -298,8 +298,8 @@ Task<absl::Status> Node::OpenApis() {
   // Shard 0's access to the controller needs the publisher, which needs every shard's applier; both
   // are lent before they are used.
   local_controller_ = std::make_unique<LocalController>(*controller_);
-  const NodeServices services{controller_.get(), local_controller_.get(), &controller_requests_,
-                              &admission_};
+  const NodeServices services{controller_.get(), quorum_.get(), local_controller_.get(),
+                              &controller_requests_, &admission_};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&services](NodeShard* shard) { return OpenApi(shard, &services); }));
   std::vector<MetadataApplier*> appliers;

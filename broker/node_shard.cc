@@ -152,12 +152,16 @@ void NodeShard::Open(const NodeServices& services) {
   partitions_ = std::make_unique<PartitionTable>(env_, *store_, config.node_id);
   applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
                                                *partitions_, context_.configs);
+  AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
+  const std::vector<std::string>& controller_names = config.listeners.controller_names;
+  if (!controller_names.empty()) options.controller_listener = controller_names.front();
   admin_.reset(new AdminContext{
-      .options = {.node_id = config.node_id, .cluster_id = context_.cluster_id},
+      .options = std::move(options),
       .env = env_,
       .metadata = *applier_,
       .configs = context_.configs,
       .controller = IsFirst() ? services.controller : nullptr,
+      .raft = IsFirst() ? services.raft : nullptr,
   });
   FetchSessionOptions sessions;
   sessions.slots_max = Share(static_cast<size_t>(config.fetch_sessions_max), shards);

@@ -56,6 +56,7 @@ struct NodeShardContext {
 // What the APIs of every shard reach on shard 0. None is null.
 struct NodeServices {
   Controller* controller;
+  RaftQuorum* raft;
   ControllerAccess* access;
   ControllerRequests* requests;
   ConnectionAdmission* admission;

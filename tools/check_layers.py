@@ -49,7 +49,8 @@ WORLD_INTERFACES = re.compile(r"common/(?:disk|network|env)(?:_test)?\.(?:h|cc)"
 
 # The broker reaches the controller of its own process through these and nothing else: they are what a
 # connection to a remote controller will stand behind.
-CONTROLLER_SEAM = {"controller/config_decisions.h", "controller/controller.h", "controller/session/session_message.h"}
+CONTROLLER_SEAM = {"controller/config_decisions.h", "controller/controller.h", "controller/quorum/raft_quorum.h",
+                   "controller/session/session_message.h"}
 # This one puts the process together: the controller and its quorum beside the broker.
 COMPOSITION = ("broker/node.h", "broker/node.cc", "broker/node_test.cc")
 

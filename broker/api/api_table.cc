@@ -64,6 +64,7 @@ constexpr std::array kServed{
                  HandleAlterPartitionReassignments),
     OfController(ApiKey::kListPartitionReassignments, {0, 0}, ServedOn::kBoth,
                  HandleListPartitionReassignments),
+    OfController(ApiKey::kDescribeQuorum, {0, 2}, ServedOn::kBoth, HandleDescribeQuorum),
     OfController(ApiKey::kAlterPartition, {2, 3}, ServedOn::kController, HandleAlterPartition),
     OfController(ApiKey::kUpdateFeatures, {0, 2}, ServedOn::kBoth, HandleUpdateFeatures),
     Anywhere(ApiKey::kDescribeCluster, {0, 2}, ServedOn::kBoth, HandleDescribeCluster),
@@ -75,6 +76,9 @@ constexpr std::array kServed{
                  HandleAssignReplicasToDirs),
     Anywhere(ApiKey::kListConfigResources, {0, 1}, ServedOn::kBroker, HandleListConfigResources),
     OfBroker(ApiKey::kDescribeTopicPartitions, {0, 0}, HandleDescribeTopicPartitions),
+    OfController(ApiKey::kAddRaftVoter, {0, 1}, ServedOn::kBoth, HandleAddRaftVoter),
+    OfController(ApiKey::kRemoveRaftVoter, {0, 0}, ServedOn::kBoth, HandleRemoveRaftVoter),
+    OfController(ApiKey::kUpdateRaftVoter, {0, 0}, ServedOn::kController, HandleUpdateRaftVoter),
     OfController(ApiKey::kUnregisterController, {0, 0}, ServedOn::kBoth,
                  HandleUnregisterController),
 };

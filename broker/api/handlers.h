@@ -40,6 +40,8 @@ Task<ApiReply> HandleAlterPartition(AdminContext* admin,
                                     ApiRequest request);  // 56_alter_partition.cc
 Task<ApiReply> HandleAllocateProducerIds(AdminContext* admin,
                                          ApiRequest request);  // 67_allocate_producer_ids.cc
+Task<ApiReply> HandleDescribeQuorum(AdminContext* admin,
+                                    ApiRequest request);  // 55_describe_quorum.cc
 Task<ApiReply> HandleUpdateFeatures(AdminContext* admin,
                                     ApiRequest request);  // 57_update_features.cc
 Task<ApiReply> HandleDescribeCluster(AdminContext* admin,
@@ -54,6 +56,11 @@ Task<ApiReply> HandleListConfigResources(AdminContext* admin,
                                          ApiRequest request);  // 74_list_config_resources.cc
 Task<ApiReply> HandleDescribeTopicPartitions(
     Broker* broker, ApiRequest request);  // 75_describe_topic_partitions.cc
+Task<ApiReply> HandleAddRaftVoter(AdminContext* admin, ApiRequest request);  // 80_add_raft_voter.cc
+Task<ApiReply> HandleRemoveRaftVoter(AdminContext* admin,
+                                     ApiRequest request);  // 81_remove_raft_voter.cc
+Task<ApiReply> HandleUpdateRaftVoter(AdminContext* admin,
+                                     ApiRequest request);  // 82_update_raft_voter.cc
 Task<ApiReply> HandleUnregisterController(AdminContext* admin,
                                           ApiRequest request);  // 94_unregister_controller.cc
 

@@ -98,8 +98,8 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       .controller = self->controller_.get(),
   });
   self->requests_.Attach(*self->admin_, *self->publisher_);
-  self->dispatcher_ = std::make_unique<Dispatcher>(*self->admin_, self->broker_.get(),
-                                                   self->shards_, self->requests_);
+  self->dispatcher_ = std::make_unique<Dispatcher>(
+      *self->admin_, self->broker_.get(), self->shards_, self->requests_, self->request_metrics_);
 
   BrokerRegistration registration{
       id, env.random.NextUuid(), kCluster, {{kListener, "micro", 9092, kListener}}};

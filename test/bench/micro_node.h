@@ -19,6 +19,7 @@
 #include "broker/local_controller_requests.h"
 #include "broker/metadata_applier.h"
 #include "broker/metadata_publisher.h"
+#include "broker/request_metrics.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "controller/controller.h"
@@ -70,6 +71,8 @@ class MicroNode {
   std::unique_ptr<MetadataPublisher> publisher_;
   std::unique_ptr<LocalController> access_;
   LocalControllerRequests requests_;
+  MetricRegistry metrics_;
+  RequestMetrics request_metrics_{metrics_};
   std::unique_ptr<AdminContext> admin_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;

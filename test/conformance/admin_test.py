@@ -130,3 +130,35 @@ def of_controllers(node):
         with wire.Connection(node.port) as connection:
             connection.send(wire.encode(name, **values))
             expect(connection.closed_within(5), f"{name} is answered")
+
+
+@test("admin: DescribeQuorum knows the leader, and no other topic")
+def quorum(node):
+    with wire.Connection(node.port) as connection:
+        def ask(topic, partition):
+            answer = connection.ask("describe_quorum", topics=[{"name": topic, "partitions": [{"index": partition}]}])
+            return answer, answer["topics"][0]["partitions"][0]
+        answer, seen = ask("__cluster_metadata", 0)
+        expect_equal((answer["error"], seen["error"], seen["leader"]), (0, 0, broker_id(connection)), "leader")
+        expect_equal([one["id"] for one in seen["voters"]], [seen["leader"]], "voters")
+        expect(seen["high_watermark"] > 0 and seen["epoch"] > 0, f"{seen}")
+        for topic, partition in (("x", 0), ("__cluster_metadata", 1)):
+            answer, seen = ask(topic, partition)
+            expect_equal((answer["error"], seen["error"], seen["voters"]), (0, 3, []), f"{topic}-{partition}")
+
+
+@test("admin: AddRaftVoter and RemoveRaftVoter check the cluster, the voter and its endpoints")
+def voters(node):
+    listeners = [{"name": "CONTROLLER", "host": "127.0.0.1", "port": 1}]
+    with wire.Connection(node.port) as connection:
+        cluster_id = connection.metadata([])["cluster_id"]
+
+        def add(cluster=None, voter=7, directory=b"\1" * 16, listeners=listeners):
+            answer = connection.ask("add_raft_voter", cluster_id=cluster, timeout_ms=500, id=voter, directory=directory,
+                                    listeners=listeners, ack=True)
+            return answer["error"], answer["message"]
+        expect_equal(add("x"), (104, f'The given id "x" doesn\'t match the cluster id "{cluster_id}"'), "another cluster")
+        expect_equal(add(voter=-1, directory=bytes(16)), (42, "Add voter request didn't include a valid voter"), "no voter")
+        expect_equal(add(listeners=[])[0], 42, "no endpoint")
+        answer = connection.ask("remove_raft_voter", cluster_id="x", id=7, directory=b"\1" * 16)
+        expect_equal(answer["error"], 104, "another cluster")
