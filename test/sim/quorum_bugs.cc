@@ -51,21 +51,10 @@ class BuggyStore final : public KvStore {
   }
 
   KvBatch Changed(KvBatch batch) const {
-    const std::string state = KvStoredKey(KvSpace::kRaftState, "state");
     const std::string snapshot = KvStoredKey(KvSpace::kRaftState, "snapshot");
     KvBatch changed;
     for (const KvBatch::Change& change : batch.changes()) {
       if (change.op != KvBatch::Op::kPut) continue;
-      if (change.key == state) {
-        auto stored = ReadState("state", change.value);
-        if (!stored.ok()) continue;
-        if (bug_ == QuorumBug::kForgetsVote) stored->hard_state.vote.reset();
-        if (bug_ == QuorumBug::kForgetsTerm && LastTerm(batch) > RaftTerm(0)) {
-          stored->hard_state.vote.reset();
-          stored->hard_state.term = LastTerm(batch);
-        }
-        changed.Put(KvSpace::kRaftState, "state", StoreState("state", *stored));
-      }
       if (change.key == snapshot && bug_ == QuorumBug::kSnapshotsWithoutVoters) {
         auto stored = ReadSnapshot("snapshot", change.value);
         if (!stored.ok() || stored->meta.index == RaftIndex(0)) continue;
@@ -78,24 +67,10 @@ class BuggyStore final : public KvStore {
     return batch;
   }
 
-  // The term of the last entry that was ever written here.
-  RaftTerm LastTerm(const KvBatch& batch) const {
-    for (const KvBatch::Change& change : batch.changes()) {
-      if (change.op != KvBatch::Op::kPut || change.key.empty() ||
-          change.key.front() != static_cast<char>(KvSpace::kRaftLog)) {
-        continue;
-      }
-      auto entry = ReadLogEntry(change.key.substr(1), change.value);
-      if (entry.ok()) last_term_ = entry->term;
-    }
-    return last_term_;
-  }
-
   std::unique_ptr<KvStore> kv_;
   const QuorumBug bug_;
   bool damage_;
   const raft::ReplicaKey self_;
-  mutable RaftTerm last_term_{0};
 };
 
 }  // namespace

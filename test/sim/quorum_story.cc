@@ -22,10 +22,6 @@ const char* QuorumBugName(QuorumBug bug) {
       return "none";
     case QuorumBug::kWritesWithoutSync:
       return "writes-without-sync";
-    case QuorumBug::kForgetsVote:
-      return "forgets-vote";
-    case QuorumBug::kForgetsTerm:
-      return "forgets-term";
     case QuorumBug::kWipedKeepsIdentity:
       return "wiped-keeps-identity";
     case QuorumBug::kTrustsDamage:
@@ -294,13 +290,16 @@ bool QuorumStory::Converged() {
 }
 
 bool QuorumStory::Whole() {
-  if (machines_.size() < 3 || !Converged()) return false;
-  QuorumProgram* active = Active();
-  const raft::RaftCore& leader = active->quorum().core();
+  if (machines_.size() < 3) return false;
+  for (const auto& machine : machines_) {
+    if (Running(*machine) == nullptr) return false;
+  }
+  const raft::VoterSet& voters = Running(*machines_.front())->quorum().core().voters();
   for (const auto& machine : machines_) {
     const raft::RaftCore& core = Running(*machine)->quorum().core();
     // Nobody may go by an older set, in which fewer would be left.
-    if (core.voters() != leader.voters() || !core.voters().complete()) return false;
+    if (core.voters() != voters || !voters.complete()) return false;
+    if (voters.size() != machines_.size() || !voters.Contains(core.self())) return false;
     if (core.log().voters_index() > core.log().commit()) return false;
   }
   return true;

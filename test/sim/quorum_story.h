@@ -29,8 +29,6 @@ namespace millrace::simtest {
 enum class QuorumBug {
   kNone,
   kWritesWithoutSync,       // Reports a write as durable that is not.
-  kForgetsVote,             // The stored state has no vote.
-  kForgetsTerm,             // The stored term is that of an empty log.
   kWipedKeepsIdentity,      // An empty disk under the old directory id.
   kTrustsDamage,            // A log that lost its tail is taken for whole.
   kSnapshotsOlderState,     // A snapshot is of the state before the last entry.
@@ -38,9 +36,8 @@ enum class QuorumBug {
 };
 
 inline constexpr QuorumBug kQuorumBugs[] = {
-    QuorumBug::kWritesWithoutSync,      QuorumBug::kForgetsVote,  QuorumBug::kForgetsTerm,
-    QuorumBug::kWipedKeepsIdentity,     QuorumBug::kTrustsDamage, QuorumBug::kSnapshotsOlderState,
-    QuorumBug::kSnapshotsWithoutVoters,
+    QuorumBug::kWritesWithoutSync,   QuorumBug::kWipedKeepsIdentity,     QuorumBug::kTrustsDamage,
+    QuorumBug::kSnapshotsOlderState, QuorumBug::kSnapshotsWithoutVoters,
 };
 
 const char* QuorumBugName(QuorumBug bug);
@@ -106,7 +103,7 @@ class QuorumStory {
   void BreakSomething();
   void BreakMachine(Machine& machine);
   void BreakNetwork();
-  // All voters are up, have everything and know each other: one of them may lose its disk.
+  // All are up, vote, and go by the same set: one of them may lose its disk, whoever has what.
   bool Whole();
   QuorumProgram* Running(Machine& machine);
   QuorumProgram* Active();
