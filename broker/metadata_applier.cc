@@ -28,21 +28,22 @@ std::vector<MetadataImage::Topic> TopicsOf(const MetadataImage& image) {
 PartitionAssignment AssignmentOf(const MetadataImage& image, const TopicImage& topic,
                                  PartitionId id) {
   const PartitionImage& partition = *topic.Find(id);
-  PartitionAssignment assignment{{topic.topic_id, id},
-                                 topic.name,
-                                 partition.leader,
-                                 partition.leader_epoch,
-                                 {partition.isr.begin(), partition.isr.end()},
-                                 partition.replicas.size()};
+  PartitionAssignment assignment;
+  assignment.id = {topic.topic_id, id};
+  assignment.topic = topic.name;
+  assignment.leader = partition.leader;
+  assignment.leader_epoch = partition.leader_epoch;
   assignment.partition_epoch = partition.partition_epoch;
+  assignment.replicas.reserve(partition.replicas.size());
   for (BrokerId replica : partition.replicas) {
     const BrokerImage* broker = image.FindBroker(replica);
+    const bool in_isr = std::ranges::find(partition.isr, replica) != partition.isr.end();
     assignment.replicas.push_back(
-        {replica, broker == nullptr ? std::nullopt : std::optional(broker->epoch),
+        {replica, broker == nullptr ? std::nullopt : std::optional(broker->epoch), in_isr,
          broker != nullptr && broker->active(), partition.DirectoryOf(replica)});
   }
-  assignment.elr = {partition.elr.begin(), partition.elr.end()};
-  assignment.leader_recovering = partition.recovery == LeaderRecovery::kRecovering;
+  assignment.elr = partition.elr;
+  assignment.recovering = partition.recovery == LeaderRecovery::kRecovering;
   return assignment;
 }
 
@@ -78,12 +79,38 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
   TaskScope opening(env_.reactor);
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
     const PartitionId id(static_cast<int32_t>(p));
-    if (!IsOurs(*topic, id)) continue;
+    if (!IsOurs(*topic, id)) {
+      if (partitions_.Hosts({topic->topic_id, id})) opening.Spawn(RemoveMoved(topic, id));
+      continue;
+    }
     if (rules == nullptr) rules = configs_.Rules(*image_, *topic);
     opening.Spawn(OpenPartition(topic, id, rules));
     if (opening.running() >= kOpensAtOnceMax) co_await opening.Join();
   }
   co_await opening.Join();
+}
+
+Task<void> MetadataApplier::RemoveMoved(MetadataImage::Topic topic, PartitionId id) {
+  absl::Status removed = co_await partitions_.Remove({topic->topic_id, id}, /*moved=*/true);
+  if (!removed.ok()) {
+    env_.logger.Error("partition {}-{}, which moved to other brokers, cannot be removed: {}",
+                      topic->name, id, std::string(removed.message()));
+  }
+}
+
+void MetadataApplier::ApplyBrokers(const MetadataChange& change) {
+  // Whoever leads has to know who may be in the ISR, and in which incarnation. Partitions that the
+  // change names hear of it anyway.
+  partitions_.ForEach([&](Partition& partition) {
+    if (!partition.leads() || change.changed.contains(partition.id().topic_id)) return;
+    const auto concerned = [&](const AssignedReplica& replica) {
+      return change.brokers.contains(replica.broker);
+    };
+    if (std::ranges::none_of(partition.assignment().replicas, concerned)) return;
+    MetadataImage::Topic topic = image_->FindTopic(partition.id().topic_id);
+    if (topic == nullptr || topic->Find(partition.id().partition) == nullptr) return;
+    partition.ApplyBrokers(AssignmentOf(*image_, *topic, partition.id().partition));
+  });
 }
 
 Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
@@ -129,6 +156,7 @@ Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) 
     co_await OpenAll(image_);
     co_return;
   }
+  if (!change->brokers.empty()) ApplyBrokers(*change);
   for (const TopicId& id : change->changed) {
     if (MetadataImage::Topic topic = change->image->FindTopic(id); topic != nullptr)
       co_await ApplyTopic(topic);

@@ -32,6 +32,8 @@ struct MetadataChange {
   // What was set at runtime for all brokers, or for these, has changed: topics fall back on it.
   bool broker_defaults = false;
   std::set<BrokerId> broker_configs = {};
+  // Registered, changed or unregistered.
+  std::set<BrokerId> brokers = {};
 };
 
 class MetadataApplier final : public MetadataSource {
@@ -57,6 +59,10 @@ class MetadataApplier final : public MetadataSource {
   Task<void> ApplyTopic(MetadataImage::Topic topic);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
+  // The partition has other replicas now.
+  Task<void> RemoveMoved(MetadataImage::Topic topic, PartitionId id);
+  // Brokers were registered, fenced, or the like.
+  void ApplyBrokers(const MetadataChange& change);
   Task<void> RemoveTopic(MetadataImage::Topic topic);
 
   Env& env_;

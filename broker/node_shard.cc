@@ -149,7 +149,10 @@ void NodeShard::Open(const NodeServices& services) {
     remote_admission_ = std::make_unique<RemoteAdmission>(calls, here, *services.admission);
     admission_ = remote_admission_.get();
   }
-  partitions_ = std::make_unique<PartitionTable>(env_, *store_, config.node_id);
+  partitions_ = std::make_unique<PartitionTable>(
+      env_, *store_, config.node_id, remote_kv_ == nullptr ? &context_.kv : remote_kv_.get(),
+      PartitionTableOptions{.leader = {.lag_max = config.replication.lag_max},
+                            .high_watermark_interval = config.replication.high_watermark_interval});
   applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
                                                *partitions_, context_.configs);
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
@@ -256,7 +259,7 @@ Task<void> NodeShard::StopServer() {
 
 Task<absl::Status> NodeShard::StopStore(absl::Status others) {
   absl::Status status;
-  if (partitions_ != nullptr) partitions_->Close();
+  if (partitions_ != nullptr) co_await partitions_->Stop();
   if (store_ != nullptr) status = co_await store_->Stop(std::move(others));
   if (remote_kv_ != nullptr) status.Update(co_await remote_kv_->Close());
   dispatcher_.reset();

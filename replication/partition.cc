@@ -2,79 +2,160 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/error_kind.h"
 #include "storage/producer_state.h"
 
 namespace millrace {
+namespace {
 
-Partition::Partition(Log& log, BrokerId self, PrefixLogger logger)
+// Counts a coroutine of the partition's own as under way, as long as it lives.
+class Busy {
+ public:
+  Busy(int& count, Event& whole) : count_(count), whole_(whole) { ++count_; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  ~Busy() {
+    if (--count_ == 0) whole_.Pulse();
+  }
+
+ private:
+  int& count_;
+  Event& whole_;
+};
+
+}  // namespace
+
+Partition::Partition(Log& log, BrokerId self, PartitionHost& host, Offset high_watermark,
+                     PrefixLogger logger)
     : log_(log),
+      host_(host),
       self_(self),
       name_(fmt::format("{}-{}", log.topic(), log.partition())),
       logger_(std::move(logger)),
       rules_(std::make_shared<const PartitionRules>()),
-      // What was replayed was durable here; followers will bring their own bound with replication.
-      high_watermark_(log.durable_end()),
-      failure_(log.failure()) {
+      high_watermark_(std::clamp(high_watermark, log.start_offset(), log.end_offset())),
+      failure_(log.failure()),
+      whole_(host.reactor()) {
   log_.set_observer(this);
   log_.OnCommitted(high_watermark_);
 }
 
-Partition::~Partition() { log_.set_observer(nullptr); }
+Partition::~Partition() {
+  MR_CHECK(busy_ == 0);
+  log_.set_observer(nullptr);
+}
+
+Task<void> Partition::WaitUntilWhole() {
+  while (busy_ > 0) co_await whole_.Wait();
+}
+
+ReplicaEnds Partition::ends() const {
+  return {log_.start_offset(), log_.end_offset(), log_.durable_end()};
+}
+
+size_t Partition::IsrMin() const {
+  return std::min(rules_->isr_min, assignment_.replicas.size());  // Rule 1.5.
+}
 
 void Partition::Apply(const PartitionAssignment& assignment,
                       std::shared_ptr<const PartitionRules> rules) {
+  MR_CHECK(busy_ == 0);
   rules_ = std::move(rules);
   log_.set_config(rules_->log);
-  const bool led = leads();
-  const LeaderEpoch epoch_before = leader_epoch_;
-  leader_ = assignment.leader;
-  leader_epoch_ = assignment.leader_epoch;
-  const bool leads_now = leader_ == self_;
-  if (led && (!leads_now || leader_epoch_ != epoch_before)) {
-    committed_.FailAll(
-        MakeError(ErrorKind::kNotLeaderOrFollower,
-                  fmt::format("the leadership of epoch {} has ended", epoch_before)));
+  if (closed_) return;
+  const bool same = assigned_ && assignment.leader_epoch == assignment_.leader_epoch;
+  if (assigned_ && assignment.leader_epoch < assignment_.leader_epoch) return;
+  assignment_ = assignment;
+  if (PartitionLeader* leader = leading(); same && leader != nullptr) {
+    Do(leader->OnAssignment(assignment_, IsrMin(), host_.reactor().Now()));
+  } else if (!same || !assigned_) {
+    assigned_ = true;
+    TakeRole();
   }
-  if (!leads_now) {
-    tracker_.reset();
-    return;
-  }
-  const size_t isr_min = std::min(rules_->isr_min, assignment.replica_count);  // Rule 1.5.
-  if (led && leader_epoch_ == epoch_before) {
-    tracker_->set_isr_min(isr_min);
-    tracker_->OnIsr(assignment.isr);
-  } else {
-    log_.BeginEpoch(leader_epoch_);
-    epoch_start_ = log_.end_offset();
-    tracker_.emplace(self_, assignment.isr, isr_min, high_watermark_);
-    logger_.Info("leads epoch {} from offset {}", leader_epoch_, epoch_start_);
-  }
-  tracker_->OnEnd(self_, log_.durable_end());
-  AfterProgress();
+  host_.OnChange(*this, PartitionChange::kRole);
 }
 
-void Partition::Close() {
-  tracker_.reset();
-  leader_.reset();
-  committed_.FailAll(MakeError(ErrorKind::kUnknownTopicOrPartition, "the topic has been deleted"));
+void Partition::ApplyBrokers(const PartitionAssignment& assignment) {
+  PartitionLeader* leader = leading();
+  if (leader == nullptr || closed_ || assignment.leader_epoch != assignment_.leader_epoch) return;
+  assignment_ = assignment;
+  Do(leader->OnAssignment(assignment_, IsrMin(), host_.reactor().Now()));
+  host_.OnChange(*this, PartitionChange::kRole);
+}
+
+void Partition::TakeRole() {
+  const LeaderEpoch epoch = assignment_.leader_epoch;
+  if (!std::holds_alternative<std::monostate>(role_)) {
+    const absl::Status ended =
+        MakeError(ErrorKind::kNotLeaderOrFollower, fmt::format("leader epoch {} has begun", epoch));
+    committed_.FailAll(ended);
+    started_.FailAll(ended);
+    // What it appended may be cut off, and something else be durable at those offsets.
+    if (leads()) durable_.FailAll(ended);
+  }
+  wake_.reset();
+  if (assignment_.leader == self_) {
+    log_.BeginEpoch(epoch);
+    const Instant now = host_.reactor().Now();
+    const PartitionLeader::Start start{log_.end_offset(), high_watermark_, log_.durable_end(),
+                                       IsrMin()};
+    PartitionLeader& leader =
+        role_.emplace<PartitionLeader>(self_, assignment_, start, now, host_.leader_options());
+    logger_.Info("leads epoch {} from offset {}, high watermark {}, {} of {} replicas in sync",
+                 epoch, start.epoch_start, high_watermark_, leader.isr_size(),
+                 assignment_.replicas.size());
+    Do(leader.OnTime(now));
+    return;
+  }
+  log_.DropEmptyEpochs();
+  if (assignment_.leader.has_value()) {
+    role_.emplace<PartitionFollower>(epoch, high_watermark_);
+    logger_.Info("follows broker {} in epoch {} from offset {}", *assignment_.leader, epoch,
+                 log_.end_offset());
+  } else {
+    role_.emplace<std::monostate>();
+    logger_.Info("has no leader in epoch {}", epoch);
+  }
+}
+
+void Partition::Close(const absl::Status& why) {
+  closed_ = true;
+  role_.emplace<std::monostate>();
+  assignment_.leader.reset();
+  committed_.FailAll(why);
+  started_.FailAll(why);
+  host_.OnChange(*this, PartitionChange::kClosed);
+}
+
+absl::Status Partition::CheckEpoch(std::optional<LeaderEpoch> client_epoch) const {
+  if (client_epoch.has_value() && *client_epoch < leader_epoch()) {
+    return MakeError(ErrorKind::kFencedLeaderEpoch,
+                     fmt::format("the client knows leader epoch {}, {} is current", *client_epoch,
+                                 leader_epoch()));
+  }
+  if (client_epoch.has_value() && *client_epoch > leader_epoch()) {
+    return MakeError(ErrorKind::kUnknownLeaderEpoch,
+                     fmt::format("the client knows leader epoch {}, here {} is current",
+                                 *client_epoch, leader_epoch()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Partition::CheckLeader(std::optional<LeaderEpoch> client_epoch) const {
-  if (client_epoch.has_value() && *client_epoch < leader_epoch_) {
-    return MakeError(ErrorKind::kFencedLeaderEpoch,
-                     fmt::format("the client knows leader epoch {}, {} is current", *client_epoch,
-                                 leader_epoch_));
-  }
-  if (client_epoch.has_value() && *client_epoch > leader_epoch_) {
-    return MakeError(ErrorKind::kUnknownLeaderEpoch,
-                     fmt::format("the client knows leader epoch {}, here {} is current",
-                                 *client_epoch, leader_epoch_));
-  }
+  if (absl::Status epoch = CheckEpoch(client_epoch); !epoch.ok()) return epoch;
   if (!leads()) {
     return MakeError(ErrorKind::kNotLeaderOrFollower, "this broker does not lead the partition");
+  }
+  return failure_;
+}
+
+absl::Status Partition::CheckReplica(std::optional<LeaderEpoch> client_epoch) const {
+  if (absl::Status epoch = CheckEpoch(client_epoch); !epoch.ok()) return epoch;
+  if (!leads() && !follows()) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower, "this broker follows no leader");
   }
   return failure_;
 }
@@ -97,12 +178,17 @@ absl::StatusOr<std::optional<LeaderAppend>> Partition::FindDuplicate(const Batch
 
 absl::Status Partition::CheckAppend(bool acks_all) const {
   if (absl::Status leader = CheckLeader(std::nullopt); !leader.ok()) return leader;
-  if (acks_all && !tracker_->has_enough_replicas()) {
+  if (acks_all && !leading()->has_enough_replicas()) {
     return MakeError(ErrorKind::kNotEnoughReplicas,
-                     fmt::format("{} replicas are in sync, fewer than min.insync.replicas",
-                                 tracker_->isr().size()));
+                     fmt::format("{} replicas are in sync, fewer than min.insync.replicas, {}",
+                                 leading()->isr_size(), leading()->isr_min()));
   }
   return absl::OkStatus();
+}
+
+bool Partition::has_enough_replicas() const {
+  const PartitionLeader* leader = leading();
+  return leader == nullptr || leader->had_enough_replicas();
 }
 
 std::optional<ValidationOutcome> Partition::Prepare(const BatchView& batch, bool acks_all,
@@ -124,10 +210,11 @@ absl::StatusOr<LeaderAppend> Partition::Append(ValidatedBatch valid, bool acks_a
   absl::StatusOr<std::optional<LeaderAppend>> duplicate = FindDuplicate(valid.batch);
   if (!duplicate.ok()) return duplicate.status();
   if (duplicate->has_value()) return **duplicate;
-  absl::StatusOr<AppendInfo> info = log_.Append(std::move(valid.batch), leader_epoch_, admission);
+  absl::StatusOr<AppendInfo> info = log_.Append(std::move(valid.batch), leader_epoch(), admission);
   if (!info.ok()) return info.status();
+  host_.OnChange(*this, PartitionChange::kAppended);
   // Under page-cache durability the append is what counts, and nobody else will tell us.
-  if (tracker_->OnEnd(self_, log_.durable_end())) AfterProgress();
+  Do(leading()->OnOwnEnd(log_.durable_end(), host_.reactor().Now()));
   return LeaderAppend{info->base_offset, info->next_offset(), valid.log_append_time, false};
 }
 
@@ -147,31 +234,292 @@ absl::StatusOr<Offset> Partition::StartAfterDelete(std::optional<Offset> before)
                                start, topic(), log_.partition(), high_watermark_));
 }
 
+Offset Partition::low_watermark() const {
+  const Offset own = log_.start_offset();
+  return leads() ? leading()->LowWatermark(own) : own;
+}
+
+Task<absl::Status> Partition::DeleteBefore(Offset start) {
+  if (closed_) co_return absl::CancelledError("the replica is going away");
+  Busy busy(busy_, whole_);
+  absl::Status moved = co_await log_.AdvanceStart(start);
+  if (moved.ok() && !closed_) {
+    host_.OnChange(*this, PartitionChange::kLogStart);
+    started_.Advance(low_watermark());
+  }
+  co_return moved;
+}
+
+bool Partition::high_watermark_is_current() const {
+  return !leads() || high_watermark_ >= leading()->epoch_start();
+}
+
+std::vector<PartitionLeader::View> Partition::InSyncFollowers() const {
+  MR_CHECK(leads());
+  return leading()->InSync(host_.reactor().Now());
+}
+
+Offset Partition::last_stable_offset() const {
+  return std::min(high_watermark_, log_.first_unstable_offset().value_or(high_watermark_));
+}
+
+// --- Leading -----------------------------------------------------------------------------------
+
+absl::StatusOr<LogMatch> Partition::OnFollowerHello(BrokerId broker, BrokerEpoch broker_epoch,
+                                                    const FollowerHello& hello) {
+  if (absl::Status leader = CheckLeader(hello.leader_epoch); !leader.ok()) return leader;
+  const ReplicaEnds& ends = hello.ends;
+  if (ends.log_start > ends.durable_end || ends.durable_end > ends.log_end ||
+      ends.log_start < Offset(0)) {
+    return MakeError(ErrorKind::kInvalidRequest, "a follower's ends are out of order");
+  }
+  absl::Status known = leading()->CheckFollower(broker, broker_epoch);
+  if (!known.ok()) return known;
+  std::optional<LogMatch> match = MatchLogs(log_.epochs(), log_.start_offset(), log_.end_offset(),
+                                            hello.last_epoch, ends.log_end);
+  if (!match.has_value()) {
+    return MakeError(
+        ErrorKind::kUnknownLeaderEpoch,
+        fmt::format("broker {} has records of epoch {}, which is later than epoch {} here", broker,
+                    *hello.last_epoch, leader_epoch()));
+  }
+  if (std::holds_alternative<LogsMeet>(*match)) {
+    auto output = leading()->OnFollowerAgreed(broker, broker_epoch, ends, host_.reactor().Now());
+    if (!output.ok()) return output.status();
+    Do(*std::move(output));
+  } else {
+    const ReplicaEnds own = this->ends();
+    logger_.Info("follower {} with last epoch {} and end {} is not on this log, [{}, {})", broker,
+                 hello.last_epoch.has_value() ? hello.last_epoch->value() : -1, ends.log_end,
+                 own.log_start, own.log_end);
+  }
+  return *std::move(match);
+}
+
+absl::Status Partition::OnFollowerProgress(BrokerId broker, BrokerEpoch broker_epoch,
+                                           LeaderEpoch epoch, const ReplicaEnds& ends) {
+  if (absl::Status leader = CheckLeader(epoch); !leader.ok()) return leader;
+  if (ends.log_end > log_.end_offset() || ends.durable_end > ends.log_end) {
+    return MakeError(ErrorKind::kInvalidRequest,
+                     fmt::format("follower {} reports end {} of a log that ends at {}", broker,
+                                 ends.log_end, log_.end_offset()));
+  }
+  auto output = leading()->OnFollowerProgress(broker, broker_epoch, ends, host_.reactor().Now());
+  if (!output.ok()) return output.status();
+  Do(*std::move(output));
+  if (!started_.empty()) started_.Advance(low_watermark());
+  return absl::OkStatus();
+}
+
+void Partition::Do(PartitionLeader::Output output) {
+  PartitionLeader& leader = *leading();
+  if (output.propose.has_value()) {
+    logger_.Info("asks for ISR {} instead of {} in epoch {}", DescribeIsr(*output.propose),
+                 fmt::join(leader.isr(), ","), leader.leader_epoch());
+    host_.Propose(*this, *std::move(output.propose));
+  }
+  if (leader.alone()) {
+    if (output.high_watermark_moved) MoveHighWatermark(leader.high_watermark());
+    return;
+  }
+  if (std::optional<Instant> due = leader.Due(host_.reactor().Now());
+      due.has_value() && (!wake_.has_value() || *due < *wake_)) {
+    wake_ = due;
+    host_.WakeAt(*this, *due);
+  }
+  // Last: who is told may call back.
+  if (output.high_watermark_moved) MoveHighWatermark(leader.high_watermark());
+}
+
+void Partition::MoveHighWatermark(Offset to) {
+  if (to == high_watermark_) return;
+  high_watermark_ = to;
+  log_.OnCommitted(high_watermark_);
+  host_.OnChange(*this, PartitionChange::kHighWatermark);
+  committed_.Advance(high_watermark_);
+}
+
+void Partition::OnTime() {
+  wake_.reset();
+  if (PartitionLeader* leader = leading(); leader != nullptr) {
+    Do(leader->OnTime(host_.reactor().Now()));
+  }
+}
+
+void Partition::OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outcome) {
+  PartitionLeader* leader = leading();
+  if (leader == nullptr || proposal.leader_epoch != leader->leader_epoch()) return;
+  const PartitionEpoch before = leader->partition_epoch();
+  PartitionLeader::Output output = leader->OnIsrOutcome(proposal, outcome, host_.reactor().Now());
+  if (leader->partition_epoch() != before) {
+    logger_.Info("ISR is {} in partition epoch {}", fmt::join(leader->isr(), ","),
+                 leader->partition_epoch());
+  } else if (!outcome.has_value() && outcome.error() == IsrRefusal::kGivenUp) {
+    logger_.Info("ISR stays {}: the controller refused {}", fmt::join(leader->isr(), ","),
+                 DescribeIsr(proposal));
+  }
+  Do(std::move(output));
+  host_.OnChange(*this, PartitionChange::kRole);
+}
+
+// --- Following ---------------------------------------------------------------------------------
+
+std::optional<FollowerHello> Partition::Hello() {
+  PartitionFollower* follower = following();
+  if (follower == nullptr || !failure_.ok() || closed_) return std::nullopt;
+  if (follower->phase() == PartitionFollower::Phase::kCutting) return std::nullopt;
+  follower->AskAgain();
+  const ReplicaEnds own = ends();
+  return FollowerHello{follower->epoch(),
+                       LastRecordEpoch(log_.epochs(), own.log_start, own.log_end), own};
+}
+
+absl::StatusOr<PartitionFollower*> Partition::FollowingIn(LeaderEpoch epoch) {
+  if (!failure_.ok()) return failure_;
+  PartitionFollower* follower = following();
+  if (follower == nullptr) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower, "this broker does not follow");
+  }
+  if (follower->epoch() != epoch) {
+    return MakeError(
+        ErrorKind::kFencedLeaderEpoch,
+        fmt::format("this broker follows in epoch {}, not {}", follower->epoch(), epoch));
+  }
+  return follower;
+}
+
+Task<absl::StatusOr<bool>> Partition::OnHelloAnswer(LeaderEpoch epoch, LogMatch answer) {
+  absl::StatusOr<PartitionFollower*> follower = FollowingIn(epoch);
+  if (!follower.ok()) co_return follower.status();
+  if ((*follower)->phase() != PartitionFollower::Phase::kAsking) {
+    co_return MakeError(ErrorKind::kInvalidRequest, "an answer that nobody asked for");
+  }
+  std::optional<PartitionFollower::Cut> cut = (*follower)->OnAnswer(answer, log_.epochs(), ends());
+  if (!cut.has_value()) {
+    co_return (*follower)->phase() == PartitionFollower::Phase::kFollowing;
+  }
+  absl::Status done = co_await DoCut(*cut);
+  if (!done.ok()) co_return done;
+  co_return false;
+}
+
+Task<absl::Status> Partition::DoCut(PartitionFollower::Cut cut) {
+  Busy busy(busy_, whole_);
+  if (cut.at < high_watermark_ && log_.start_offset() < log_.end_offset()) {
+    // Only an unclean election, or a broken promise of somebody's disk, can ask for this.
+    logger_.Error(
+        "loses committed records: high watermark {}, the leader of epoch {} has the log "
+        "end at {}{}",
+        high_watermark_, leader_epoch(), cut.at, cut.whole ? ", begun anew" : "");
+  }
+  absl::Status done =
+      cut.whole ? co_await log_.TruncateFullyAndStartAt(cut.at) : co_await log_.Truncate(cut.at);
+  // Nobody else changes the role while we are busy, but Close() may have come.
+  PartitionFollower* follower = following();
+  if (follower == nullptr) {
+    co_return MakeError(ErrorKind::kNotLeaderOrFollower, "the replica is going away");
+  }
+  follower->OnCut(ends());
+  if (done.ok()) log_.DropEmptyEpochs();
+  if (high_watermark_ != follower->high_watermark()) {
+    // Lower: the end has come down below it. Who waits for more goes on waiting.
+    high_watermark_ = follower->high_watermark();
+    log_.OnCommitted(high_watermark_);
+    host_.OnChange(*this, PartitionChange::kHighWatermark);
+  }
+  co_return done;
+}
+
+absl::Status Partition::AppendFromLeader(LeaderEpoch epoch, BatchView batch, Admission& admission) {
+  absl::StatusOr<PartitionFollower*> follower = FollowingIn(epoch);
+  if (!follower.ok()) return follower.status();
+  if ((*follower)->phase() != PartitionFollower::Phase::kFollowing) {
+    return MakeError(ErrorKind::kFencedLeaderEpoch, "the logs have not been found to meet");
+  }
+  if (batch.header().leader_epoch > epoch) {
+    return MakeError(ErrorKind::kCorruptMessage,
+                     fmt::format("a batch of epoch {} from the leader of epoch {}",
+                                 *batch.header().leader_epoch, epoch));
+  }
+  absl::StatusOr<AppendInfo> info = log_.AppendAsFollower(std::move(batch), admission);
+  if (!info.ok()) return info.status();
+  host_.OnChange(*this, PartitionChange::kAppended);
+  if ((*follower)->OnAppended(log_.end_offset())) FollowHighWatermark(**follower);
+  return absl::OkStatus();
+}
+
+absl::Status Partition::OnLeaderOffsets(LeaderEpoch epoch, Offset high_watermark,
+                                        Offset log_start) {
+  absl::StatusOr<PartitionFollower*> follower = FollowingIn(epoch);
+  if (!follower.ok()) return follower.status();
+  (*follower)->OnLeaderLogStart(log_start);
+  if ((*follower)->OnLeaderHighWatermark(high_watermark, log_.end_offset())) {
+    FollowHighWatermark(**follower);
+  } else if ((*follower)->log_start() > log_.start_offset()) {
+    host_.AdvanceStart(*this, (*follower)->log_start());
+  }
+  return absl::OkStatus();
+}
+
+void Partition::FollowHighWatermark(const PartitionFollower& follower) {
+  if (follower.log_start() > log_.start_offset()) host_.AdvanceStart(*this, follower.log_start());
+  MoveHighWatermark(follower.high_watermark());
+}
+
+Task<void> Partition::AdvanceStart(Offset start) {
+  if (busy_ > 0 || start <= log_.start_offset()) co_return;
+  Busy busy(busy_, whole_);
+  absl::Status moved = co_await log_.AdvanceStart(start);
+  if (!moved.ok()) {
+    logger_.Warning("its start stays at {}: {}", log_.start_offset(), std::string(moved.message()));
+  } else if (!closed_) {
+    host_.OnChange(*this, PartitionChange::kLogStart);
+  }
+}
+
+bool Partition::BeginsInside(const BatchHeader& header) const {
+  const Offset end = log_.end_offset();
+  return follows() && end == log_.start_offset() && header.base_offset < end &&
+         end < header.next_offset();
+}
+
+Task<absl::Status> Partition::BeginAt(LeaderEpoch epoch, Offset base) {
+  absl::StatusOr<PartitionFollower*> follower = FollowingIn(epoch);
+  if (!follower.ok()) co_return follower.status();
+  if (log_.end_offset() != log_.start_offset() || base >= log_.end_offset()) {
+    co_return MakeError(ErrorKind::kInvalidRequest, "only an empty log may begin anew");
+  }
+  if ((*follower)->phase() != PartitionFollower::Phase::kFollowing) {
+    co_return MakeError(ErrorKind::kFencedLeaderEpoch, "the logs have not been found to meet");
+  }
+  (*follower)->BeginCut();
+  absl::Status done = co_await DoCut({base, /*whole=*/true});
+  // Nobody else changes the role while we are busy, but Close() may have come.
+  if (PartitionFollower* still = following(); done.ok() && still != nullptr) still->Resume();
+  co_return done;
+}
+
+// --- What the log says -------------------------------------------------------------------------
+
 void Partition::OnDurable(Log&, Offset durable_end) {
   durable_.Advance(durable_end);
-  if (leads() && tracker_->OnEnd(self_, durable_end)) AfterProgress();
+  host_.OnChange(*this, PartitionChange::kDurable);
+  if (PartitionLeader* leader = leading(); leader != nullptr) {
+    Do(leader->OnOwnEnd(durable_end, host_.reactor().Now()));
+  }
 }
 
 void Partition::OnFailed(Log&, absl::Status cause) {
   failure_ = MakeError(ErrorKind::kStorageError, std::string(cause.message()));
   logger_.Error("takes no appends any more: {}", std::string(cause.message()));
   FailWaiters(failure_);
+  host_.OnChange(*this, PartitionChange::kFailed);
 }
 
 void Partition::FailWaiters(const absl::Status& status) {
   durable_.FailAll(status);
   committed_.FailAll(status);
-}
-
-void Partition::AfterProgress() {
-  if (tracker_->high_watermark() <= high_watermark_) return;
-  high_watermark_ = tracker_->high_watermark();
-  log_.OnCommitted(high_watermark_);
-  committed_.Advance(high_watermark_);
-}
-
-Offset Partition::last_stable_offset() const {
-  return std::min(high_watermark_, log_.first_unstable_offset().value_or(high_watermark_));
+  started_.FailAll(status);
 }
 
 }  // namespace millrace

@@ -4,37 +4,74 @@
 
 #include <utility>
 
+#include "common/error_kind.h"
 #include "common/status_macros.h"
 
 namespace millrace {
 
-PartitionTable::PartitionTable(Env& env, LogStore& store, BrokerId self)
-    : env_(env), store_(store), self_(self) {}
+PartitionTable::PartitionTable(Env& env, LogStore& store, BrokerId self, KvStore* kv,
+                               PartitionTableOptions options)
+    : self_(self),
+      options_(options),
+      env_(env),
+      store_(store),
+      earlier_(env.reactor),
+      high_watermarks_(env, kv, options.high_watermark_interval,
+                       [this](const TopicPartitionId& id) { return WatermarkToKeep(id); }),
+      scope_(env.reactor) {}
+
+PartitionTable::~PartitionTable() { MR_CHECK(replicas_.empty()); }
+
+Task<absl::StatusOr<Partition*>> PartitionTable::Make(TopicPartitionId id, std::string topic,
+                                                      LogConfig config) {
+  if (absl::Status loaded = co_await high_watermarks_.Load(); !loaded.ok()) co_return loaded;
+  absl::StatusOr<Log*> log = co_await store_.Open(id, topic, config, /*create=*/true);
+  if (!log.ok()) co_return log.status();
+  PrefixLogger logger = env_.logger.WithPrefix(fmt::format("[p {}-{}]", topic, id.partition));
+  const Offset kept = high_watermarks_.Take(id).value_or(Offset(0));
+  Replica& replica = replicas_[id];
+  PartitionHost& host = *this;
+  replica.partition = std::make_unique<Partition>(**log, self_, host, kept, std::move(logger));
+  co_return replica.partition.get();
+}
 
 Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
                                         std::shared_ptr<const PartitionRules> rules) {
   Partition* partition = Find(assignment.id);
   if (partition == nullptr) {
-    absl::StatusOr<Log*> log =
-        co_await store_.Open(assignment.id, assignment.topic, rules->log, /*create=*/true);
-    if (!log.ok()) co_return log.status();
-    PrefixLogger logger =
-        env_.logger.WithPrefix(fmt::format("[p {}-{}]", assignment.topic, assignment.id.partition));
-    partition =
-        partitions_
-            .emplace(assignment.id, std::make_unique<Partition>(**log, self_, std::move(logger)))
-            .first->second.get();
+    absl::StatusOr<Partition*> made = co_await Make(assignment.id, assignment.topic, rules->log);
+    if (!made.ok()) co_return made.status();
+    partition = *made;
   }
+  // The metadata comes in order, one change at a time: nobody removes it meanwhile.
+  co_await partition->WaitUntilWhole();
   partition->Apply(assignment, std::move(rules));
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> PartitionTable::Remove(TopicPartitionId id) {
+Task<void> PartitionTable::End(TopicPartitionId id, absl::Status why) {
+  auto found = replicas_.find(id);
+  if (found == replicas_.end()) co_return;
+  Partition& partition = *found->second.partition;
+  partition.Close(why);
+  co_await partition.WaitUntilWhole();
+  found = replicas_.find(id);
+  if (found == replicas_.end()) co_return;
+  ForgetWake(found->second);
+  replicas_.erase(found);
+}
+
+Task<absl::Status> PartitionTable::Remove(TopicPartitionId id, bool moved) {
   // A replica whose directory is offline was never opened, and its log is yet to be forgotten.
-  if (auto found = partitions_.find(id); found != partitions_.end()) {
-    found->second->Close();
-    partitions_.erase(found);
+  const bool kept = high_watermarks_.Take(id).has_value();
+  const Partition* partition = Find(id);
+  if (kept || (partition != nullptr && partition->assignment().replicas.size() > 1)) {
+    high_watermarks_.Changed(id);
   }
+  co_await End(
+      id,
+      moved ? MakeError(ErrorKind::kNotLeaderOrFollower, "the replica has moved to another broker")
+            : MakeError(ErrorKind::kUnknownTopicOrPartition, "the topic has been deleted"));
   absl::Status deleted = co_await store_.Delete(id);
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
@@ -46,19 +83,96 @@ Task<absl::Status> PartitionTable::RemoveStrays(std::set<TopicPartitionId> ours)
   }
   for (const TopicPartitionId& id : strays) {
     env_.logger.Info("log {}-{} belongs to no topic; removing it", id.topic_id, id.partition);
+    high_watermarks_.Changed(id);
     MR_CO_RETURN_IF_ERROR(co_await store_.Delete(id));
   }
   co_return absl::OkStatus();
 }
 
-void PartitionTable::Close() {
-  for (auto& [id, partition] : partitions_) partition->Close();
-  partitions_.clear();
+Task<void> PartitionTable::Stop() {
+  co_await scope_.Stop();
+  // While the replicas are there to be asked.
+  co_await high_watermarks_.Stop();
+  const absl::Status why =
+      MakeError(ErrorKind::kNotLeaderOrFollower, "this broker is shutting down");
+  for (auto& [id, replica] : replicas_) replica.partition->Close(why);
+  while (!replicas_.empty()) co_await End(replicas_.begin()->first, why);
 }
 
 Partition* PartitionTable::Find(const TopicPartitionId& id) {
-  auto found = partitions_.find(id);
-  return found == partitions_.end() ? nullptr : found->second.get();
+  auto found = replicas_.find(id);
+  return found == replicas_.end() ? nullptr : found->second.partition.get();
+}
+
+// --- What replicas ask for -----------------------------------------------------------------------
+
+void PartitionTable::Propose(Partition& partition, IsrProposal proposal) {
+  scope_.Spawn(DoPropose(partition.id(), std::move(proposal)), SchedClass::kReplication);
+}
+
+Task<void> PartitionTable::DoPropose(TopicPartitionId id, IsrProposal proposal) {
+  if (channel_ == nullptr) co_return;
+  const IsrOutcome outcome = co_await channel_->Propose(id, proposal, scope_.token());
+  if (Partition* partition = Find(id); partition != nullptr) {
+    partition->OnIsrOutcome(proposal, outcome);
+  }
+}
+
+void PartitionTable::AdvanceStart(Partition& partition, Offset start) {
+  scope_.Spawn(DoAdvanceStart(partition.id(), start), SchedClass::kHousekeeping);
+}
+
+Task<void> PartitionTable::DoAdvanceStart(TopicPartitionId id, Offset start) {
+  if (Partition* partition = Find(id); partition != nullptr) {
+    co_await partition->AdvanceStart(start);
+  }
+}
+
+void PartitionTable::OnChange(Partition& partition, PartitionChange change) {
+  if (change == PartitionChange::kHighWatermark && !partition.high_watermark_unkept &&
+      partition.assignment().replicas.size() > 1) {
+    partition.high_watermark_unkept = true;
+    high_watermarks_.Changed(partition.id());
+  }
+  if (observer_ != nullptr) observer_->OnPartitionChange(partition, change);
+}
+
+std::optional<Offset> PartitionTable::WatermarkToKeep(const TopicPartitionId& id) {
+  Partition* partition = Find(id);
+  if (partition == nullptr) return std::nullopt;
+  partition->high_watermark_unkept = false;
+  return partition->high_watermark();
+}
+
+void PartitionTable::ForgetWake(Replica& replica) {
+  if (replica.wake.has_value()) wakes_.erase(*replica.wake);
+  replica.wake.reset();
+}
+
+void PartitionTable::WakeAt(Partition& partition, Instant when) {
+  Replica& replica = replicas_.at(partition.id());
+  ForgetWake(replica);
+  replica.wake = wakes_.emplace(when, &partition);
+  if (!waking_) {
+    waking_ = true;
+    scope_.Spawn(Wake(), SchedClass::kHousekeeping);
+  } else if (*replica.wake == wakes_.begin()) {
+    earlier_.Pulse();
+  }
+}
+
+Task<void> PartitionTable::Wake() {
+  while (!wakes_.empty() && !scope_.stopping()) {
+    const Instant first = wakes_.begin()->first;
+    if (env_.reactor.Now() < first) {
+      co_await earlier_.Wait(first, scope_.token());
+      continue;
+    }
+    Partition* partition = wakes_.begin()->second;
+    ForgetWake(replicas_.at(partition->id()));
+    partition->OnTime();
+  }
+  waking_ = false;
 }
 
 }  // namespace millrace

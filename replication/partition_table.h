@@ -1,59 +1,119 @@
 // PartitionTable: the replicas of one shard, by topic id and partition; opens and removes them as
-// the metadata says.
+// the metadata says, and does for them what takes time: asks for ISRs, wakes them, remembers their
+// high watermarks.
 //
 // Shard:    one; `store` is the shard's.
-// Lifetime: `store` outlives it. Partitions are valid until Remove() or Stop(): look them up anew
-// after a co_await. Errors:   Open(): those of LogStore::Open(). Remove(): those of
-// LogStore::Delete(). Cost:     an idle partition takes its log's memory and one entry here;
-// nothing visits them all.
+// Lifetime: everything lent outlives it. Stop() must have finished before destruction. Partitions
+//           are valid until Remove() or Stop(): look them up anew after a co_await.
+// Errors:   Open(): those of LogStore::Open(). Remove(): those of LogStore::Delete().
+// Cost:     an idle partition takes its log's memory and one entry here; nothing visits them all.
 #pragma once
 
 #include <absl/status/status.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "common/env.h"
 #include "common/ids.h"
+#include "common/runtime/event.h"
 #include "common/runtime/task.h"
+#include "common/runtime/task_scope.h"
+#include "replication/high_watermarks.h"
+#include "replication/isr_channel.h"
 #include "replication/partition.h"
+#include "replication/partition_observer.h"
+#include "storage/kv_store.h"
 #include "storage/log_store.h"
 
 namespace millrace {
 
-class PartitionTable {
+struct PartitionTableOptions {
+  LeaderOptions leader;
+  // replica.high.watermark.checkpoint.interval.ms. Raise: fewer writes; after a crash a follower
+  // knows less of what is committed, until its leader says it.
+  Duration high_watermark_interval = seconds(5);
+};
+
+class PartitionTable final : private PartitionHost {
  public:
-  PartitionTable(Env& env, LogStore& store, BrokerId self);
+  // `kv` keeps high watermarks. Null: they are not kept.
+  PartitionTable(Env& env, LogStore& store, BrokerId self, KvStore* kv = nullptr,
+                 PartitionTableOptions options = {});
+  ~PartitionTable();
+
+  // How ISRs are proposed; nothing is proposed before. Outlives Stop().
+  void set_isr_channel(IsrChannel* channel) { channel_ = channel; }
+  // At most one; it must outlive the table, or be set to null before it goes.
+  void set_observer(PartitionObserver* observer) { observer_ = observer; }
 
   // Opens the replica (its log is created when absent) or applies the change to the one that is
   // open.
   Task<absl::Status> Open(PartitionAssignment assignment,
                           std::shared_ptr<const PartitionRules> rules);
-  // Ends the replica and deletes its log. OK when there is none.
-  Task<absl::Status> Remove(TopicPartitionId id);
+  // Ends the replica and deletes its log: the topic is gone, or (`moved`) the partition has other
+  // replicas now. OK when there is none.
+  Task<absl::Status> Remove(TopicPartitionId id, bool moved = false);
   // Deletes every log that is on disk and not among `ours`: of a topic that was deleted and whose
   // replicas had not been removed yet. Before any Open(): a topic of the same name may have been
   // made since, and its folders have the same names.
   Task<absl::Status> RemoveStrays(std::set<TopicPartitionId> ours);
   // Ends all replicas; their logs stay.
-  void Close();
+  Task<void> Stop();
 
   // Null when this shard has no such replica.
   Partition* Find(const TopicPartitionId& id);
-  size_t size() const { return partitions_.size(); }
+  // Also true for one whose log is in a directory that is offline.
+  bool Hosts(const TopicPartitionId& id) const {
+    return replicas_.contains(id) || !store_.OfflineCause(id).ok();
+  }
+  size_t size() const { return replicas_.size(); }
   // Replicas in order of id.
   template <typename Visit>
   void ForEach(Visit visit) {
-    for (auto& [id, partition] : partitions_) visit(*partition);
+    for (auto& [id, replica] : replicas_) visit(*replica.partition);
   }
 
  private:
+  using Wakes = std::multimap<Instant, Partition*>;
+  struct Replica {
+    std::unique_ptr<Partition> partition;
+    std::optional<Wakes::iterator> wake;
+  };
+
+  Reactor& reactor() override { return env_.reactor; }
+  const LeaderOptions& leader_options() const override { return options_.leader; }
+  void Propose(Partition& partition, IsrProposal proposal) override;
+  void WakeAt(Partition& partition, Instant when) override;
+  void AdvanceStart(Partition& partition, Offset start) override;
+  void OnChange(Partition& partition, PartitionChange change) override;
+
+  Task<absl::StatusOr<Partition*>> Make(TopicPartitionId id, std::string topic, LogConfig config);
+  Task<void> End(TopicPartitionId id, absl::Status why);
+  void ForgetWake(Replica& replica);
+  std::optional<Offset> WatermarkToKeep(const TopicPartitionId& id);
+  Task<void> DoPropose(TopicPartitionId id, IsrProposal proposal);
+  Task<void> DoAdvanceStart(TopicPartitionId id, Offset start);
+  Task<void> Wake();
+
+  // Constant after construction.
+  const BrokerId self_;
+  const PartitionTableOptions options_;
+  // Borrowed.
   Env& env_;
   LogStore& store_;
-  const BrokerId self_;
-  std::map<TopicPartitionId, std::unique_ptr<Partition>> partitions_;
+  IsrChannel* channel_ = nullptr;
+  PartitionObserver* observer_ = nullptr;
+  // State.
+  std::map<TopicPartitionId, Replica> replicas_;
+  Wakes wakes_;
+  bool waking_ = false;  // Wake() runs.
+  Event earlier_;        // There is an earlier wake than Wake() waits for.
+  HighWatermarks high_watermarks_;
+  TaskScope scope_;
 };
 
 }  // namespace millrace

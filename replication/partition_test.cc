@@ -19,20 +19,39 @@ struct Told final : OffsetWaiter {
 
 // One broker's replicas on a simulated machine.
 struct Replicas {
-  explicit Replicas(uint64_t seed = 1)
+  explicit Replicas(uint64_t seed = 1, BrokerId self = kSelf)
       : world(seed), env(world.AddNode("n1").Boot()), store(world, env, {}) {
     REQUIRE(store.Start().ok());
-    table = std::make_unique<PartitionTable>(env, *store, kSelf);
+    table = std::make_unique<PartitionTable>(env, *store, self);
   }
   ~Replicas() {
-    table->Close();
+    Stop();
     table.reset();
     CHECK(store.Stop().ok());
   }
 
+  void Stop() { REQUIRE(world.Run(env, StopTable(table.get())).ok()); }
+  static Task<absl::Status> StopTable(PartitionTable* table) {
+    co_await table->Stop();
+    co_return absl::OkStatus();
+  }
+
+  // Replicas on brokers 1, 2, ... Every broker is in epoch 10 times its id.
   static PartitionAssignment Assigned(int number, std::optional<BrokerId> leader, int32_t epoch,
-                                      std::set<BrokerId> isr = {kSelf}, size_t replicas = 1) {
-    return {TestPartition(number), TestTopic(number), leader, LeaderEpoch(epoch), isr, replicas};
+                                      std::set<BrokerId> isr = {kSelf}, int replicas = 1) {
+    PartitionAssignment assignment;
+    assignment.id = TestPartition(number);
+    assignment.topic = TestTopic(number);
+    assignment.leader = leader;
+    assignment.leader_epoch = LeaderEpoch(epoch);
+    assignment.partition_epoch = PartitionEpoch(epoch);
+    for (int id = 1; id <= replicas; ++id) {
+      assignment.replicas.push_back({.broker = BrokerId(id),
+                                     .epoch = BrokerEpoch(10 * id),
+                                     .in_isr = isr.contains(BrokerId(id)),
+                                     .active = true});
+    }
+    return assignment;
   }
   static std::shared_ptr<PartitionRules> Rules(Durability durability = Durability::kDisk) {
     auto rules = std::make_shared<PartitionRules>();
@@ -211,7 +230,7 @@ TEST_CASE("PartitionTable: strays give way to a topic of the same name that was 
       replicas.MustAppend(replicas.Open(Replicas::Assigned(1, kSelf, 0)), TestBatch({"kept"}));
   replicas.Open(Replicas::Assigned(0, kSelf, 0));
   // As after a crash between the deletion's record and the removal of the log.
-  replicas.table->Close();
+  replicas.Stop();
   PartitionAssignment anew = Replicas::Assigned(2, kSelf, 0);
   anew.topic = TestTopic(0);
   const std::set<TopicPartitionId> ours = {TestPartition(1), TestPartition(2)};
@@ -250,6 +269,244 @@ TEST_CASE(
   Partition& follower = replicas.Open(Replicas::Assigned(3, BrokerId(2), 0));
   CHECK(KindOf(follower.StartAfterDelete(std::nullopt).status()) ==
         ErrorKind::kNotLeaderOrFollower);
+}
+
+namespace {
+
+// Two brokers, 1 and 2, with a replica of partition 0 each, in a world of its own; what the stream
+// would carry is carried by hand.
+struct Pair {
+  Pair() { Lead(1, 1); }
+
+  // Both are in the ISR.
+  void Lead(int32_t broker, int32_t epoch) {
+    auto assigned = Replicas::Assigned(0, BrokerId(broker), epoch, {BrokerId(1), BrokerId(2)}, 2);
+    leading = broker == 1 ? &first : &second;
+    following = broker == 1 ? &second : &first;
+    leader = &leading->Open(assigned);
+    follower = &following->Open(assigned);
+    follower_id = BrokerId(3 - broker);
+  }
+  BrokerEpoch follower_epoch() const { return BrokerEpoch(10 * follower_id.value()); }
+  // Until the logs meet; how many hellos it took.
+  int Meet() {
+    for (int hellos = 1; hellos < 10; ++hellos) {
+      std::optional<FollowerHello> hello = follower->Hello();
+      REQUIRE(hello.has_value());
+      auto answer = leader->OnFollowerHello(follower_id, follower_epoch(), *hello);
+      if (!answer.ok()) FAIL(answer.status().ToString());
+      auto met = following->world.Run(following->env,
+                                      follower->OnHelloAnswer(hello->leader_epoch, *answer));
+      if (!met.ok()) FAIL(met.status().ToString());
+      if (*met) return hellos;
+    }
+    FAIL("they never meet");
+    return 0;
+  }
+  absl::Status Take(const BatchView& batch) {
+    auto admission =
+        following->world.Run(following->env, following->store->Admit(batch.bytes().size(), {}));
+    REQUIRE(admission.ok());
+    return follower->AppendFromLeader(leader->leader_epoch(), batch, *admission);
+  }
+  // All that the follower lacks, then how the leader stands.
+  void Fetch() {
+    const Offset end = leader->log().end_offset();
+    auto read = leader->log().TryReadCached(follower->log().end_offset(), {1 << 20, end});
+    REQUIRE(read.ok());
+    REQUIRE(read->has_value());
+    BatchReader batches((*read)->batches.Flatten());
+    for (;;) {
+      auto batch = batches.Next();
+      REQUIRE(batch.ok());
+      if (!batch->has_value()) break;
+      if (absl::Status taken = Take(**batch); !taken.ok()) FAIL(taken.ToString());
+    }
+    Hear();
+  }
+  void Hear() {
+    REQUIRE(follower
+                ->OnLeaderOffsets(leader->leader_epoch(), leader->high_watermark(),
+                                  leader->log().start_offset())
+                .ok());
+  }
+  absl::Status Report() {
+    return leader->OnFollowerProgress(follower_id, follower_epoch(), follower->leader_epoch(),
+                                      follower->ends());
+  }
+  void Sync() {
+    leading->store.WaitDurable(leader->log());
+    following->store.WaitDurable(follower->log());
+  }
+  // Everything, until it is committed on both.
+  void Replicate() {
+    Fetch();
+    Sync();
+    REQUIRE(Report().ok());
+    Hear();
+  }
+
+  Replicas first{1, BrokerId(1)};
+  Replicas second{2, BrokerId(2)};
+  Replicas* leading = nullptr;
+  Replicas* following = nullptr;
+  Partition* leader = nullptr;
+  Partition* follower = nullptr;
+  BrokerId follower_id{2};
+};
+
+}  // namespace
+
+TEST_CASE("Partition: a record is committed when it is on the disks of leader and follower") {
+  Pair pair;
+  CHECK(pair.Meet() == 1);
+  Told told;
+  LeaderAppend appended = pair.first.MustAppend(*pair.leader, TestBatch({"a", "b"}));
+  pair.leader->committed().Add(told, appended.next_offset);
+  pair.Fetch();
+  CHECK(pair.follower->log().end_offset() == Offset(2));
+  CHECK(pair.follower->high_watermark() == Offset(0));
+  pair.Sync();
+  CHECK(pair.leader->high_watermark() == Offset(0));
+  CHECK(!told.status.has_value());
+  CHECK(pair.Report().ok());
+  REQUIRE(told.status.has_value());
+  CHECK(told.status->ok());
+  pair.Hear();
+  CHECK(pair.follower->high_watermark() == Offset(2));
+  CHECK(pair.follower->CheckReplica(LeaderEpoch(1)).ok());
+  CHECK(KindOf(pair.follower->CheckLeader(LeaderEpoch(1))) == ErrorKind::kNotLeaderOrFollower);
+}
+
+TEST_CASE("Partition: batches are taken in the epoch that was agreed on, and in no other") {
+  Pair pair;
+  auto batch = [](int32_t epoch) {
+    BatchView made = TestBatch({"a"});
+    made.SetLeaderEpoch(LeaderEpoch(epoch));
+    return made;
+  };
+  CHECK(KindOf(pair.Take(batch(1))) == ErrorKind::kFencedLeaderEpoch);  // Not agreed yet.
+  pair.Meet();
+  CHECK(KindOf(pair.follower->OnLeaderOffsets(LeaderEpoch(0), Offset(0), Offset(0))) ==
+        ErrorKind::kFencedLeaderEpoch);
+  CHECK(KindOf(pair.Take(batch(2))) == ErrorKind::kCorruptMessage);
+  CHECK(pair.Take(batch(1)).ok());
+  CHECK(KindOf(pair.Take(batch(1))) == ErrorKind::kOffsetOutOfRange);
+  // More than the leader has; an incarnation that is gone; ends that cannot be.
+  CHECK(KindOf(pair.Report()) == ErrorKind::kInvalidRequest);
+  FollowerHello hello = *pair.follower->Hello();
+  CHECK(KindOf(pair.leader->OnFollowerHello(BrokerId(2), BrokerEpoch(19), hello).status()) ==
+        ErrorKind::kStaleBrokerEpoch);
+  hello.ends.durable_end = Offset(7);
+  CHECK(KindOf(pair.leader->OnFollowerHello(BrokerId(2), BrokerEpoch(20), hello).status()) ==
+        ErrorKind::kInvalidRequest);
+}
+
+TEST_CASE("Partition: a leader that comes back as a follower cuts off what nobody else has") {
+  Pair pair;
+  pair.Meet();
+  pair.first.MustAppend(*pair.leader, TestBatch({"a"}));
+  pair.Replicate();
+  Told acks_one;
+  LeaderAppend lost = pair.first.MustAppend(*pair.leader, TestBatch({"lost"}), /*acks_all=*/false);
+  pair.leader->durable().Add(acks_one, lost.next_offset + OffsetDelta(5));
+  pair.Lead(2, 2);
+  CHECK(KindOf(*acks_one.status) == ErrorKind::kNotLeaderOrFollower);
+  pair.second.MustAppend(*pair.leader, TestBatch({"kept"}), /*acks_all=*/false);
+  CHECK(pair.Meet() == 2);
+  CHECK(pair.follower->log().end_offset() == Offset(1));
+  pair.Replicate();
+  CHECK(pair.follower->high_watermark() == Offset(2));
+  CHECK(pair.first.store.ReadAll(pair.follower->log()).back().value == "kept");
+}
+
+TEST_CASE("Partition: a follower's start moves with the leader's, as far as it is committed") {
+  Pair pair;
+  pair.Meet();
+  for (const char* value : {"a", "b", "c"}) {
+    pair.first.MustAppend(*pair.leader, TestBatch({value}));
+  }
+  pair.Replicate();
+  Told told;
+  pair.leader->started().Add(told, Offset(2));
+  CHECK(pair.first.world.Run(pair.first.env, pair.leader->DeleteBefore(Offset(2))).ok());
+  CHECK(pair.leader->low_watermark() == Offset(0));
+  pair.Hear();
+  REQUIRE(pair.second.world.RunUntil(
+      [&] { return pair.follower->log().start_offset() == Offset(2); }, seconds(10)));
+  CHECK(!told.status.has_value());
+  CHECK(pair.Report().ok());
+  CHECK(pair.leader->low_watermark() == Offset(2));
+  CHECK(told.status->ok());
+}
+
+TEST_CASE("Partition: a replica that knows nothing begins where the leader's log does") {
+  Pair pair;
+  pair.first.MustAppend(*pair.leader, TestBatch({"a", "b", "c"}), /*acks_all=*/false);
+  pair.first.store.WaitDurable(pair.leader->log());
+  // Deleted up to the middle of a batch: it comes whole, and the log begins with it.
+  CHECK(pair.first.world.Run(pair.first.env, pair.leader->DeleteBefore(Offset(0))).ok());
+  pair.Meet();
+  pair.Replicate();
+  CHECK(pair.first.world.Run(pair.first.env, pair.leader->DeleteBefore(Offset(2))).ok());
+  CHECK(pair.second.world.Run(pair.second.env, pair.second.table->Remove(TestPartition(0))).ok());
+  pair.Lead(1, 2);
+  CHECK(pair.Meet() == 2);
+  CHECK(pair.follower->log().start_offset() == Offset(2));
+  auto read = pair.leader->log().TryReadCached(Offset(2), {1 << 20, Offset(3)});
+  REQUIRE(read.ok());
+  absl::StatusOr<BatchView> batch = BatchView::Parse((*read)->batches.Flatten());
+  REQUIRE(batch.ok());
+  CHECK(KindOf(pair.Take(*batch)) == ErrorKind::kOffsetOutOfRange);
+  CHECK(pair.follower->BeginsInside(batch->header()));
+  CHECK(
+      pair.second.world
+          .Run(pair.second.env, pair.follower->BeginAt(LeaderEpoch(2), batch->header().base_offset))
+          .ok());
+  CHECK(pair.follower->log().start_offset() == Offset(0));
+  CHECK(pair.Take(*batch).ok());
+  pair.Sync();
+  CHECK(pair.Report().ok());
+  pair.Hear();
+  CHECK(pair.follower->log().end_offset() == Offset(3));
+  CHECK(pair.follower->high_watermark() == Offset(3));
+}
+
+namespace {
+
+// Answers what it is told to.
+struct Scripted final : IsrChannel {
+  Task<IsrOutcome> Propose(TopicPartitionId, IsrProposal proposal, CancellationToken) override {
+    proposals.push_back(proposal);
+    CommittedIsr committed{
+        proposal.leader_epoch, PartitionEpoch(proposal.partition_epoch.value() + 1), {}};
+    for (const IsrMember& member : proposal.isr) committed.isr.push_back(member.broker);
+    co_return committed;
+  }
+  std::vector<IsrProposal> proposals;
+};
+
+}  // namespace
+
+TEST_CASE("PartitionTable: a follower that falls silent leaves the ISR in its time") {
+  Scripted channel;
+  Pair pair;
+  pair.first.table->set_isr_channel(&channel);
+  pair.Meet();
+  pair.first.MustAppend(*pair.leader, TestBatch({"a"}));
+  const Instant since = pair.first.env.reactor.Now();
+  REQUIRE(pair.first.world.RunUntil([&] { return pair.leader->high_watermark() == Offset(1); },
+                                    seconds(60)));
+  CHECK(pair.first.env.reactor.Now() - since >= seconds(30));
+  CHECK(pair.first.env.reactor.Now() - since < seconds(31));
+  REQUIRE(channel.proposals.size() == 1);
+  CHECK(channel.proposals[0].isr == std::vector<IsrMember>{{BrokerId(1), BrokerEpoch(10)}});
+  // It joins again when it has everything.
+  pair.Fetch();
+  pair.Sync();
+  CHECK(pair.Report().ok());
+  REQUIRE(pair.first.world.RunUntil([&] { return channel.proposals.size() == 2; }, seconds(1)));
+  CHECK(channel.proposals[1].isr.size() == 2);
 }
 
 }  // namespace millrace

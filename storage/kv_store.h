@@ -37,8 +37,9 @@ enum class KvSpace : uint8_t {
   kRaftState = 2,      // Term, vote, commit index, membership.
   kRaftLog = 3,        // Raft entries by index (big-endian).
   kRaftSnapshot = 4,   // The metadata snapshot in pieces.
-  kLogCheckpoint = 5,  // Recovery point and high watermark per replica.
+  kLogCheckpoint = 5,  // Recovery point per replica.
   kLogState = 6,       // Producer state and the like at the recovery point.
+  kHighWatermark = 7,  // Per replica that is not alone.
   kTest = 255,
 };
 

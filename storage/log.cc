@@ -162,6 +162,10 @@ void Log::BeginEpoch(LeaderEpoch epoch) {
   if (state_->epochs.Assign(epoch, state_->end)) state_->files_stale = true;
 }
 
+void Log::DropEmptyEpochs() {
+  if (state_->epochs.TruncateFromEnd(state_->end)) state_->files_stale = true;
+}
+
 std::optional<Offset> Log::first_unstable_offset() const {
   std::optional<Offset> first = state_->producers.first_unstable();
   // Its first records may have been deleted.

@@ -167,6 +167,9 @@ class Log {
   // end_offset().
   const LeaderEpochCache& epochs() const;
   void BeginEpoch(LeaderEpoch epoch);
+  // Epochs that begin at end_offset() go: this replica led them and appended nothing. What it is to
+  // follow now may have records of an earlier epoch there.
+  void DropEmptyEpochs();
   std::optional<LeaderEpoch> latest_epoch() const;
   // Rule 4.2; nothing for an epoch above all known ones (the wire's -1, -1).
   std::optional<EpochEnd> EndOffsetForEpoch(LeaderEpoch epoch) const;

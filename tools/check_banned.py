@@ -13,7 +13,7 @@ import check_sources
 # Where the machine itself is touched.
 MACHINE = ("common/sys/", "common/runtime/uring/", "common/runtime/epoll/")
 # Programs that are no part of a node: they drive one, or measure.
-PROGRAMS = ("test/bench/", "test/fuzz/", "test/chaos/", "test/golden/")
+PROGRAMS = ("test/bench/", "test/fuzz/", "test/chaos/", "test/golden/", "test/scripts/")
 
 # (what, pattern, instead, paths that may)
 CALLS = [
@@ -65,7 +65,8 @@ ORDER = [
 ]
 
 # Files of a pure core's folder that are its shell: they may await. A new name here is a decision.
-SHELLS = ("controller/controller.", "controller/quorum/", "controller/transport/", "controller/grpc/", "controller/session/session_server", "replication/partition.", "replication/partition_table")
+SHELLS = ("controller/controller.", "controller/quorum/", "controller/transport/", "controller/grpc/", "controller/session/session_server",
+          "replication/partition.", "replication/partition_table", "replication/isr_channel", "replication/high_watermarks")
 AWAIT = ("await", r"\bco_(?:await|return|yield)\b",
          "decide in the core, do in the shell: return what is to be done as a value (a shell is named in SHELLS)")
 

@@ -203,6 +203,21 @@ void CheckTopicDefaults(SettingTable& settings) {
   }
 }
 
+ReplicationConfig ReadReplication(SettingTable& settings) {
+  const std::string selector = settings.OptionalText("replica.selector.class").value_or("");
+  const bool by_rack = selector == "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+  if (!by_rack && !selector.empty() &&
+      selector != "org.apache.kafka.common.replica.LeaderSelector") {
+    settings.Refuse("replica.selector.class",
+                    "expected org.apache.kafka.common.replica.RackAwareReplicaSelector or "
+                    "org.apache.kafka.common.replica.LeaderSelector");
+  }
+  return {.lag_max = Milliseconds(settings, "replica.lag.time.max.ms"),
+          .high_watermark_interval =
+              Milliseconds(settings, "replica.high.watermark.checkpoint.interval.ms"),
+          .read_from_rack = by_rack};
+}
+
 // Combinations that Kafka refuses, of keys that have no effect here yet: a file that starts with us
 // must also start later, when they have one.
 void CheckCombinations(SettingTable& settings) {
@@ -285,6 +300,7 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
   config.topic_creation = ReadTopicCreation(settings);
   config.storage = ReadStorage(settings);
   config.memory = ReadMemory(settings);
+  config.replication = ReadReplication(settings);
   config.fetch_bytes_max = settings.Int32("fetch.max.bytes");
   config.fetch_sessions_max = settings.Int32("max.incremental.fetch.session.cache.slots");
   config.describe_partitions_max = settings.Int32("max.request.partition.size.limit");

@@ -107,6 +107,12 @@ struct StorageConfig {
   int64_t move_bytes_per_second;  // 0: no bound.
 };
 
+struct ReplicationConfig {
+  std::chrono::milliseconds lag_max{0};
+  std::chrono::milliseconds high_watermark_interval{0};
+  bool read_from_rack = false;  // Consumers read from a replica of their rack (KIP-392).
+};
+
 struct BrokerConfig {
   BrokerId node_id{1};
   bool is_broker = true;
@@ -122,6 +128,7 @@ struct BrokerConfig {
   TopicCreationConfig topic_creation;
   StorageConfig storage;
   MemoryConfig memory;
+  ReplicationConfig replication;
 
   int32_t fetch_bytes_max = 0;
   int32_t fetch_sessions_max = 0;

@@ -7,8 +7,7 @@
 namespace millrace {
 
 inline constexpr ConfigKey kReplicationKeys[] = {
-    {"replica.lag.time.max.ms", ConfigType::kLong, "30000", Any(), UpdateScope::kReadOnly,
-     NotYet(kNoReplicationYet),
+    {"replica.lag.time.max.ms", ConfigType::kLong, "30000", Any(), UpdateScope::kReadOnly, Used(),
      "A follower that has not caught up for this long leaves the in-sync replicas."},
     {"replica.fetch.min.bytes", ConfigType::kInt, "1", Any(), UpdateScope::kReadOnly,
      NotYet(kNoReplicationYet), "Bytes a leader waits for before it answers a follower."},
@@ -28,10 +27,10 @@ inline constexpr ConfigKey kReplicationKeys[] = {
      UpdateScope::kReadOnly, NotNeeded("Replication streams leave their buffers to the kernel."),
      "SO_RCVBUF of replication sockets."},
     {"replica.high.watermark.checkpoint.interval.ms", ConfigType::kLong, "5000", Any(),
-     UpdateScope::kReadOnly, NotNeeded("High watermarks are written as they move."),
-     "How often high watermarks are written."},
-    {"replica.selector.class", ConfigType::kString, kNull, Any(), UpdateScope::kReadOnly,
-     NotYet(kNoReplicationYet), "Which replica a consumer may read from (KIP-392)."},
+     UpdateScope::kReadOnly, Used(),
+     "How long after they moved high watermarks are written, at most."},
+    {"replica.selector.class", ConfigType::kString, kNull, Any(), UpdateScope::kReadOnly, Used(),
+     "Which replica a consumer may read from (KIP-392)."},
     {"follower.fetch.last.tiered.offset.enable", ConfigType::kBoolean, "false", Any(),
      UpdateScope::kReadOnly, NotYet(kNoTieredStorageYet),
      "Whether a new follower may start at the last tiered offset."},

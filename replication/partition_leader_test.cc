@@ -1,0 +1,83 @@
+#include "replication/partition_leader.h"
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <random>
+#include <set>
+
+namespace millrace {
+namespace {
+
+constexpr BrokerId n1(1), n2(2), n3(3);
+constexpr Instant kStart(1'000'000'000);
+
+PartitionAssignment Assigned(const std::set<BrokerId>& isr, int32_t partition_epoch = 0) {
+  PartitionAssignment assignment;
+  assignment.leader = n1;
+  assignment.leader_epoch = LeaderEpoch(7);
+  assignment.partition_epoch = PartitionEpoch(partition_epoch);
+  for (BrokerId id : {n1, n2, n3}) {
+    assignment.replicas.push_back({.broker = id,
+                                   .epoch = BrokerEpoch(10 * id.value()),
+                                   .in_isr = isr.contains(id),
+                                   .active = true});
+  }
+  return assignment;
+}
+
+ReplicaEnds Ends(int64_t end) { return {Offset(0), Offset(end), Offset(end)}; }
+
+struct Led {
+  explicit Led(const std::set<BrokerId>& isr, size_t isr_min = 1, int64_t hw = 0, int64_t end = 0)
+      : leader(n1, Assigned(isr), {Offset(0), Offset(hw), Offset(end), isr_min}, kStart, {}) {}
+  PartitionLeader::Output Own(int64_t end) { return Keep(leader.OnOwnEnd(Offset(end), now)); }
+  PartitionLeader::Output Agreed(BrokerId id, int64_t end) {
+    return Keep(*leader.OnFollowerAgreed(id, BrokerEpoch(10 * id.value()), Ends(end), now));
+  }
+  PartitionLeader::Output Has(BrokerId id, int64_t end) {
+    return Keep(*leader.OnFollowerProgress(id, BrokerEpoch(10 * id.value()), Ends(end), now));
+  }
+  PartitionLeader::Output Keep(PartitionLeader::Output output) {
+    if (output.propose.has_value()) proposal = output.propose;
+    return output;
+  }
+  PartitionLeader::Output Commit() {
+    CommittedIsr committed{
+        leader.leader_epoch(), PartitionEpoch(leader.partition_epoch().value() + 1), {}};
+    for (const IsrMember& member : proposal->isr) committed.isr.push_back(member.broker);
+    return Keep(leader.OnIsrOutcome(*std::exchange(proposal, std::nullopt), committed, now));
+  }
+
+  Instant now = kStart;
+  PartitionLeader leader;
+  std::optional<IsrProposal> proposal;
+};
+
+}  // namespace
+
+TEST_CASE("PartitionLeader: alone, a replica's own end is the high watermark") {
+  Led led({n1}, 1, 5, 5);
+  CHECK(led.Own(9).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(9));
+  CHECK_FALSE(led.Own(7).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(9));
+}
+
+TEST_CASE("PartitionLeader: the slowest member of the ISR holds the high watermark") {
+  Led led({n1, n2, n3}, 2);
+  CHECK_FALSE(led.Own(10).high_watermark_moved);
+  CHECK_FALSE(led.Agreed(n2, 8).high_watermark_moved);  // n3 has not been heard of.
+  CHECK(led.Agreed(n3, 3).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(3));
+}
+
+TEST_CASE("PartitionLeader: below min.insync.replicas nothing commits (KIP-966)") {
+  Led led({n1}, 2, 3, 3);
+  CHECK_FALSE(led.Own(9).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(3));
+  CHECK_FALSE(led.Agreed(n2, 8).high_watermark_moved);
+  CHECK(led.Commit().high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(8));
+}
+
+}  // namespace millrace
