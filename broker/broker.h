@@ -32,6 +32,7 @@ struct BrokerOptions {
   BrokerId node_id{1};
   std::string cluster_id;                  // As text: Kafka lets it be any.
   bool auto_create_topics = true;          // auto.create.topics.enable.
+  bool read_from_rack = false;             // replica.selector.class: consumers read in their rack.
   size_t fetch_bytes_max = 57671680;       // fetch.max.bytes: of one Fetch answer.
   int32_t describe_partitions_max = 2000;  // max.request.partition.size.limit: of one page.
 };

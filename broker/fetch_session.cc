@@ -34,7 +34,7 @@ bool FetchSession::Report(const FetchKey& key, const FetchNews& news) {
   if (found == by_key_.end()) return true;  // Forgotten while the request waited: say what we have.
   Entry& entry = *found->second;
   const bool report = news.has_records || news.has_error || news.has_diverging_epoch ||
-                      entry.high_watermark != news.high_watermark ||
+                      news.has_preferred_replica || entry.high_watermark != news.high_watermark ||
                       entry.log_start_offset != news.log_start_offset;
   if (news.has_error) {
     // Told again every time, and whatever follows it is news.

@@ -54,6 +54,7 @@ struct FetchNews {
   bool has_records = false;
   bool has_error = false;
   bool has_diverging_epoch = false;
+  bool has_preferred_replica = false;
   int64_t high_watermark = -1;
   int64_t log_start_offset = -1;
 };

@@ -173,6 +173,7 @@ void NodeShard::Open(const NodeServices& services) {
       .options = {.node_id = config.node_id,
                   .cluster_id = context_.cluster_id,
                   .auto_create_topics = config.topic_creation.auto_create,
+                  .read_from_rack = config.replication.read_from_rack,
                   .fetch_bytes_max = static_cast<size_t>(config.fetch_bytes_max),
                   .describe_partitions_max = config.describe_partitions_max},
       .env = env_,

@@ -4,7 +4,9 @@
 // with
 //           them the aborted transactions to skip, by first offset).
 // Answers at once when there are min_bytes, an
-//           error, or a diverging epoch; otherwise waits for max_wait_ms. The first partition with
+//           error, a diverging epoch, or another replica to read from (KIP-392: the leader names
+//           one of the consumer's rack; followers serve v11 and later, up to what they know to be
+//           committed); otherwise waits for max_wait_ms. The first partition with
 //           records returns its first batch whole, however big (KIP-74). Incremental sessions
 //           (KIP-227).
 // Bounds:   one answer holds at most fetch.max.bytes, 16 MiB, and an eighth of the shard's fetch
@@ -15,7 +17,7 @@
 //           from v16), FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, UNSUPPORTED_COMPRESSION_TYPE,
 //           KAFKA_STORAGE_ERROR. Top level: those of sessions, INVALID_REQUEST for arrays too large
 //           to hold. A replica id is refused: replicas use the replication stream.
-// Source:   KIP-74, KIP-227, KIP-320, KIP-516, KIP-595, KIP-951; rules 2.1-2.18.
+// Source:   KIP-74, KIP-227, KIP-320, KIP-392, KIP-516, KIP-595, KIP-951; rules 2.1-2.18.
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -72,7 +74,9 @@ class FetchRun {
 
   ShardId here() const { return broker_.env.reactor.shard(); }
   bool AllHere() const { return parts_.size() == 1 && parts_.front().shard() == here(); }
-  FetchTerms Terms() const { return {request_.version, body_.isolation_level == kReadCommitted}; }
+  FetchTerms Terms() const {
+    return {request_.version, body_.isolation_level == kReadCommitted, body_.rack_id};
+  }
   // Gives every shard its partitions, and answers those that no shard has.
   void Group();
   Task<void> Survey();
@@ -270,7 +274,7 @@ ApiReply FetchRun::Answered() {
     if (plan_.session != nullptr) {
       const bool news = plan_.session->Report(
           key, {has_records, data.error_code != 0, data.diverging_epoch.end_offset >= 0,
-                data.high_watermark, data.log_start_offset});
+                data.preferred_read_replica >= 0, data.high_watermark, data.log_start_offset});
       if (plan_.incremental && !news) continue;
     }
     if (response.responses.empty() || response.responses.back().topic != key.topic ||

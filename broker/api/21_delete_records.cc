@@ -2,13 +2,15 @@
 // need not be a batch's, or to the high watermark (-1).
 //
 // Promises: when the answer arrives the new start is durable: no crash brings back what lies below
-//           it. The low watermark is the start that the log has then. An offset at or below the
+//           it, on no replica that is alive. The low watermark is where all of those start then. An offset at or below the
 //           start changes nothing and is no error. Files go later (file.delete.delay.ms).
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE
 //           (above the high watermark, or below -1), POLICY_VIOLATION (cleanup.policy=compact),
 //           INVALID_TOPIC_EXCEPTION (an internal topic), KAFKA_STORAGE_ERROR.
-// Not yet:  timeout_ms is not looked at: with one replica there is nobody to wait for.
+//           REQUEST_TIMED_OUT: a replica that is alive has not moved its start in timeout_ms; it
+//           will.
 // Source:   KIP-107; rules 12.1-12.4.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -59,7 +61,42 @@ void Resolve(Broker& broker, Deletion& deletion) {
   deletion.id = *id;
 }
 
-Task<void> DeleteOne(Broker* there, Deletion* deletion) {
+class LowWatermarkWait final : public OffsetWaiter {
+ public:
+  explicit LowWatermarkWait(Event* done) : done_(done) {}
+  void OnReached(const absl::Status& how) override {
+    status = how;
+    done_->Set();
+  }
+  absl::Status status;
+
+ private:
+  Event* done_;
+};
+
+// Waits until all replicas that are alive start at `start`, and says where they start then.
+Task<void> WaitForReplicas(Broker* there, Deletion* deletion, Offset start, Instant deadline) {
+  absl::StatusOr<Partition*> partition = HostedPartition(*there, *deletion->id);
+  deletion->status = partition.status();
+  if (!partition.ok()) co_return;
+  if ((*partition)->low_watermark() < start) {
+    Event done(there->env.reactor);
+    LowWatermarkWait wait(&done);
+    (*partition)->started().Add(wait, start);
+    const WaitResult result = co_await done.Wait(deadline);
+    deletion->status = result == WaitResult::kTimedOut
+                           ? MakeError(ErrorKind::kRequestTimedOut, "a replica is late")
+                           : wait.status;
+    // The partition may be gone meanwhile.
+    partition = HostedPartition(*there, *deletion->id);
+  }
+  if (deletion->status.ok()) {
+    deletion->low_watermark =
+        (partition.ok() ? std::max((*partition)->low_watermark(), start) : start).value();
+  }
+}
+
+Task<void> DeleteOne(Broker* there, Deletion* deletion, Instant deadline) {
   absl::StatusOr<Partition*> partition = HostedPartition(*there, *deletion->id);
   deletion->status = partition.status();
   if (!partition.ok()) co_return;
@@ -70,20 +107,16 @@ Task<void> DeleteOne(Broker* there, Deletion* deletion) {
                                  : std::optional(Offset(deletion->offset)));
   deletion->status = start.status();
   if (!start.ok()) co_return;
-  deletion->status = co_await (*partition)->log().AdvanceStart(*start);
-  if (!deletion->status.ok()) co_return;
-  // The partition may be gone meanwhile.
-  partition = HostedPartition(*there, *deletion->id);
-  deletion->low_watermark =
-      partition.ok() ? (*partition)->log().start_offset().value() : start->value();
+  deletion->status = co_await (*partition)->DeleteBefore(*start);
+  if (deletion->status.ok()) co_await WaitForReplicas(there, deletion, *start, deadline);
 }
 
-Task<void> DeleteOn(Broker* there, std::vector<Deletion>* deletions) {
+Task<void> DeleteOn(Broker* there, std::vector<Deletion>* deletions, Instant deadline) {
   // At once, so that one write of the store makes all of the starts durable.
   TaskScope group(there->env.reactor);
   for (Deletion& deletion : *deletions) {
     const bool here = deletion.id && there->shards.Of(*deletion.id) == there->env.reactor.shard();
-    if (here) group.Spawn(DeleteOne(there, &deletion));
+    if (here) group.Spawn(DeleteOne(there, &deletion, deadline));
   }
   co_await group.Join();
 }
@@ -103,9 +136,11 @@ Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request) {
       if (deletion.id.has_value()) shards.insert(broker->shards.Of(*deletion.id));
     }
   }
+  const Instant deadline = request.received + milliseconds(std::max(0, body->timeout_ms));
   if (!shards.empty()) {
-    co_await OnShards(broker, {shards.begin(), shards.end()},
-                      [all = &deletions](Broker& there) { return DeleteOn(&there, all); });
+    co_await OnShards(
+        broker, {shards.begin(), shards.end()},
+        [all = &deletions, deadline](Broker& there) { return DeleteOn(&there, all, deadline); });
   }
   // Kafka answers each topic once, wherever its partitions stood in the request.
   std::map<std::string, DeleteRecordsResponse::DeleteRecordsTopicResult> answers;

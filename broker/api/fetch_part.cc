@@ -9,6 +9,7 @@
 #include "broker/api/find_partition.h"
 #include "broker/kafka_error.h"
 #include "broker/own_copy.h"
+#include "broker/replica_selector.h"
 #include "common/error_kind.h"
 #include "common/runtime/event.h"
 #include "replication/offset_waiters.h"
@@ -23,6 +24,7 @@ using PartitionData = kafka::FetchResponse::PartitionData;
 constexpr size_t kPinnedTimes = 2;
 constexpr int16_t kZstdVersion = 10;
 constexpr int16_t kDivergingEpochVersion = 12;
+constexpr int16_t kFollowerVersion = 11;  // From here on consumers may read from followers.
 
 // Wakes the request when a partition it waits for advances, or ends.
 class ProgressWait final : public OffsetWaiter {
@@ -76,12 +78,41 @@ bool FetchPart::Diverges(Partition& partition, FetchAnswer* answer, absl::Status
   return true;
 }
 
+absl::Status FetchPart::MayRead(const Partition& partition, const FetchAnswer& answer) const {
+  const std::optional<LeaderEpoch>& epoch = answer.target.current_leader_epoch;
+  return terms_.version >= kFollowerVersion ? partition.CheckReplica(epoch)
+                                            : partition.CheckLeader(epoch);
+}
+
+std::optional<BrokerId> FetchPart::Elsewhere(Broker& broker, const Partition& partition,
+                                             Offset offset) const {
+  if (terms_.rack.empty() || terms_.version < kFollowerVersion || !partition.leads() ||
+      !broker.options.read_from_rack) {
+    return std::nullopt;
+  }
+  const MetadataImage& image = *broker.image();
+  const auto rack = [&image](BrokerId id) {
+    const BrokerImage* known = image.FindBroker(id);
+    return known == nullptr || known->fenced ? std::nullopt : known->rack;
+  };
+  const ReplicaEnds own = partition.ends();
+  const BrokerId self = broker.options.node_id;
+  std::vector<ReadableReplica> replicas = {
+      {self, rack(self), own.log_start, own.log_end, Duration(0), /*leads=*/true}};
+  for (const PartitionLeader::View& view : partition.InSyncFollowers()) {
+    replicas.push_back({view.broker, rack(view.broker), view.ends.log_start, view.ends.log_end,
+                        view.behind, /*leads=*/false});
+  }
+  std::optional<BrokerId> selected = SelectByRack(replicas, terms_.rack, offset);
+  return selected == self ? std::nullopt : selected;
+}
+
 void FetchPart::SurveyOne(Broker& broker, FetchAnswer* answer) {
   PartitionData& data = answer->data;
   absl::StatusOr<Partition*> found = HostedPartition(broker, answer->id);
-  absl::Status status =
-      found.ok() ? (*found)->CheckLeader(answer->target.current_leader_epoch) : found.status();
+  absl::Status status = found.ok() ? MayRead(**found, *answer) : found.status();
   bool diverges = false;
+  bool elsewhere = false;
   if (status.ok()) {
     Partition& partition = **found;
     if (terms_.version < kZstdVersion &&
@@ -101,7 +132,11 @@ void FetchPart::SurveyOne(Broker& broker, FetchAnswer* answer) {
     if (status.ok()) {
       answer->bound =
           terms_.read_committed ? partition.last_stable_offset() : partition.high_watermark();
-      answer->readable = !diverges && from < answer->bound.value();
+      if (std::optional<BrokerId> other = Elsewhere(broker, partition, Offset(from)); other) {
+        data.preferred_read_replica = other->value();
+        elsewhere = true;
+      }
+      answer->readable = !diverges && !elsewhere && from < answer->bound.value();
       data.high_watermark = partition.high_watermark().value();
       data.last_stable_offset = partition.last_stable_offset().value();
       data.log_start_offset = partition.log().start_offset().value();
@@ -109,7 +144,7 @@ void FetchPart::SurveyOne(Broker& broker, FetchAnswer* answer) {
     }
   }
   if (!status.ok()) RefuseFetch(status, answer);
-  urgent_ = urgent_ || !status.ok() || diverges;
+  urgent_ = urgent_ || !status.ok() || diverges || elsewhere;
   readable_ += answer->readable ? 1 : 0;
 }
 

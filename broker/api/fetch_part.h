@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "broker/broker.h"
@@ -38,6 +39,7 @@ struct FetchAnswer {
 struct FetchTerms {
   int16_t version;
   bool read_committed;
+  std::string rack = {};  // The consumer's; empty: it did not say.
 };
 
 class FetchPart {
@@ -58,12 +60,17 @@ class FetchPart {
 
   // What the last Survey() and Read() found.
   size_t readable() const { return readable_; }  // Partitions.
-  bool urgent() const { return urgent_; }        // An error or a diverging epoch: answer now.
+  // An error, a diverging epoch, or another replica to read from: answer now.
+  bool urgent() const { return urgent_; }
   size_t bytes() const { return bytes_; }
   bool full() const { return full_; }  // The limit left something unread.
 
  private:
   void SurveyOne(Broker& broker, FetchAnswer* answer);
+  absl::Status MayRead(const Partition& partition, const FetchAnswer& answer) const;
+  // Where the consumer is to read instead, if anywhere (KIP-392).
+  std::optional<BrokerId> Elsewhere(Broker& broker, const Partition& partition,
+                                    Offset offset) const;
   bool Diverges(Partition& partition, FetchAnswer* answer, absl::Status* status) const;
 
   const ShardId shard_;

@@ -43,6 +43,15 @@ inline int32_t AnyBroker(const MetadataImage& image, BrokerId self) {
   return -1;
 }
 
+// Whether the broker can serve its replica: it is alive, and the replica's directory is online.
+inline bool IsOnline(const MetadataImage& image, const PartitionImage& partition, BrokerId id) {
+  if (!IsAlive(image, id)) return false;
+  const DirectoryId directory = partition.DirectoryOf(id);
+  if (directory == kLostDirectory) return false;
+  const LogDirectoryImage* known = image.FindBroker(id)->FindDirectory(directory);
+  return known == nullptr || known->online;
+}
+
 struct PartitionView {
   kafka::KafkaError error;
   int32_t leader;
@@ -58,7 +67,7 @@ inline PartitionView ViewPartition(const MetadataImage& image, const PartitionIm
   PartitionView view{kafka::KafkaError::kNone, -1, {}, {}, {}};
   for (BrokerId id : partition.replicas) {
     view.replicas.push_back(id.value());
-    if (!IsAlive(image, id)) view.offline.push_back(id.value());
+    if (!IsOnline(image, partition, id)) view.offline.push_back(id.value());
   }
   for (BrokerId id : partition.isr) view.isr.push_back(id.value());
   if (!partition.leader.has_value() || !IsAlive(image, *partition.leader)) {

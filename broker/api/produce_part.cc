@@ -27,7 +27,13 @@ void RefuseProduce(const absl::Status& status, ProduceAnswer* answer) {
 }
 
 void ProducePart::AppendWait::OnReached(const absl::Status& status) {
-  if (!status.ok()) RefuseProduce(status, answer_);
+  if (!status.ok()) {
+    RefuseProduce(status, answer_);
+  } else if (partition_ != nullptr && !partition_->has_enough_replicas()) {
+    // Rule 1.4: it stays in the log, and is not what was asked for.
+    answer_->error_code = ErrorCode(kafka::KafkaError::kNotEnoughReplicasAfterAppend);
+    answer_->base_offset = -1;
+  }
   if (--*left_ == 0) done_->Pulse();
 }
 
@@ -36,7 +42,7 @@ void ProducePart::Wait(Partition& partition, Offset next, ProduceAnswer* answer)
   const Offset reached = all ? partition.high_watermark() : partition.log().durable_end();
   if (reached >= next) return;
   ++waiting_;
-  AppendWait& wait = waits_.emplace_back(&waiting_, &done_, answer);
+  AppendWait& wait = waits_.emplace_back(&waiting_, &done_, answer, all ? &partition : nullptr);
   (all ? partition.committed() : partition.durable()).Add(wait, next);
 }
 

@@ -60,8 +60,10 @@ class ProducePart {
   // One partition that was appended to and is waited for.
   class AppendWait final : public OffsetWaiter {
    public:
-    AppendWait(size_t* left, Event* done, ProduceAnswer* answer)
-        : left_(left), done_(done), answer_(answer) {}
+    // `partition`: asked once more when its offset is committed; null where only this replica's
+    // durable end counts. It is there for as long as the wait is linked.
+    AppendWait(size_t* left, Event* done, ProduceAnswer* answer, const Partition* partition)
+        : left_(left), done_(done), answer_(answer), partition_(partition) {}
     void OnReached(const absl::Status& status) override;
     ProduceAnswer& answer() { return *answer_; }
 
@@ -69,6 +71,7 @@ class ProducePart {
     size_t* left_;
     Event* done_;
     ProduceAnswer* answer_;
+    const Partition* partition_;
   };
 
   // What one batch waits for before it can be appended. Nothing has happened to it yet.
