@@ -40,8 +40,8 @@ struct AdminContext {
   const MetadataSource& metadata;  // This shard's.
   const TopicConfigSource& configs;
   // On shard 0 of a node with the controller role; else null.
-  Controller* controller = nullptr;
-  RaftQuorum* raft = nullptr;
+  Controller* controller;
+  RaftQuorum* raft;
 
   const std::shared_ptr<const MetadataImage>& image() const { return metadata.image(); }
   // For the APIs that the active controller answers.

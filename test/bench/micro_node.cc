@@ -96,6 +96,7 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       .metadata = *self->applier_,
       .configs = self->configs_,
       .controller = self->controller_.get(),
+      .raft = self->quorum_.get(),
   });
   self->requests_.Attach(*self->admin_, *self->publisher_);
   self->dispatcher_ = std::make_unique<Dispatcher>(
