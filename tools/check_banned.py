@@ -66,7 +66,8 @@ ORDER = [
 
 # Files of a pure core's folder that are its shell: they may await. A new name here is a decision.
 SHELLS = ("controller/controller.", "controller/quorum/", "controller/transport/", "controller/grpc/", "controller/session/session_server",
-          "replication/partition.", "replication/partition_table", "replication/isr_channel", "replication/high_watermarks")
+          "replication/partition.", "replication/partition_table", "replication/isr_channel", "replication/high_watermarks",
+          "replication/follower_feed", "replication/leader_link", "replication/replication_shard", "replication/stream_reader")
 AWAIT = ("await", r"\bco_(?:await|return|yield)\b",
          "decide in the core, do in the shell: return what is to be done as a value (a shell is named in SHELLS)")
 
