@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,12 +73,15 @@ struct ApiReply {
     kSend,    // `body` after a response header.
     kSilent,  // Nothing is sent (acks=0).
     kClose,   // The connection is closed after the replies before this one; `reason` is logged.
+    kTake,  // `take` gets the connection after those replies: it speaks something else from now on.
   };
   Action action = Action::kSend;
   Chain body;
   std::string reason;
   // What the answer keeps taken (memory of a budget) until it has been sent.
   std::shared_ptr<void> hold;
+  // Of kTake: what has arrived behind the request closes the connection instead.
+  std::move_only_function<Task<void>(std::unique_ptr<Connection>)> take = {};
 
   static ApiReply Close(std::string why) { return {Action::kClose, {}, std::move(why), nullptr}; }
   static ApiReply Silent() { return {Action::kSilent, {}, {}, nullptr}; }

@@ -28,6 +28,8 @@
 
 namespace millrace {
 
+class ReplicationDoor;
+
 struct BrokerOptions {
   BrokerId node_id{1};
   std::string cluster_id;                  // As text: Kafka lets it be any.
@@ -49,6 +51,7 @@ struct Broker {
   LogStore& store;
   const TopicConfigSource& configs;
   ByteBudget& fetch_budget;
+  ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
   // Owned.
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;

@@ -46,9 +46,13 @@ Task<void> ClientConnection::Serve() {
   co_await WriteReplies();
   // Whoever still waits (for the network, for budget, for a commit) is told to end; the writer has
   // nothing to send.
-  Shutdown("");
+  if (take_ == nullptr) Shutdown("");
   co_await requests_.Stop();
   if (armed()) env_.reactor.Disarm(*this);
+  if (take_ != nullptr && !cancel_.cancelled() && frames_.empty()) {
+    co_await take_(std::move(connection_));
+    co_return;
+  }
   co_await connection_->Close();
   env_.logger.Debug("connection {} closed: {}", context_->peer.ToString(), close_reason_);
 }
@@ -107,7 +111,9 @@ Task<void> ClientConnection::RunRequest(Slice frame, std::shared_ptr<RequestOrde
       co_await handler_.Handle(std::move(frame), context_, order, cancel_.token(), drain_.token());
   reply_bytes_ += reply.body.size();
   // What came behind a request that closes the connection has no effect any more.
-  if (reply.action == ApiReply::Action::kClose) draining_ = true;
+  if (reply.action == ApiReply::Action::kClose || reply.action == ApiReply::Action::kTake) {
+    draining_ = true;
+  }
   pending->reply = std::move(reply);
   order->Release();
   changed_.Pulse();
@@ -126,7 +132,7 @@ Task<void> ClientConnection::WriteReplies() {
     std::vector<std::shared_ptr<void>> holds;  // Until the bytes are with the kernel.
     bool close = false;
     size_t sent_replies = 0;
-    while (!pending_.empty() && pending_.front()->reply.has_value() && !close) {
+    while (!pending_.empty() && pending_.front()->reply.has_value() && !close && take_ == nullptr) {
       ApiReply reply = *std::move(pending_.front()->reply);
       pending_.pop_front();
       ++sent_replies;
@@ -137,6 +143,7 @@ Task<void> ClientConnection::WriteReplies() {
         close = true;
         close_reason_ = reply.reason;
       }
+      if (reply.action == ApiReply::Action::kTake) take_ = std::move(reply.take);
     }
     if (!out.empty()) {
       absl::Status sent = co_await SendAll(std::move(out));
@@ -146,6 +153,7 @@ Task<void> ClientConnection::WriteReplies() {
       }
     }
     if (sent_replies > 0) last_progress_ = env_.reactor.Now();
+    if (take_ != nullptr) co_return;
     if (close) {
       env_.logger.Info("closing connection {}: {}", context_->peer.ToString(), close_reason_);
       co_return;

@@ -118,6 +118,8 @@ class ClientConnection final : private Timer {
   Instant last_progress_;
   uint64_t progress_before_ = 0;  // FrameReader::progress() at the last check.
   std::string close_reason_;
+  // Set once the connection is to become something else than a client's.
+  std::move_only_function<Task<void>(std::unique_ptr<Connection>)> take_;
 };
 
 }  // namespace millrace

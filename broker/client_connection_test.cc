@@ -37,6 +37,12 @@ class Scripted final : public RequestHandler {
     if (verb == "hold") co_await go.Wait(std::nullopt, cancel);  // Keeps its turn.
     if (verb == "close") co_return ApiReply::Close("asked to");
     if (verb == "silent") co_return ApiReply::Silent();
+    if (verb == "take") {
+      ApiReply reply;
+      reply.action = ApiReply::Action::kTake;
+      reply.take = &Greet;
+      co_return reply;
+    }
     order->Release();
     if (verb == "wait") co_await go.Wait(std::nullopt, cancel);
     if (verb == "poll") co_await Sleep(reactor_, seconds(1000000), drain);
@@ -46,6 +52,13 @@ class Scripted final : public RequestHandler {
     co_return ApiReply{ApiReply::Action::kSend, Framed(text), {}, nullptr};
   }
 
+  // Speaks something else: says what it is, then echoes one piece.
+  static Task<void> Greet(std::unique_ptr<Connection> connection) {
+    (void)co_await connection->Send(Framed("another protocol"));
+    absl::StatusOr<Slice> said = co_await connection->ReceiveSome(100);
+    if (said.ok() && !said->empty()) (void)co_await connection->Send(Chain(*said));
+    co_await connection->Close();
+  }
   static std::string Big(const std::string& text) {
     return std::string(std::stoul(text.substr(text.find(':') + 1)), 'b');
   }
@@ -395,6 +408,26 @@ TEST_CASE(
     };
     world.RunUntilDone(Runner::Run(&bench, size));
   }
+}
+
+namespace {
+
+Task<void> TakenOver(Bench* bench, Story* story) {
+  co_await bench->Say("wait");
+  co_await bench->Say("take");
+  co_await bench->Settle();
+  bench->handler.go.Pulse();
+  story->push_back(co_await bench->Hear());  // Replies before it leave first.
+  story->push_back(co_await bench->Hear());
+  co_await bench->Say("not for the handler");
+  story->push_back(co_await bench->Hear());
+  story->push_back(co_await bench->Hear());
+}
+
+}  // namespace
+
+TEST_CASE("ClientConnection: a reply may take the connection, behind the replies before it") {
+  CHECK(Tell(TakenOver) == Story{"wait", "another protocol", "not for the handler", "(closed)"});
 }
 
 }  // namespace millrace

@@ -6,10 +6,12 @@
 
 #include "broker/api/api_support.h"
 #include "broker/api/api_table.h"
+#include "broker/replication_door.h"
 #include "common/check.h"
 #include "proto/kafka/api_versions_response.h"
 #include "proto/kafka/header.h"
 #include "proto/kafka/reader.h"
+#include "replication/replication_hello.h"
 
 namespace millrace {
 namespace {
@@ -32,6 +34,9 @@ ApiReply UnknownApiVersions(ApiRequest& request) {
 Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
                                   std::shared_ptr<RequestOrder> order, CancellationToken cancel,
                                   CancellationToken drain) {
+  if (broker_ != nullptr && broker_->replication != nullptr && IsReplicationHello(frame.span())) {
+    co_return broker_->replication->Answer(frame, *connection);
+  }
   kafka::Reader reader(frame);
   absl::StatusOr<kafka::RequestHeader> header = kafka::DecodeRequestHeader(reader);
   if (!header.ok()) co_return ApiReply::Close(std::string(header.status().message()));

@@ -4,6 +4,7 @@
 // the connection; but
 //           ApiVersions of an unknown version is answered with version 0 and UNSUPPORTED_VERSION,
 //           so that any client can find out what is spoken here (KIP-511).
+//           A replication stream's hello is answered by the ReplicationDoor.
 // Shard:    the connection's. What the active controller answers goes to shard 0.
 // Lifetime: everything lent outlives it.
 #pragma once

@@ -47,6 +47,8 @@ class FrameReader {
   Task<absl::StatusOr<Slice>> Peek(size_t wanted);
   // Gives up what has arrived and was not taken: another reads on.
   Slice TakeAhead() { return std::move(ahead_); }
+  // Nothing has arrived that was not taken.
+  bool empty() const { return ahead_.empty(); }
 
   // A frame has begun and is not complete, and we do not wait for memory: the peer owes us bytes.
   bool mid_frame() const { return mid_frame_; }

@@ -7,6 +7,7 @@
 #include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
+#include "replication/replication_shard.h"
 
 namespace millrace {
 namespace {
@@ -111,6 +112,8 @@ void MetadataApplier::ApplyBrokers(const MetadataChange& change) {
     if (topic == nullptr || topic->Find(partition.id().partition) == nullptr) return;
     partition.ApplyBrokers(AssignmentOf(*image_, *topic, partition.id().partition));
   });
+  if (replication_ == nullptr) return;
+  for (BrokerId broker : change.brokers) replication_->OnBrokerChange(broker);
 }
 
 Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
@@ -142,6 +145,8 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
     co_await ApplyTopic(topic);
     if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
   }
+  if (replication_ == nullptr) co_return;
+  for (const auto& [id, broker] : image->brokers()) replication_->OnBrokerChange(BrokerId(id));
 }
 
 Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {

@@ -24,6 +24,8 @@
 
 namespace millrace {
 
+class ReplicationShard;
+
 // One step of the metadata, as every shard gets it.
 struct MetadataChange {
   std::shared_ptr<const MetadataImage> image;
@@ -53,6 +55,9 @@ class MetadataApplier final : public MetadataSource {
   Task<void> Remove(std::shared_ptr<const MetadataChange> change);
   Task<void> Apply(std::shared_ptr<const MetadataChange> change);
 
+  // Hears of brokers that changed. Null: nobody.
+  void set_replication(ReplicationShard* replication) { replication_ = replication; }
+
  private:
   // Whether this broker has a replica of the partition, and on this shard.
   bool IsOurs(const TopicImage& topic, PartitionId id) const;
@@ -70,6 +75,7 @@ class MetadataApplier final : public MetadataSource {
   const uint32_t shards_;
   PartitionTable& partitions_;
   const TopicConfigSource& configs_;
+  ReplicationShard* replication_ = nullptr;
   std::shared_ptr<const MetadataImage> image_;
 };
 

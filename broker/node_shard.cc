@@ -166,6 +166,7 @@ void NodeShard::Open(const NodeServices& services) {
       .controller = IsFirst() ? services.controller : nullptr,
       .raft = IsFirst() ? services.raft : nullptr,
   });
+  OpenReplication();
   FetchSessionOptions sessions;
   sessions.slots_max = Share(static_cast<size_t>(config.fetch_sessions_max), shards);
   sessions.partitions_max = Share(sessions.partitions_max, shards);
@@ -184,6 +185,7 @@ void NodeShard::Open(const NodeServices& services) {
       .store = *store_,
       .configs = context_.configs,
       .fetch_budget = fetch_budget_,
+      .replication = replication_door_.get(),
       .sessions = FetchSessionCache(sessions),
       .producer_ids = ProducerIdSource(env_, *controller),
       .validator{env_, {.memory_bytes_max = budgets_.validation}},
@@ -195,6 +197,7 @@ void NodeShard::Open(const NodeServices& services) {
 
 void NodeShard::RegisterMetrics() {
   store_->RegisterMetrics(metrics_);
+  replication_->RegisterMetrics(metrics_);
   metrics_.AddGauge(
       {"millrace_connections", "Connections of clients (Kafka: connection-count)."},
       [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->connections()); });
@@ -206,6 +209,37 @@ void NodeShard::RegisterMetrics() {
                     [this] { return static_cast<double>(request_budget_.used()); });
   metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "fetch"}}},
                     [this] { return static_cast<double>(fetch_budget_.used()); });
+}
+
+void NodeShard::OpenReplication() {
+  const BrokerConfig& config = context_.config;
+  const std::string& listener = config.listeners.inter_broker_name;
+  peers_ = std::make_unique<ImagePeers>(*applier_, listener);
+  ReplicationOptions options;
+  options.cluster_id = context_.cluster_id;
+  options.self = config.node_id;
+  options.shards = static_cast<uint32_t>(context_.shards.count());
+  options.batch_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
+  options.on_loss = [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
+    if (context_.on_stream_loss) telling_.Spawn(TellStreamLoss(peer, epoch, how));
+  };
+  replication_ =
+      std::make_unique<ReplicationShard>(env_, *store_, *partitions_, *peers_, std::move(options));
+  applier_->set_replication(replication_.get());
+  replication_door_ =
+      std::make_unique<ReplicationDoor>(env_, context_.shards, *replication_, listener);
+}
+
+Task<void> NodeShard::TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch,
+                                     StreamLoss how) {
+  const NodeShardContext* context = &context_;
+  if (IsFirst()) {
+    context->on_stream_loss(peer, epoch, how);
+    co_return;
+  }
+  co_await context->shards.calls().Tell(shard(), ShardId(0), [context, peer, epoch, how] {
+    context->on_stream_loss(peer, epoch, how);
+  });
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {
@@ -260,12 +294,16 @@ Task<void> NodeShard::StopServer() {
 
 Task<absl::Status> NodeShard::StopStore(absl::Status others) {
   absl::Status status;
+  if (replication_ != nullptr) co_await replication_->Stop();
   if (partitions_ != nullptr) co_await partitions_->Stop();
   if (store_ != nullptr) status = co_await store_->Stop(std::move(others));
   if (remote_kv_ != nullptr) status.Update(co_await remote_kv_->Close());
   dispatcher_.reset();
   broker_.reset();
   admin_.reset();
+  replication_door_.reset();
+  replication_.reset();
+  peers_.reset();
   applier_.reset();
   partitions_.reset();
   store_.reset();

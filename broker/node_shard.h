@@ -27,8 +27,10 @@
 #include "broker/connection_admission.h"
 #include "broker/controller_requests.h"
 #include "broker/dispatcher.h"
+#include "broker/image_peers.h"
 #include "broker/metadata_applier.h"
 #include "broker/node_budgets.h"
+#include "broker/replication_door.h"
 #include "broker/request_budget.h"
 #include "broker/request_metrics.h"
 #include "broker/server.h"
@@ -51,6 +53,10 @@ struct NodeShardContext {
   NodeBudgets budgets;  // Of the whole node.
   // Called on shard 0 when no log directory is online any more.
   std::function<void(const absl::Status& why)> on_failure;
+  // Called on shard 0: a replication stream to or from `peer`, as it was registered under `epoch`,
+  // was lost or could not be made. What a controller takes as testimony.
+  std::function<void(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how)>
+      on_stream_loss = {};
 };
 
 // What the APIs of every shard reach on shard 0. None is null.
@@ -104,6 +110,8 @@ class NodeShard {
   void OnDirectoryOffline(const std::string& path, const absl::Status& cause);
   Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
   void RegisterMetrics();
+  void OpenReplication();
+  Task<void> TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.
@@ -119,6 +127,9 @@ class NodeShard {
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<PartitionTable> partitions_;
   std::unique_ptr<MetadataApplier> applier_;
+  std::unique_ptr<ImagePeers> peers_;
+  std::unique_ptr<ReplicationShard> replication_;
+  std::unique_ptr<ReplicationDoor> replication_door_;
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.
   std::unique_ptr<ConnectionAdmission> remote_admission_;  // Null on shard 0.
   ConnectionAdmission* admission_ = nullptr;
