@@ -16,7 +16,7 @@ constexpr size_t kSendPieceBytes = size_t{1} << 20;
 ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connection,
                                    std::string listener, RequestHandler& handler,
                                    RequestBudget& request_budget, ClientConnectionOptions options,
-                                   StreamAcceptor* acceptor)
+                                   StreamAcceptor* acceptor, ListenerKind kind)
     : options_(options),
       env_(env),
       handler_(handler),
@@ -27,6 +27,7 @@ ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connect
       requests_(env.reactor),
       changed_(env.reactor),
       last_progress_(env.reactor.Now()) {
+  context_->kind = kind;
   context_->listener = std::move(listener);
   context_->local = connection_->local();
   context_->peer = connection_->peer();

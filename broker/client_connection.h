@@ -58,7 +58,8 @@ class ClientConnection final : private Timer {
   // `acceptor`: null on a listener that speaks Kafka's protocol only.
   ClientConnection(Env& env, std::unique_ptr<Connection> connection, std::string listener,
                    RequestHandler& handler, RequestBudget& request_budget,
-                   ClientConnectionOptions options, StreamAcceptor* acceptor = nullptr);
+                   ClientConnectionOptions options, StreamAcceptor* acceptor = nullptr,
+                   ListenerKind kind = ListenerKind::kBroker);
   ~ClientConnection();
 
   // Until the client leaves, breaks a rule, is idle for too long, or Shutdown().

@@ -96,12 +96,13 @@ Task<void> MetadataPublisher::Run() {
     co_await OnEach(&MetadataApplier::Apply, change);
     applied_ = change->image->index();
     changed_.Pulse();
+    if (told_) told_();
   }
 }
 
-Task<void> MetadataPublisher::Applied(RaftIndex index) {
+Task<void> MetadataPublisher::Applied(RaftIndex index, Instant deadline) {
   while ((!applied_.has_value() || *applied_ < index) && !scope_.stopping()) {
-    co_await changed_.Wait(std::nullopt, scope_.token());
+    if (co_await changed_.Wait(deadline, scope_.token()) == WaitResult::kTimedOut) co_return;
   }
 }
 

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -41,8 +42,12 @@ class MetadataPublisher final : public MetadataFollower {
 
   void OnMetadata(std::shared_ptr<const MetadataImage> image, const MetadataDelta& delta) override;
 
-  // Waits until every shard has applied the log up to `index`, or Stop().
-  Task<void> Applied(RaftIndex index);
+  // Waits until every shard has applied the log up to `index`, the deadline, or Stop().
+  Task<void> Applied(RaftIndex index, Instant deadline = Instant::Max());
+  // What every shard has applied; nothing before ApplyAll().
+  const std::optional<RaftIndex>& applied() const { return applied_; }
+  // Called with each step of it.
+  void OnApplied(std::function<void()> told) { told_ = std::move(told); }
 
  private:
   using Change = std::shared_ptr<const MetadataChange>;
@@ -58,6 +63,7 @@ class MetadataPublisher final : public MetadataFollower {
   const std::vector<MetadataApplier*> appliers_;
   std::deque<Change> queue_;
   std::optional<RaftIndex> applied_;
+  std::function<void()> told_;
   Event changed_;
   TaskScope scope_;
 };

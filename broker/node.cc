@@ -11,16 +11,12 @@
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 #include "controller/image/feature_levels.h"
-#include "storage/log_directory.h"
 
 namespace millrace {
 namespace {
 
 // Inside the metadata directory: our own state, beside Kafka's partition folders.
 constexpr std::string_view kKvFolder = "millrace-state";
-
-// An election of one is a write; only a disk that stands still takes longer.
-constexpr Duration kElectionPatience = seconds(60);
 
 absl::Status While(std::string_view doing, const absl::Status& status) {
   if (status.ok()) return status;
@@ -131,116 +127,53 @@ Task<absl::Status> Node::OnEach(Step step, bool with_first) {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> Node::Format() {
-  const StorageConfig& storage = options_.config.storage;
-  // A cluster has one id: the one any formatted directory names, or a new one.
-  std::optional<std::string> cluster_id;
-  std::vector<std::string> unformatted;
-  std::vector<std::string> paths = storage.data_dirs;
-  if (std::ranges::find(paths, storage.metadata_dir) == paths.end()) {
-    paths.push_back(storage.metadata_dir);
-  }
-  const auto know = [&](const std::string& path, const DirectoryId& id) {
-    if (path == storage.metadata_dir) metadata_directory_ = id;
-    if (std::ranges::find(storage.data_dirs, path) != storage.data_dirs.end()) {
-      directories_.push_back(id);
-    }
-  };
-  for (const std::string& path : paths) {
-    absl::StatusOr<std::optional<MetaProperties>> meta =
-        co_await ReadMetaProperties(env_.disk, path);
-    if (absl::IsFailedPrecondition(meta.status())) co_return meta.status();
-    if (!meta.ok()) continue;  // The log store takes it offline, and says why.
-    if (!meta->has_value()) {
-      unformatted.push_back(path);
-      continue;
-    }
-    if (cluster_id.has_value() && (*meta)->cluster_id != cluster_id) {
-      co_return absl::FailedPreconditionError(
-          fmt::format("log.dirs: {} belongs to cluster {}, another directory to {}; a node has "
-                      "directories of one cluster",
-                      path, (*meta)->cluster_id.value_or("(none)"), *cluster_id));
-    }
-    cluster_id = (*meta)->cluster_id;
-    if ((*meta)->directory_id.has_value()) know(path, *(*meta)->directory_id);
-  }
-  cluster_id_ = cluster_id.has_value() ? *cluster_id : env_.random.NextUuid().ToString();
-  for (const std::string& path : unformatted) {
-    MetaProperties meta;
-    meta.cluster_id = cluster_id_;
-    meta.node_id = options_.config.node_id;
-    meta.directory_id = env_.random.NextUuid();
-    absl::Status formatted = co_await FormatLogDirectory(env_.disk, path, meta);
-    if (!formatted.ok()) {
-      if (storage.data_dirs.size() == 1 && path == storage.data_dirs.front()) {
-        co_return While(path, formatted);
-      }
-      env_.logger.Error("cannot format {}: {}", path, std::string(formatted.message()));
-      continue;
-    }
-    know(path, *meta.directory_id);
-    env_.logger.Info("formatted {} for cluster {}, node {}", path, cluster_id_,
-                     options_.config.node_id);
-  }
-  co_return absl::OkStatus();
+bool Node::HasOthers() const {
+  const BrokerConfig& config = options_.config;
+  return !config.is_controller || config.voters.size() > 1 || !config.quorum_bootstrap.empty();
 }
 
-RaftQuorumOptions Node::QuorumOptions() {
-  const BrokerConfig& config = options_.config;
-  RaftQuorumOptions quorum;
-  quorum.node_id = config.node_id;
-  quorum.cluster_id = cluster_id_;
-  // Whoever has no id yet gets one, and the store keeps it.
-  quorum.directory = metadata_directory_.value_or(env_.random.NextUuid());
-  quorum.listener = config.listeners.controller_names.front();
-  for (const QuorumVoter& voter : config.voters) {
-    quorum.static_voters = quorum.static_voters.With(
-        voter.id, {std::nullopt, {{quorum.listener, voter.address.host, voter.address.port}}});
-  }
-  if (config.voters.empty()) {
-    quorum.initial_voters = quorum.initial_voters.With(config.node_id, {quorum.directory, {}});
-  }
-  quorum.on_failure = options_.on_failure;
-  return quorum;
+void Node::Interrupt() {
+  interrupted_ = true;
+  if (link_ != nullptr) link_->Interrupt();
 }
 
-Task<absl::Status> Node::OpenMetadata() {
-  const BrokerConfig& config = options_.config;
-  MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, config.storage.metadata_dir));
-  absl::StatusOr<std::unique_ptr<KvStore>> kv = co_await options_.open_kv_store(
-      env_, fmt::format("{}/{}", config.storage.metadata_dir, kKvFolder));
+Task<absl::Status> Node::OpenStore() {
+  const std::string& directory = options_.config.storage.metadata_dir;
+  MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, directory));
+  absl::StatusOr<std::unique_ptr<KvStore>> kv =
+      co_await options_.open_kv_store(env_, fmt::format("{}/{}", directory, kKvFolder));
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
   // The store syncs what is in its folder; its folder's own name is ours to make durable.
-  MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(config.storage.metadata_dir));
+  co_return co_await env_.disk.SyncDirectory(directory);
+}
 
-  ControllerOptions options;
-  options.cluster_id = cluster_id_;
-  options.local_broker = config.node_id;
-  const TopicConfig defaults = ResolveTopicConfig({}, config.server_values);
-  options.topic_settings.isr_min = defaults.min_insync_replicas;
-  options.topic_settings.unclean_election = defaults.unclean_leader_election;
-  options.topic_settings.durable_on_disk = defaults.durability == Durability::kDisk;
-  TopicRules& rules = options.topics;
-  rules.default_partitions = config.topic_creation.partitions_default;
-  rules.default_replication_factor = config.topic_creation.replication_factor_default;
-  rules.delete_enabled = config.topic_creation.may_delete;
-  rules.own = config.server_values;
-  state_ = std::make_unique<MetadataState>();
-  quorum_ = std::make_unique<RaftQuorum>(env_, *kv_, /*dialer=*/nullptr, *state_, QuorumOptions());
-  controller_ = std::make_unique<Controller>(env_, std::move(options), *quorum_, *state_);
-  quorum_->ObserveLeadership(*controller_);
-  controller_->Start();
-  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
-  // The only voter elects itself at once, and has applied everything then.
-  co_return While("metadata",
-                  co_await quorum_->WaitUntilActive(env_.reactor.Now() + kElectionPatience));
+Task<absl::Status> Node::StartController() {
+  const BrokerConfig& config = options_.config;
+  if (HasOthers() && options_.make_dialer) dialer_ = options_.make_dialer(env_);
+  if (!config.is_controller) co_return absl::OkStatus();
+  if (!config.listeners.controller.empty() && options_.make_acceptor) {
+    acceptor_ = options_.make_acceptor(env_);
+  }
+  controller_ = std::make_unique<NodeController>(
+      env_, *kv_,
+      NodeControllerContext{.config = config,
+                            .configs = configs_,
+                            .shards = shards_,
+                            .admission = admission_,
+                            .cluster_id = format_.cluster_id,
+                            .directory = format_.metadata_directory,
+                            .host_name = options_.host_name,
+                            .dialer = dialer_.get(),
+                            .acceptor = acceptor_.get(),
+                            .on_failure = options_.on_failure});
+  co_return co_await controller_->Start();
 }
 
 Task<absl::Status> Node::MakeShards() {
   const BrokerConfig& config = options_.config;
   context_.reset(new NodeShardContext{
-      config, configs_, brokers_, *kv_, cluster_id_,
+      config, configs_, brokers_, *kv_, format_.cluster_id,
       ChooseBudgets(config.memory, config.storage, options_.memory_bytes), options_.on_failure});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
@@ -281,7 +214,9 @@ Task<absl::Status> Node::SpreadOffline() {
 }
 
 Task<absl::Status> Node::CheckMetadataKnowsLogs() {
-  if (!state_->image()->brokers().empty()) co_return absl::OkStatus();
+  if (link_->known_before() || link_->state().image()->topics().size() > 0) {
+    co_return absl::OkStatus();
+  }
   std::atomic<size_t> logs{0};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
@@ -295,11 +230,19 @@ Task<absl::Status> Node::CheckMetadataKnowsLogs() {
 }
 
 Task<absl::Status> Node::OpenApis() {
-  // Shard 0's access to the controller needs the publisher, which needs every shard's applier; both
+  // What the APIs ask of the controller needs the publisher, which needs every shard's applier; both
   // are lent before they are used.
-  local_controller_ = std::make_unique<LocalController>(*controller_);
-  const NodeServices services{controller_.get(), quorum_.get(), local_controller_.get(),
-                              &controller_requests_, &admission_};
+  link_ = std::make_unique<NodeLink>(env_, NodeLinkContext{.config = options_.config,
+                                                           .cluster_id = format_.cluster_id,
+                                                           .local = controller_.get(),
+                                                           .dialer = dialer_.get()});
+  if (interrupted_) link_->Interrupt();
+  const NodeServices services{controller_ == nullptr ? nullptr : &controller_->controller(),
+                              controller_ == nullptr ? nullptr : &controller_->quorum(),
+                              &link_->access(),
+                              &link_->requests(),
+                              &admission_,
+                              &link_->isr()};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&services](NodeShard* shard) { return OpenApi(shard, &services); }));
   std::vector<MetadataApplier*> appliers;
@@ -308,8 +251,7 @@ Task<absl::Status> Node::OpenApis() {
     brokers_.Set(ShardId(i), parts_[i]->broker());
   }
   publisher_ = std::make_unique<MetadataPublisher>(env_.reactor, shards_, std::move(appliers));
-  local_controller_->Attach(*publisher_);
-  controller_requests_.Attach(*parts_.front()->admin(), *publisher_);
+  link_->Attach(*publisher_);
   co_return absl::OkStatus();
 }
 
@@ -332,65 +274,81 @@ Task<absl::Status> Node::Listen() {
 }
 
 Task<absl::Status> Node::Register() {
-  BrokerRegistration self{options_.config.node_id, env_.random.NextUuid(), cluster_id_, advertised_,
-                          options_.config.rack};
+  BrokerImage self;
+  self.id = options_.config.node_id;
+  self.incarnation = env_.random.NextUuid();
+  self.endpoints = advertised_;
+  self.rack = options_.config.rack;
   // Opened by now, so everything that was durable in them has been replayed.
-  for (const DirectoryId& id : directories_) {
+  for (const DirectoryId& id : format_.directories) {
     self.log_directories.push_back({id, /*online=*/true, /*replayed=*/true});
   }
   self.features = AnnouncedFeatures();
-  self.caught_up = true;
-  const BrokerImage* before = controller_->image()->FindBroker(self.id);
-  if (stopped_cleanly_ && before != nullptr) self.clean_epoch = before->epoch;
-  absl::StatusOr<RegisteredBroker> registered =
-      co_await controller_->RegisterBroker(std::move(self));
-  if (!registered.ok()) co_return While("registration", registered.status());
-  env_.logger.Info("broker {} registered with epoch {}", options_.config.node_id,
-                   registered->epoch);
-  co_return absl::OkStatus();
+  std::optional<BrokerEpoch> clean_epoch;
+  const BrokerImage* before = link_->state().image()->FindBroker(self.id);
+  if (stopped_cleanly_ && before != nullptr) clean_epoch = before->epoch;
+  co_return While("registration", co_await link_->Begin(std::move(self), clean_epoch));
 }
 
 Task<absl::Status> Node::OpenPartitions() {
-  // No request has been accepted: nothing is decided between catching up and following.
-  MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(state_->image())));
-  live_settings_.Apply(*state_->image());
-  state_->Follow(live_settings_);
-  state_->Follow(*publisher_);
+  // What is decided meanwhile waits in the publisher.
+  MetadataState& state = link_->state();
+  live_settings_.Apply(*state.image());
+  state.Follow(live_settings_);
+  state.Follow(*publisher_);
+  MR_CO_RETURN_IF_ERROR(While("partitions", co_await publisher_->ApplyAll(state.image())));
   publisher_->Start();
   co_return absl::OkStatus();
 }
 
 void Node::OpenAdmin() {
   NodeAdminView view;
-  view.cluster_id = cluster_id_;
+  view.cluster_id = format_.cluster_id;
   view.advertised = advertised_;
   for (const std::unique_ptr<NodeShard>& part : parts_) view.shards.push_back(part.get());
-  view.image = [this] { return controller_->image(); };
-  view.controller = [this] { return std::optional(options_.config.node_id); };
+  view.image = [this] { return image(); };
+  view.controller = [this] { return controller_id(); };
   admin_.Open(std::move(view));
 }
 
-Task<absl::Status> Node::Start() {
-  MR_CO_RETURN_IF_ERROR(co_await admin_.Start());
-  MR_CO_RETURN_IF_ERROR(co_await Format());
-  admin_.SetStage(NodeStage::kRecovering);
-  MR_CO_RETURN_IF_ERROR(co_await OpenMetadata());
+Task<absl::Status> Node::StartBroker() {
   MR_CO_RETURN_IF_ERROR(co_await MakeShards());
   MR_CO_RETURN_IF_ERROR(co_await OpenLogs());
-  MR_CO_RETURN_IF_ERROR(co_await CheckMetadataKnowsLogs());
   MR_CO_RETURN_IF_ERROR(co_await OpenApis());
   MR_CO_RETURN_IF_ERROR(co_await Listen());
   OpenAdmin();
   admin_.SetStage(NodeStage::kRegistering);
   MR_CO_RETURN_IF_ERROR(co_await Register());
+  MR_CO_RETURN_IF_ERROR(co_await CheckMetadataKnowsLogs());
   MR_CO_RETURN_IF_ERROR(co_await OpenPartitions());
   MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return AcceptOn(shard); }));
+  co_await link_->Serve();
   std::atomic<size_t> partitions{0};
   MR_CO_RETURN_IF_ERROR(co_await OnEach(
       [&partitions](NodeShard* shard) { return CountPartitions(shard, &partitions); }));
   env_.logger.Info("serving {} topics, {} partitions on {} shard{}",
-                   state_->image()->topics().size(), partitions.load(), parts_.size(),
+                   link_->state().image()->topics().size(), partitions.load(), parts_.size(),
                    parts_.size() == 1 ? "" : "s");
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::Start() {
+  MR_CO_RETURN_IF_ERROR(co_await admin_.Start());
+  NodeFormatOptions format;
+  format.cluster_id = options_.cluster_id;
+  format.may_make_cluster = !HasOthers();
+  absl::StatusOr<NodeFormat> formatted =
+      co_await FormatNode(&env_, &options_.config, std::move(format));
+  if (!formatted.ok()) co_return formatted.status();
+  format_ = *std::move(formatted);
+  admin_.SetStage(NodeStage::kRecovering);
+  MR_CO_RETURN_IF_ERROR(co_await OpenStore());
+  MR_CO_RETURN_IF_ERROR(co_await StartController());
+  if (options_.config.is_broker) {
+    MR_CO_RETURN_IF_ERROR(co_await StartBroker());
+  } else {
+    OpenAdmin();
+  }
   admin_.SetStage(NodeStage::kServing);
   co_return absl::OkStatus();
 }
@@ -398,7 +356,10 @@ Task<absl::Status> Node::Start() {
 Task<absl::Status> Node::StopShards() {
   // No request is under way on any shard when the first of the other things goes.
   (void)co_await OnEach([](NodeShard* shard) { return StopServerOf(shard); });
-  if (publisher_ != nullptr) co_await publisher_->Stop();
+  if (publisher_ != nullptr) {
+    link_->state().Unfollow(*publisher_);
+    co_await publisher_->Stop();
+  }
   absl::Status status = co_await OnEach(
       [](NodeShard* shard) { return shard->StopStore(absl::OkStatus()); }, /*with_first=*/false);
   if (!parts_.empty() && parts_.front() != nullptr) {
@@ -416,19 +377,37 @@ Task<absl::Status> Node::StopShards() {
 }
 
 Task<absl::Status> Node::Stop() {
+  if (link_ != nullptr) {
+    if (options_.config.controlled_shutdown) co_await link_->Leave();
+    // Requests that wait for the controller end now, or the servers would wait for them.
+    co_await link_->Stop();
+  }
   co_await admin_.Close();
   absl::Status status = co_await StopShards();
+  link_.reset();
   if (controller_ != nullptr) co_await controller_->Stop();
-  if (quorum_ != nullptr) co_await quorum_->Stop();
   if (kv_ != nullptr) status.Update(co_await kv_->Close());
   co_await admin_.Stop();
-  local_controller_.reset();
   context_.reset();
   controller_.reset();
-  quorum_.reset();
-  state_.reset();
+  acceptor_.reset();
+  dialer_.reset();
   kv_.reset();
   co_return status;
+}
+
+std::shared_ptr<const MetadataImage> Node::image() const {
+  if (controller_ != nullptr) return controller_->image();
+  return link_ == nullptr ? nullptr : link_->state().image();
+}
+
+std::optional<BrokerId> Node::controller_id() const {
+  if (controller_ != nullptr) return controller_->leader();
+  return link_ == nullptr ? std::nullopt : link_->controller();
+}
+
+std::optional<RaftTerm> Node::active_term() const {
+  return controller_ == nullptr ? std::nullopt : controller_->active_term();
 }
 
 std::optional<BrokerEndpoint> Node::AdvertisedOn(const std::string& name) const {

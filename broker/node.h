@@ -1,10 +1,12 @@
 // Node: one process as a value: everything between the configuration and the sockets, started and
 // stopped in the right order. main() builds one on the real world, the simulator many on its own.
 //
-//   start: format → store of metadata → metadata log replayed → logs recovered → listeners bound →
-//          broker registered (all its old leaderships end) → strays removed → partitions opened →
-//          connections accepted
-//   stop:  the reverse: no new connections, requests in flight answered, logs synced, clean mark
+//   start: format → store of metadata → controller role: NodeController
+//          broker role: logs recovered → listeners bound → registered with the active controller
+//          (all its old leaderships end), metadata followed → strays removed → partitions opened →
+//          connections accepted → unfenced
+//   stop:  broker role: leaderships handed over → no new connections, requests in flight answered,
+//          logs synced, clean mark; then the controller role
 //
 // What there is once lives here; what each shard has for itself is a NodeShard, made and used on
 // its shard by calls from here.
@@ -26,17 +28,17 @@
 #include "broker/broker_shards.h"
 #include "broker/connection_admission.h"
 #include "broker/live_broker_settings.h"
-#include "broker/local_controller.h"
-#include "broker/local_controller_requests.h"
 #include "broker/metadata_publisher.h"
 #include "broker/node_admin.h"
+#include "broker/node_controller.h"
+#include "broker/node_format.h"
+#include "broker/node_link.h"
 #include "broker/node_shard.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/runtime/shards.h"
 #include "controller/controller.h"
-#include "controller/metadata_state.h"
-#include "controller/quorum/raft_quorum.h"
+#include "controller/transport/message_stream.h"
 #include "storage/kv_store.h"
 
 namespace millrace {
@@ -45,6 +47,13 @@ struct NodeOptions {
   BrokerConfig config;
   // How the node's key-value store is opened: RocksDB, or the simulator's log.
   std::function<Task<absl::StatusOr<std::unique_ptr<KvStore>>>(Env&, std::string)> open_kv_store;
+  // Streams between nodes: gRPC, or the simulator's frames. Asked for once each, and only where
+  // there may be other nodes; may be null where there are none.
+  std::function<std::unique_ptr<StreamDialer>(Env&)> make_dialer;
+  std::function<std::unique_ptr<StreamAcceptor>(Env&)> make_acceptor;
+  // What unformatted directories are formatted for. Nothing: a node that is its own quorum makes an
+  // id, one of several refuses to start.
+  std::optional<std::string> cluster_id;
   // What an empty advertised host becomes: this machine's name.
   std::string host_name = "localhost";
   // Called once, when the node cannot go on: no log directory is online any more. The owner stops
@@ -65,10 +74,18 @@ class Node {
   ~Node();
 
   Task<absl::Status> Start();
+  // A Start() that waits for the cluster fails soon.
+  void Interrupt();
   // OK when everything was synced and the clean mark was left.
   Task<absl::Status> Stop();
 
-  const std::string& cluster_id() const { return cluster_id_; }
+  const std::string& cluster_id() const { return format_.cluster_id; }
+  // What this node knows of the cluster; null before Start() has got so far.
+  std::shared_ptr<const MetadataImage> image() const;
+  // The active controller, as far as this node knows.
+  std::optional<BrokerId> controller_id() const;
+  // The term in which this node is the active controller, if it is.
+  std::optional<RaftTerm> active_term() const;
   // What clients of listener `name` are told, with the real port. Empty before Start().
   std::optional<BrokerEndpoint> AdvertisedOn(const std::string& name) const;
   // The first listener's.
@@ -79,9 +96,10 @@ class Node {
  private:
   using Step = std::function<Task<absl::Status>(NodeShard* shard)>;
 
-  Task<absl::Status> Format();
-  Task<absl::Status> OpenMetadata();
-  RaftQuorumOptions QuorumOptions();
+  bool HasOthers() const;
+  Task<absl::Status> OpenStore();
+  Task<absl::Status> StartController();
+  Task<absl::Status> StartBroker();
   Task<absl::Status> MakeShards();
   Task<absl::Status> OpenLogs();
   // What one shard found offline is offline on all.
@@ -115,21 +133,19 @@ class Node {
   LiveBrokerSettings live_settings_;
   BrokerShards brokers_;
   std::unique_ptr<KvStore> kv_;
-  std::unique_ptr<MetadataState> state_;
-  std::unique_ptr<RaftQuorum> quorum_;
-  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<StreamDialer> dialer_;
+  std::unique_ptr<StreamAcceptor> acceptor_;
+  std::unique_ptr<NodeController> controller_;  // Null without that role.
+  std::unique_ptr<NodeLink> link_;              // Null on a node that is no broker.
   std::unique_ptr<NodeShardContext> context_;
   // Element i is made, used and destroyed on shard i; the vector itself does not change meanwhile.
   std::vector<std::unique_ptr<NodeShard>> parts_;
   std::unique_ptr<MetadataPublisher> publisher_;
-  std::unique_ptr<LocalController> local_controller_;
-  LocalControllerRequests controller_requests_;
   // State.
   bool logs_started_ = false;  // On every shard.
-  std::string cluster_id_;
-  std::vector<DirectoryId> directories_;
-  bool stopped_cleanly_ = false;                   // Every data directory, when it was used last.
-  std::optional<DirectoryId> metadata_directory_;  // Of metadata.log.dir.
+  bool interrupted_ = false;
+  NodeFormat format_;
+  bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
   std::vector<BrokerEndpoint> advertised_;
 };
 

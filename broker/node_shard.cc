@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/alter_partition_batcher.h"
 #include "broker/remote_controller.h"
 #include "common/check.h"
 #include "common/status_macros.h"
@@ -153,6 +154,13 @@ void NodeShard::Open(const NodeServices& services) {
       env_, *store_, config.node_id, remote_kv_ == nullptr ? &context_.kv : remote_kv_.get(),
       PartitionTableOptions{.leader = {.lag_max = config.replication.lag_max},
                             .high_watermark_interval = config.replication.high_watermark_interval});
+  IsrChannel* isr = services.isr;
+  if (!IsFirst()) {
+    remote_isr_ = std::make_unique<RemoteIsrChannel>(context_.shards.calls(), env_.reactor.shard(),
+                                                     *services.isr);
+    isr = remote_isr_.get();
+  }
+  partitions_->set_isr_channel(isr);
   applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
                                                *partitions_, context_.configs);
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};

@@ -59,13 +59,14 @@ struct NodeShardContext {
       on_stream_loss = {};
 };
 
-// What the APIs of every shard reach on shard 0. None is null.
+// What the APIs and partitions of every shard reach on shard 0. None is null.
 struct NodeServices {
   Controller* controller;
   RaftQuorum* raft;
   ControllerAccess* access;
   ControllerRequests* requests;
   ConnectionAdmission* admission;
+  IsrChannel* isr;
 };
 
 class NodeShard {
@@ -131,6 +132,7 @@ class NodeShard {
   std::unique_ptr<ReplicationShard> replication_;
   std::unique_ptr<ReplicationDoor> replication_door_;
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.
+  std::unique_ptr<IsrChannel> remote_isr_;                 // Null on shard 0.
   std::unique_ptr<ConnectionAdmission> remote_admission_;  // Null on shard 0.
   ConnectionAdmission* admission_ = nullptr;
   std::unique_ptr<AdminContext> admin_;

@@ -37,8 +37,8 @@ Task<absl::Status> Server::Listen() {
           fmt::format("listener {}://{}: {}", listener.name, listener.bind.ToString(),
                       std::string(bound.status().message())));
     }
-    bound_.push_back(
-        std::make_unique<Bound>(Bound{listener.name, listener.streams, *std::move(bound)}));
+    bound_.push_back(std::make_unique<Bound>(
+        Bound{listener.name, listener.streams, listener.kind, *std::move(bound)}));
   }
   co_return absl::OkStatus();
 }
@@ -85,7 +85,7 @@ Task<void> Server::AcceptLoop(Bound* bound) {
     }
     ++accepted_;
     connections_.emplace_front(env_, std::move(connection), bound->name, handler_, request_budget_,
-                               options_.connection, bound->streams);
+                               options_.connection, bound->streams, bound->kind);
     serving_.Spawn(ServeOne(connections_.begin()), SchedClass::kProduce);
   }
 }

@@ -29,6 +29,7 @@ struct ListenerOptions {
   // Who gets the connections whose first bytes say that they are streams between nodes; null: the
   // listener speaks Kafka's protocol only. Of this shard; outlives the Server.
   StreamAcceptor* streams = nullptr;
+  ListenerKind kind = ListenerKind::kBroker;
 };
 
 struct ServerOptions {
@@ -63,6 +64,7 @@ class Server {
   struct Bound {
     std::string name;
     StreamAcceptor* streams;
+    ListenerKind kind;
     std::unique_ptr<Listener> listener;
   };
   Task<void> AcceptLoop(Bound* bound);

@@ -14,12 +14,14 @@
 #include "cli/run_server.h"
 #include "common/config/listener.h"
 #include "common/log/spdlog_logger.h"
+#include "common/runtime/task_scope.h"
 #include "common/sys/absolute_path.h"
 #include "common/sys/host_name.h"
 #include "common/sys/machine.h"
 #include "common/sys/process_use.h"
 #include "common/sys/real_world.h"
 #include "common/sys/signals.h"
+#include "controller/grpc/grpc_streams.h"
 #include "storage/kv_store_rocksdb.h"
 
 namespace millrace {
@@ -79,6 +81,13 @@ std::string Banner(const Node& node, const BrokerConfig& config, std::string_vie
       address, address);
 }
 
+// The first signal, also while the node still starts: a start that waits for the cluster ends.
+Task<void> AwaitSignal(Signals* signals, Node* node, Logger* logger) {
+  absl::StatusOr<int> signal = co_await signals->Next();
+  if (signal.ok()) logger->Info("signal {}: stopping", *signal);
+  node->Interrupt();
+}
+
 // The node's life, on shard 0.
 Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logger,
                    int* exit_status) {
@@ -92,6 +101,9 @@ Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logge
   NodeOptions options;
   options.config = *config;
   options.open_kv_store = OpenKvStore;
+  IoPort* port = &world->port(ShardId(0));
+  options.make_dialer = [port](Env& env) { return std::make_unique<GrpcDialer>(env, *port); };
+  options.make_acceptor = [port](Env& env) { return std::make_unique<GrpcAcceptor>(env, *port); };
   options.host_name = HostName();
   options.memory_bytes = UsableMemory();
   options.admin = {VersionText(), std::string(world->io_name()), ReadProcessUse};
@@ -105,6 +117,8 @@ Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logge
     envs.push_back(&world->env(ShardId(shard)));
   }
   Node node(world->shards(), std::move(envs), std::move(options));
+  TaskScope waiting(world->env(ShardId(0)).reactor);
+  waiting.Spawn(AwaitSignal(signals->get(), &node, logger));
   absl::Status started = co_await node.Start();
   if (!started.ok()) {
     logger->Error("cannot start: {}", std::string(started.message()));
@@ -112,10 +126,11 @@ Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logge
     std::fputs(Banner(node, *config, world->io_name()).c_str(), stdout);
     std::fputs(settings->ready_line.c_str(), stdout);
     std::fflush(stdout);
-    absl::StatusOr<int> signal = co_await (*signals)->Next();
-    if (signal.ok()) logger->Info("signal {}: stopping", *signal);
+    co_await waiting.Join();
     if (!failure.ok()) logger->Error("stopping: {}", std::string(failure.message()));
   }
+  (*signals)->Shutdown();
+  co_await waiting.Join();
   absl::Status stopped = co_await node.Stop();
   if (!stopped.ok()) {
     logger->Error("stopped uncleanly, the next start recovers: {}", std::string(stopped.message()));

@@ -156,6 +156,7 @@ std::vector<Scenario> AllScenarios() {
   AddRaftScenarios(&scenarios);
   AddQuorumScenarios(&scenarios);
   AddNodeScenarios(&scenarios);
+  AddControlScenarios(&scenarios);
   return scenarios;
 }
 

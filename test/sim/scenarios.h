@@ -31,5 +31,6 @@ void AddStorageScenarios(std::vector<Scenario>* scenarios);
 void AddRaftScenarios(std::vector<Scenario>* scenarios);
 void AddQuorumScenarios(std::vector<Scenario>* scenarios);
 void AddNodeScenarios(std::vector<Scenario>* scenarios);
+void AddControlScenarios(std::vector<Scenario>* scenarios);
 
 }  // namespace millrace::simtest

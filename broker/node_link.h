@@ -1,0 +1,110 @@
+// NodeLink: a broker's ties to the active controller: the session (ControllerLink), the metadata
+// that this node follows, and all that it asks (clients' forwarded requests, producer ids, ISRs).
+//
+//   metadata  on a node with the controller role: of its own replica; else: of the session's feed
+//   requests  to this node's own controller while that is active; else over the session
+//
+//   start: Begin() → the image holds our registration → (partitions are opened) → Serve(): unfenced
+//   stop:  Leave() (controlled shutdown: leaderships move first) → Stop()
+//
+// Shard:    shard 0.
+// Lifetime: everything lent outlives it; Stop() must have finished before destruction.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/alter_partition_batcher.h"
+#include "broker/controller_link.h"
+#include "broker/controller_requests.h"
+#include "broker/forwarding_controller.h"
+#include "broker/metadata_publisher.h"
+#include "broker/node_controller.h"
+#include "common/config/broker_config.h"
+#include "common/env.h"
+#include "controller/metadata_state.h"
+
+namespace millrace {
+
+struct NodeLinkContext {
+  const BrokerConfig& config;
+  std::string cluster_id;
+  NodeController* local;  // Null on a node without the controller role.
+  StreamDialer* dialer;   // Null where there is no other node.
+};
+
+class NodeLink final : private LinkedBroker, private ControllerRequests, private MetadataFollower {
+ public:
+  NodeLink(Env& env, NodeLinkContext context);
+  ~NodeLink() override;
+
+  MetadataState& state() { return context_.local != nullptr ? context_.local->state() : state_; }
+  const MetadataState& state() const {
+    return context_.local != nullptr ? context_.local->state() : state_;
+  }
+  ControllerRequests& requests() { return *this; }
+  ControllerAccess& access() { return access_; }
+  IsrChannel& isr() { return isr_; }
+  ControllerLink& session() { return *link_; }
+  std::optional<BrokerId> controller() const { return link_->controller(); }
+  // Before Begin(). What is asked returns when the publisher's shards have applied the answer.
+  void Attach(MetadataPublisher& publisher);
+
+  // Registers, and waits until state() holds this registration; kDeadlineExceeded after
+  // initial.broker.registration.timeout.ms, kFailedPrecondition when it is refused for good.
+  Task<absl::Status> Begin(BrokerImage self, std::optional<BrokerEpoch> clean_epoch);
+  // Whether the cluster knew this broker before.
+  bool known_before() const { return link_->known_before(); }
+  // Ready: waits until the broker is unfenced, for as long as Begin() would.
+  Task<void> Serve();
+  // Whoever waits in the above ends soon.
+  void Interrupt();
+
+  // Hands its leaderships over, where there is somebody to have them.
+  Task<void> Leave();
+  Task<void> Stop();
+
+ private:
+  bool IsAlone() const;
+  bool HasRegistration() const;
+  bool IsServing() const;
+  template <typename Done>
+  Task<bool> Until(Done done, Instant deadline);
+
+  // LinkedBroker.
+  session::Register Registration() const override;
+  std::optional<RaftIndex> Applied() const override;
+  std::optional<BrokerId> KnownController() const override;
+  std::unique_ptr<MessageStream> DialSelf(StreamHello hello) override;
+  absl::Status OnEntries(const session::Entries& entries) override;
+  absl::Status OnSnapshot(RaftIndex index, std::vector<std::string> pieces) override;
+  // ControllerRequests.
+  Task<ForwardedReply> Answer(ForwardedRequest request) override;
+  // MetadataFollower.
+  void OnMetadata(std::shared_ptr<const MetadataImage>, const MetadataDelta&) override {
+    link_->changed().Pulse();
+  }
+  void OnApplied();
+
+  // Constant after construction.
+  const NodeLinkContext context_;
+  // Borrowed.
+  Env& env_;
+  MetadataPublisher* publisher_ = nullptr;
+  // Owned.
+  MetadataState state_;  // Of a node without the controller role.
+  std::unique_ptr<ControllerLink> link_;
+  ForwardingController access_;
+  AlterPartitionBatcher isr_;
+  // State.
+  std::optional<session::Register> self_;
+  bool begun_ = false;
+  bool interrupted_ = false;
+};
+
+}  // namespace millrace

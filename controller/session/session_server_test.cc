@@ -1,0 +1,213 @@
+#include "controller/session/session_server.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/error_kind.h"
+#include "common/runtime/sim/sim_node.h"
+#include "common/runtime/sim/sim_world.h"
+#include "controller/image/image_snapshot.h"
+#include "controller/metadata_state.h"
+#include "controller/transport/loopback_stream.h"
+
+using namespace millrace;  // NOLINT
+
+namespace {
+
+// A log of its own that commits at once, and leads when told to.
+class FakeLog final : public MetadataLog {
+ public:
+  FakeLog(MetadataState& state, MetadataFeed& feed) : state_(state), feed_(feed) {}
+  Task<absl::StatusOr<RaftIndex>> Propose(std::vector<MetadataRecord> records) override {
+    if (!term.has_value()) {
+      co_return MakeError(ErrorKind::kNotController, absl::StatusCode::kUnavailable, "not active");
+    }
+    const RaftIndex index = next_index();
+    const MetadataEntry entry{*term, Timestamp(0), std::move(records)};
+    MR_CHECK(state_.OnCommitted(index, entry).ok());
+    feed_.Add(index, EncodeEntry(entry));
+    last_ = index;
+    co_return index;
+  }
+  std::optional<RaftTerm> leading_term() const override { return term; }
+  RaftIndex next_index() const override { return RaftIndex(last_.value() + 1); }
+
+  std::optional<RaftTerm> term = RaftTerm(1);
+
+ private:
+  MetadataState& state_;
+  MetadataFeed& feed_;
+  RaftIndex last_{0};
+};
+
+struct World final : ActiveController, SessionRequests {
+  World() {
+    controller.Attach(server);
+    controller.Start();
+    controller.OnLeadership(log.term);
+  }
+  ~World() override {
+    for (auto& stream : streams) stream->Shutdown();
+    world.Run(env, server.Stop());
+    world.Run(env, controller.Stop());
+    for (auto& stream : streams) world.Run(env, stream->Close());
+  }
+
+  std::optional<RaftTerm> leading_term() const override { return log.term; }
+  std::optional<BrokerId> leader() const override { return other; }
+  std::vector<BrokerEndpoint> EndpointsOf(BrokerId) const override {
+    return {{"CONTROLLER", "elsewhere", 9093, "PLAINTEXT"}};
+  }
+  Task<session::Response> Answer(session::Request request) override {
+    asked.push_back(request.principal);
+    co_return session::Response{.frame = "answer", .index = state.image()->index()};
+  }
+
+  MessageStream& Dial(int32_t id) {
+    StreamHello hello{.kind = StreamKind::kBroker,
+                      .cluster_id = "c",
+                      .from = BrokerId(id),
+                      .from_directory = std::nullopt,
+                      .to = std::nullopt};
+    LoopbackStreams pair = MakeLoopbackStreams(
+        env.reactor, hello, {.from = BrokerId(100), .from_directory = std::nullopt});
+    server.Accept(std::move(pair.acceptor));
+    streams.push_back(std::move(pair.dialer));
+    return *streams.back();
+  }
+  void Say(MessageStream& stream, session::ToController message) {
+    REQUIRE(world.Run(env, stream.Send(session::Encode(message))).ok());
+  }
+  template <typename Message>
+  Message Expect(MessageStream& stream) {
+    absl::StatusOr<std::string> bytes = world.Run(env, stream.Receive());
+    REQUIRE(bytes.ok());
+    absl::StatusOr<session::ToBroker> message = session::DecodeToBroker(*bytes);
+    REQUIRE(message.ok());
+    REQUIRE(std::holds_alternative<Message>(*message));
+    return std::get<Message>(*std::move(message));
+  }
+  session::Register RegisterOf(int32_t id, bool wants_metadata = false) {
+    session::Register message;
+    message.broker.id = BrokerId(id);
+    message.broker.incarnation = IncarnationId(7, static_cast<uint64_t>(id));
+    message.broker.endpoints = {{"PLAINTEXT", "host", 9092, "PLAINTEXT"}};
+    message.broker.log_directories = {{DirectoryId(1000, static_cast<uint64_t>(id)), true, true}};
+    message.broker.features = AnnouncedFeatures();
+    message.wants_metadata = wants_metadata;
+    return message;
+  }
+
+  SimWorld world{1};
+  Env& env = world.AddNode("controller").Boot();
+  MetadataState state;
+  MetadataFeed feed{env.reactor};
+  FakeLog log{state, feed};
+  Controller controller{env, {.cluster_id = "c"}, log, state};
+  SessionServer server{env,   controller, feed,
+                       *this, *this,      {.self = BrokerId(100), .probed_listener = "PLAINTEXT"}};
+  std::optional<BrokerId> other;
+  std::vector<std::string> asked;
+  std::vector<std::unique_ptr<MessageStream>> streams;
+};
+
+}  // namespace
+
+TEST_CASE("SessionServer: a broker registers, catches up, is unfenced, and is asked for nothing") {
+  World w;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  const session::Registered registered = w.Expect<session::Registered>(stream);
+  CHECK_FALSE(registered.known_before);
+  CHECK(w.state.image()->FindBroker(BrokerId(1))->fenced);
+  session::Heartbeat heartbeat{
+      .epoch = registered.epoch, .sequence = 1, .applied = w.state.image()->index()};
+  w.Say(stream, heartbeat);
+  const auto reply = w.Expect<session::HeartbeatReply>(stream);
+  CHECK(reply.sequence == 1);
+  CHECK_FALSE(reply.fenced);
+  CHECK_FALSE(w.state.image()->FindBroker(BrokerId(1))->fenced);
+}
+
+TEST_CASE(
+    "SessionServer: a request is answered with its client's identity and the index it means") {
+  World w;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  w.Expect<session::Registered>(stream);
+  w.Say(stream, session::Request{.id = 9, .api_key = 19, .principal = "User:a"});
+  const auto response = w.Expect<session::Response>(stream);
+  CHECK(response.id == 9);
+  CHECK(response.result == session::Result::kAnswered);
+  CHECK(response.index == w.state.image()->index());
+  CHECK(w.asked == std::vector<std::string>{"User:a"});
+}
+
+TEST_CASE("SessionServer: who is not active says who is, after it has waited for an election") {
+  World w;
+  w.log.term = std::nullopt;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  const Instant before = w.world.Now();
+  CHECK_FALSE(w.Expect<session::Redirect>(stream).leader.has_value());
+  CHECK(w.world.Now() - before >= milliseconds(900));
+  w.other = BrokerId(101);
+  MessageStream& second = w.Dial(1);
+  w.Say(second, w.RegisterOf(1));
+  const auto redirect = w.Expect<session::Redirect>(second);
+  CHECK(redirect.leader == BrokerId(101));
+  CHECK(redirect.endpoints.front().host == "elsewhere");
+}
+
+TEST_CASE("SessionServer: a controller that is no longer active sends its brokers away") {
+  World w;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  w.Expect<session::Registered>(stream);
+  w.log.term = std::nullopt;
+  w.other = BrokerId(101);
+  w.controller.OnLeadership(std::nullopt);
+  w.server.OnLeadership();
+  CHECK(w.Expect<session::Redirect>(stream).leader == BrokerId(101));
+}
+
+TEST_CASE("SessionServer: another process under a living broker's id is refused, in words") {
+  World w;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  w.Expect<session::Registered>(stream);
+  MessageStream& second = w.Dial(1);
+  session::Register other = w.RegisterOf(1);
+  other.broker.incarnation = IncarnationId(8, 8);
+  other.broker.log_directories = {{DirectoryId(2000, 1), true, true}};
+  w.Say(second, other);
+  const auto refused = w.Expect<session::Refused>(second);
+  CHECK_FALSE(refused.why.empty());
+  CHECK_FALSE(refused.for_good);
+}
+
+TEST_CASE("SessionServer: a broker without a replica gets the image, then what is committed") {
+  World w;
+  MessageStream& first = w.Dial(1);
+  w.Say(first, w.RegisterOf(1));
+  w.Expect<session::Registered>(first);
+  MessageStream& second = w.Dial(2);
+  w.Say(second, w.RegisterOf(2, /*wants_metadata=*/true));
+  w.Expect<session::Registered>(second);
+  std::vector<std::string> pieces;
+  session::SnapshotPiece piece;
+  do {
+    piece = w.Expect<session::SnapshotPiece>(second);
+    CHECK(piece.first == pieces.empty());
+    pieces.push_back(piece.piece);
+  } while (!piece.last);
+  auto image = ReadImageSnapshot(piece.index, pieces);
+  REQUIRE(image.ok());
+  CHECK((*image)->FindBroker(BrokerId(1)) != nullptr);
+  CHECK((*image)->FindBroker(BrokerId(2)) != nullptr);
+  MessageStream& third = w.Dial(3);
+  w.Say(third, w.RegisterOf(3));
+  w.Expect<session::Registered>(third);
+  const auto entries = w.Expect<session::Entries>(second);
+  REQUIRE(entries.items.size() == 1);
+  CHECK(entries.items.front().index == w.state.image()->index());
+}

@@ -1,0 +1,86 @@
+#include "test/sim/node_program.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "common/check.h"
+#include "common/config/broker_config.h"
+#include "controller/transport/framed_streams.h"
+#include "storage/kv_store_log.h"
+#include "test/sim/story.h"
+
+namespace millrace::simtest {
+namespace {
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenLogKvStore(Env& env, std::string directory) {
+  // Small, so that stories see rewrites too.
+  absl::StatusOr<std::unique_ptr<LogKvStore>> store =
+      co_await LogKvStore::Open(env, std::move(directory), {.compact_bytes_min = 16 << 10});
+  if (!store.ok()) co_return store.status();
+  co_return *std::move(store);
+}
+
+BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
+  std::string listeners;
+  std::string roles;
+  if (plan.is_broker) {
+    listeners = fmt::format("PLAINTEXT://:{}", kBrokerPort);
+    roles = "broker";
+  }
+  if (plan.is_controller) {
+    const char* separator = plan.is_broker ? "," : "";
+    listeners += fmt::format("{}CONTROLLER://:{}", separator, kControllerPort);
+    roles += fmt::format("{}controller", separator);
+  }
+  std::vector<ConfigSetting> settings = {
+      {"node.id", fmt::to_string(plan.id), "simulator"},
+      {"process.roles", roles, "simulator"},
+      {"listeners", listeners, "simulator"},
+      {"controller.listener.names", "CONTROLLER", "simulator"},
+      {"controller.quorum.voters", plan.voters, "simulator"},
+      {"log.dirs", kDataFolder, "simulator"},
+  };
+  if (plan.is_broker) {
+    settings.push_back(
+        {"advertised.listeners", fmt::format("PLAINTEXT://{}:{}", host, kBrokerPort), "simulator"});
+  }
+  BrokerConfigResult result = BuildBrokerConfig(settings, /*strict=*/true);
+  for (const std::string& error : result.report.errors) fmt::print(stderr, "{}\n", error);
+  MR_CHECK(result.config.has_value());
+  return *std::move(result.config);
+}
+
+NodeOptions Options(SimProcess& process, const NodePlan& plan) {
+  NodeOptions options;
+  options.config = NodeConfig(process.node().name(), plan);
+  options.open_kv_store = OpenLogKvStore;
+  options.make_dialer = [](Env& env) { return std::make_unique<FramedDialer>(env); };
+  options.make_acceptor = [](Env& env) { return std::make_unique<FramedAcceptor>(env); };
+  if (!plan.cluster_id.empty()) options.cluster_id = plan.cluster_id;
+  options.host_name = process.node().name();
+  options.memory_bytes = size_t{256} << 20;
+  return options;
+}
+
+std::vector<Reactor*> Reactors(SimProcess& process) {
+  std::vector<Reactor*> reactors;
+  for (size_t i = 0; i < process.shards(); ++i) reactors.push_back(&process.reactor(i));
+  return reactors;
+}
+
+NodeEnvs Envs(SimProcess& process) {
+  NodeEnvs envs;
+  for (size_t i = 0; i < process.shards(); ++i) envs.push_back(&process.env(i));
+  return envs;
+}
+
+}  // namespace
+
+NodeProgram::NodeProgram(SimProcess& process, const NodePlan& plan)
+    : shards_(Reactors(process)), node_(shards_, Envs(process), Options(process, plan)) {}
+
+Task<void> NodeProgram::Stop() { (void)co_await node_.Stop(); }
+
+}  // namespace millrace::simtest
