@@ -152,7 +152,8 @@ class Settings {
     }
     // A controller alone advertises nothing; a broker without addresses is Bitnami's default.
     if (listeners.empty() && HasRole("broker")) listeners.emplace_back("PLAINTEXT://0.0.0.0:9092");
-    if (HasRole("controller")) {
+    // A node that names no quorum is its own: nobody dials its controller.
+    if (HasRole("controller") && NamesQuorum()) {
       listeners.push_back(
           fmt::format("{}://0.0.0.0:{}", ControllerNames().front(), OwnVoterPort()));
     }
@@ -189,10 +190,7 @@ class Settings {
   }
 
   void WarnOfZooKeeper() {
-    if (!Has("zookeeper.connect") || Has("controller.quorum.voters") ||
-        Has("controller.quorum.bootstrap.servers")) {
-      return;
-    }
+    if (!Has("zookeeper.connect") || NamesQuorum()) return;
     config_.warnings.emplace_back(
         "there is no ZooKeeper here: this node is a cluster of its own. For several, set "
         "KAFKA_PROCESS_ROLES, KAFKA_NODE_ID and KAFKA_CONTROLLER_QUORUM_VOTERS on each");
@@ -226,6 +224,10 @@ class Settings {
   bool Has(const std::string& key) const {
     auto found = all_.find(key);
     return found != all_.end() && !TrimConfigText(found->second).empty();
+  }
+
+  bool NamesQuorum() const {
+    return Has("controller.quorum.voters") || Has("controller.quorum.bootstrap.servers");
   }
 
   void Add(const std::string& key, std::string value) {
