@@ -1,12 +1,13 @@
 """deploy/docker-compose.yml with the image of the binary under test: clients outside and inside, and a leader that is killed."""
 
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 from checker import Load
-from containers import Compose
+from containers import Compose, without_io_uring
 from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
 
 NODE = Compose
@@ -59,6 +60,19 @@ def scripts(cluster):
     expect_in("Produce(0)", one.execute("kafka-broker-api-versions.sh", *server))
     expect_in("cluster.id=4L6g3nShT-eMCtK--X86sw",
               one.execute("kafka-storage.sh", "info", "-c", "/opt/kafka/config/server.properties"))
+
+
+@test("compose: a container that is forbidden io_uring says so and serves with epoll")
+def forbidden_io_uring(cluster):
+    with without_io_uring(cluster.options) as name:
+        until(lambda: run(["docker", "exec", name, "millrace", "health"], status=None).strip() == "ready", f"{name} is ready", 30)
+        said = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=False)
+        expect_in("using epoll", said.stdout + said.stderr, "log")
+        run(["docker", "exec", "-i", name, "kafka-console-producer.sh", "--bootstrap-server", "localhost:9092", "--topic", "t"],
+            input="a\nb\n")
+        seen = run(["docker", "exec", name, "kafka-console-consumer.sh", "--bootstrap-server", "localhost:9092", "--topic", "t",
+                    "--from-beginning", "--timeout-ms", "2000"])
+        expect_equal(seen.split(), ["a", "b"], "records")
 
 
 @test(f"compose: docker kill of the leader in the middle of {RECORDS} idempotent records loses and doubles nothing")

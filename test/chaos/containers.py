@@ -1,7 +1,9 @@
 """Docker for tests: a daemon, the image of the binary under test, and the three nodes of deploy/docker-compose.yml."""
 
 import atexit
+import contextlib
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -12,7 +14,7 @@ import time
 from cluster import READY_SECONDS_MAX, Admin, View
 from harness import ROOT, Failure, Skip, expect, run
 
-FIRST_PORT = 21700  # Published: clients 21701 to 21703, admin endpoints 21711 to 21713.
+FIRST_PORT = 21900  # Published: clients 21901 to 21903, admin endpoints 21911 to 21913; above what free_port() gives.
 IMAGE = "millrace:test"
 
 
@@ -61,6 +63,22 @@ def kcat_image():
             f"FROM {IMAGE}\nUSER root\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends kcat\n")
         run(["docker", "build", "-q", "-t", "millrace-kcat:test", folder], seconds=300)
     return "millrace-kcat:test"
+
+
+@contextlib.contextmanager
+def without_io_uring(options):
+    """The name of a node of its own under a seccomp profile that forbids io_uring, as newer Docker's default one does."""
+    calls = ["io_uring_setup", "io_uring_enter", "io_uring_register"]
+    name = f"millrace-test-{os.getpid()}-epoll"
+    image(options.binary)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as profile:
+        json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": calls, "action": "SCMP_ACT_ERRNO"}]}, profile)
+        profile.flush()
+        run(["docker", "run", "-d", "--name", name, "--security-opt", f"seccomp={profile.name}", IMAGE])
+    try:
+        yield name
+    finally:
+        run(["docker", "rm", "-f", name])
 
 
 class Container(Admin):
