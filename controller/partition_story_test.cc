@@ -114,7 +114,7 @@ refused: The manual partition assignment includes broker 9, but no such broker i
 $ move t-0 2,2
 refused: The manual partition assignment includes the broker 2 more than once.
 $ move x-0 1
-refused: Unable to find a partition 0 of a topic named ?.
+refused: Unable to find a topic named ?.
 )");
 }
 
@@ -232,7 +232,7 @@ refused: The preferred leader was not available.
 $ elect unclean t-0
 refused: Leader election not needed for topic partition.
 $ elect preferred t-9
-refused: No such topic or partition: t-9
+refused: No such partition as t-9
 $ fence 2
 broker 2 fenced
 t-0 [1,2] isr=[2] leader=-1 epoch=2/2
@@ -278,25 +278,25 @@ TEST_CASE(
     "(KIP-584, KIP-778)") {
   CheckStory(
       R"($ feature metadata.version 34
-refused: Invalid update version 34 for feature metadata.version. The local controller only supports versions 7-33
+refused: The update failed for all features since the following feature had an error: Invalid update version 34 for feature metadata.version. Local controller only supports versions 7-33
 $ feature metadata.version 25
 $ broker 1
 $ feature metadata.version 22
-refused: Invalid update version 22 for feature metadata.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.
+refused: The update failed for all features since the following feature had an error: Invalid update version 22 for feature metadata.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.
 $ feature metadata.version 24 safe
 $ feature metadata.version 22 safe
-refused: Invalid update version 22 for feature metadata.version. Refusing to perform the requested downgrade because it might delete metadata information.
+refused: The update failed for all features since the following feature had an error: Invalid update version 22 for feature metadata.version. Refusing to perform the requested downgrade because it might delete metadata information.
 $ feature metadata.version 22 unsafe
-refused: Invalid update version 22 for feature metadata.version. Unsafe metadata downgrade is not supported in this version.
+refused: The update failed for all features since the following feature had an error: Invalid update version 22 for feature metadata.version. Unsafe metadata downgrade is not supported in this version.
 $ feature transaction.version 2
-refused: Invalid update version 2 for feature transaction.version. The local controller does not support this feature.
+refused: The update failed for all features since the following feature had an error: Invalid update version 2 for feature transaction.version. Local controller does not support this feature.
 $ feature nonsense 1
-refused: Invalid update version 1 for feature nonsense. The local controller does not support this feature.
+refused: The update failed for all features since the following feature had an error: Invalid update version 1 for feature nonsense. Local controller does not support this feature.
 $ feature kraft.version 1
 $ feature kraft.version 0 unsafe
-refused: Invalid update version 0 for feature kraft.version. kraft.version cannot be downgraded.
+refused: The update failed for all features since the following feature had an error: Invalid update version 0 for feature kraft.version. kraft.version cannot be downgraded.
 $ feature metadata.version 33 safe
-refused: Invalid update version 33 for feature metadata.version. Can't upgrade the version of this feature with a downgrade type.
+refused: The update failed for all features since the following feature had an error: Invalid update version 33 for feature metadata.version. Can't upgrade the version of this feature with a downgrade type.
 )");
 }
 
@@ -305,7 +305,7 @@ TEST_CASE(
   CheckStory(
       R"($ feature metadata.version 22
 $ feature eligible.leader.replicas.version 1
-refused: Invalid update version 1 for feature eligible.leader.replicas.version. eligible.leader.replicas.version needs metadata.version 23 or later.
+refused: The update failed for all features since the following feature had an error: Invalid update version 1 for feature eligible.leader.replicas.version. eligible.leader.replicas.version needs metadata.version 23 or later.
 $ feature metadata.version 33
 $ feature eligible.leader.replicas.version 1
 $ broker 1
