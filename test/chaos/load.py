@@ -29,8 +29,11 @@ def main():
     options = parser.parse_args()
 
     errors = []
+    # What is under way to a broker that is silent but not gone (stopped, cut off) comes back only when it has timed out: by
+    # librdkafka's own choice a minute later, however long another broker has led.
     client = Producer({"bootstrap.servers": options.bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 0,
-                       "delivery.timeout.ms": 120000, "error_cb": lambda error: errors.append(str(error))})
+                       "socket.timeout.ms": 10000, "request.timeout.ms": 8000, "delivery.timeout.ms": 120000,
+                       "error_cb": lambda error: errors.append(str(error))})
     ledger = open(options.ledger, "w", buffering=1, encoding="utf-8")
     failed, acknowledged = [], [0]
     last, gaps, gap_at = {}, {}, {}
