@@ -63,12 +63,12 @@ void BrokerLiveness::Clear(Broker& broker) {
 
 void BrokerLiveness::OnRegistered(BrokerId id, BrokerEpoch epoch, bool local, Instant now) {
   auto [found, fresh] =
-      brokers_.try_emplace(id, Broker{epoch, /*fenced=*/true, local, /*streaming=*/!local, now});
+      brokers_.try_emplace(id, Broker{epoch, /*fenced=*/true, local, /*streaming=*/true, now});
   Broker& broker = found->second;
   if (broker.epoch != epoch) broker.fenced = true;
   broker.epoch = epoch;
   broker.local = local;
-  broker.streaming = !local;
+  broker.streaming = true;
   broker.heard = now;
   Clear(broker);
 }
@@ -100,6 +100,7 @@ void BrokerLiveness::OnStreamBroke(BrokerId id, BrokerEpoch epoch, Instant now) 
   Broker* broker = Find(id);
   if (broker == nullptr || broker->epoch != epoch || !broker->streaming) return;
   broker->streaming = false;
+  if (broker->local) return;  // No network broke, and this process goes on: it will be back.
   breaks_.emplace_back(now, id);
   Suspect(*broker, now);
   Judge(id, *broker, now);
@@ -149,7 +150,9 @@ bool BrokerLiveness::LostManyAround(Instant when) const {
     if (broker != nullptr && apart <= options_.grace * 4) lost.insert(id);
   }
   int64_t streaming = 0;
-  for (const auto& [id, broker] : brokers_) streaming += broker.streaming ? 1 : 0;
+  for (const auto& [id, broker] : brokers_) {
+    streaming += broker.streaming && !broker.local ? 1 : 0;
+  }
   const int64_t count = static_cast<int64_t>(lost.size());
   return count >= 2 && count >= streaming;
 }
@@ -171,10 +174,10 @@ std::optional<std::string> BrokerLiveness::Verdict(BrokerId id, const Broker& br
   for (const auto& [witness, when] : broker.replication_lost) {
     auto speaks = brokers_.find(witness);
     const bool credible = speaks != brokers_.end() && !speaks->second.suspected.has_value() &&
-                          (speaks->second.streaming || speaks->second.local);
+                          speaks->second.streaming;
     // A broker of this process sees what this controller sees.
     const bool independent =
-        credible && (speaks->second.streaming || !LostManyAround(*broker.suspected));
+        credible && (!speaks->second.local || !LostManyAround(*broker.suspected));
     if (independent && fresh(when)) {
       return fmt::format("broker {}'s stream broke, and broker {} lost it too", id, witness);
     }
@@ -187,7 +190,8 @@ std::optional<std::string> BrokerLiveness::Verdict(BrokerId id, const Broker& br
 }
 
 void BrokerLiveness::Judge(BrokerId id, Broker& broker, Instant now) {
-  if (!active_ || broker.local) return;
+  // Until it has registered, what is known of the local one may be of the process before this one.
+  if (!active_ || (broker.local && broker.streaming)) return;
   if (broker.suspected.has_value() && broker.next_probe.has_value() && now >= *broker.next_probe) {
     broker.next_probe = now + options_.probe_interval;
     if (!broker.fenced) actions_.probe.push_back({id});
@@ -223,7 +227,7 @@ Instant BrokerLiveness::next_tick() const {
   // Often enough to tell a late tick from a silent broker.
   Instant next = *last_tick_ + options_.session_timeout / 8;
   for (const auto& [id, broker] : brokers_) {
-    if (broker.local || broker.fenced || broker.fencing) continue;
+    if ((broker.local && broker.streaming) || broker.fenced || broker.fencing) continue;
     next = std::min(next, broker.heard + options_.session_timeout);
     if (!broker.suspected.has_value()) continue;
     for (Duration wait : {options_.grace, options_.alone_grace}) {
@@ -240,7 +244,7 @@ SessionState BrokerLiveness::session(BrokerId id, Instant now) const {
   auto found = brokers_.find(id);
   if (found == brokers_.end()) return SessionState::kNone;
   const Broker& broker = found->second;
-  if (broker.local || broker.streaming) {
+  if (broker.streaming) {
     const bool silent = !broker.local && now - broker.heard >= options_.session_timeout;
     return silent ? SessionState::kNone : SessionState::kAlive;
   }

@@ -20,7 +20,7 @@
 // A new active controller gives every broker a whole session_timeout to come. A tick that comes
 // much too late (the process was stopped) gives everyone the time it was late.
 //
-// A broker of this process has no stream and is never taken for dead: it dies with the controller.
+// The broker of this process, once registered here, is never taken for dead: it dies with us.
 //
 // Pure: no I/O, no clock. What is to be done comes out of TakeActions().
 // Source: docs/architecture.md, Control plane.
@@ -123,7 +123,7 @@ class BrokerLiveness {
     BrokerEpoch epoch;
     bool fenced;
     bool local;
-    bool streaming;                      // Has a stream to this controller that has not broken.
+    bool streaming;                      // Has a session here that has not broken.
     Instant heard;                       // The last sign of life.
     std::optional<Instant> suspected{};  // Since when.
     std::optional<Instant> raft_lost{};

@@ -240,6 +240,45 @@ alive
 )");
 }
 
+TEST_CASE(
+    "Liveness: all are killed at once, and the new active controller's own broker has its id at "
+    "once") {
+  CheckStory(
+      R"($ 0 active 1 2 3 local=1 absent=1
+# Those that are registered are of the processes before.
+$ 1 session 1
+broken
+$ 1 session 2
+broken
+$ 2 register 1
+$ 3 register 2
+$ 4 register 3
+$ 5 session 1
+alive
+$ 2000 heartbeat 2
+$ 2000 heartbeat 3
+# The one in this process cannot be silent.
+$ 4500 heartbeat 2
+$ 4500 session 1
+alive
+)");
+}
+
+TEST_CASE("Liveness: the controller's own broker that does not come is fenced like any other") {
+  CheckStory(
+      R"($ 0 active 1 2 local=1 absent=1
+$ 1 back 2
+$ 2000 heartbeat 2
+$ 3500 session 1
+3000 fence 1: broker 1 was silent for 3000 ms
+none
+$ 3600 register 1
+$ 4900 heartbeat 2
+$ 7000 session 1
+alive
+)");
+}
+
 TEST_CASE("Liveness: a controller that stood still itself gives back the time") {
   CheckStory(
       R"($ 0 active 1 2 local=1

@@ -4,7 +4,9 @@
 // passed, with every tick that was due before; the lines behind it are what came out:
 // "MS fence N: why", and how often whom was dialed.
 //
-//   $ MS active N M ... [local=N] [fenced=N]   becomes the active controller; these are registered
+//   $ MS active N M ... [local=N] [fenced=N] [absent=N]
+//                         becomes the active controller; these are registered. The local one has
+//                         registered with it, unless it is absent.
 //   $ MS register N       a registration, or the same incarnation again
 //   $ MS heartbeat N, broke N
 //   $ MS raft-lost N, raft-back N, W lost N, W back N      (W: a broker that says so)
@@ -84,11 +86,12 @@ class LivenessTable {
     }
     const std::string& id = words.at(1);
     if (verb == "register") {
-      liveness_.OnRegistered(Id(id), BrokerEpoch(++epochs_[Id(id).value()]), false, now_);
+      liveness_.OnRegistered(Id(id), BrokerEpoch(++epochs_[Id(id).value()]), Id(id) == local_,
+                             now_);
       liveness_.OnFenced(Id(id), false);
     }
     if (verb == "back") {
-      liveness_.OnRegistered(Id(id), BrokerEpoch(epochs_[Id(id).value()]), false, now_);
+      liveness_.OnRegistered(Id(id), BrokerEpoch(epochs_[Id(id).value()]), Id(id) == local_, now_);
     }
     const BrokerEpoch epoch(epochs_[Id(id).value()]);
     if (verb == "heartbeat") liveness_.OnHeartbeat(Id(id), epoch, now_);
@@ -117,10 +120,20 @@ class LivenessTable {
           {Id(word), BrokerEpoch(epochs_[Id(word).value()]), named("fenced"), named("local")});
     }
     liveness_.Activate(known, now_);
+    for (const BrokerLiveness::Known& one : known) {
+      if (!one.local) continue;
+      local_ = one.id;
+      const std::string absent = fmt::format("absent={}", one.id);
+      if (std::ranges::find(words, absent) == words.end()) {
+        liveness_.OnRegistered(one.id, one.epoch, true, now_);
+        liveness_.OnFenced(one.id, one.fenced);
+      }
+    }
   }
 
   BrokerLiveness liveness_{LivenessOptions{}};
   Instant now_{0};
+  std::optional<BrokerId> local_;
   bool stopped_ = false;
   std::map<int32_t, int64_t> epochs_;
   std::map<int32_t, int> probes_;
