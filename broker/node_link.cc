@@ -134,6 +134,8 @@ Task<absl::Status> NodeLink::Begin(BrokerImage self, std::optional<BrokerEpoch> 
                             .wants_metadata = context_.local == nullptr,
                             .caught_up = IsAlone()};
   begun_ = true;
+  // Registered as caught up it is unfenced at once: a heartbeat must not ask for the contrary.
+  if (IsAlone()) link_->Serve();
   link_->Start();
   isr_.Start();
   const Instant deadline = env_.reactor.Now() + Duration(context_.config.registration_timeout);

@@ -68,6 +68,13 @@ def zero_config(node):
             expect_equal(connection.metadata([])["brokers"][0]["port"], port, "advertised port")
 
 
+@test("start: the first request of all creates a topic", own_node=True)
+def first_request(node):
+    node.start()
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic("first"), 0, "error of CreateTopics")
+
+
 @test("start: an idle node takes less than 50 MB", own_node=True, ours_only=OURS)
 def idle_memory(node):
     node.start()
