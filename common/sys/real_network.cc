@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -21,6 +22,11 @@ namespace millrace {
 namespace {
 
 using Addresses = std::vector<KernelAddress>;
+
+// What was sent to a node that was dialed, and is not acknowledged, ends the connection after so
+// long. The kernel's own limit is a quarter of an hour, with tries that grow ever rarer: a minute
+// after a cut link is whole again, nothing may have moved yet on a connection nobody gave up.
+constexpr int kUnacknowledgedMsMax = 5000;
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<Addresses>> Resolve(HelperPool& helpers,
@@ -152,7 +158,10 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> RealNetwork::Connect(SocketAdd
   for (const KernelAddress& kernel : *addresses) {
     absl::StatusOr<FileDescriptor> fd =
         co_await ConnectTo(port_, kernel, deadline, address.ToString());
-    if (fd.ok()) co_return std::make_unique<RealConnection>(port_, *std::move(fd));
+    if (fd.ok()) {
+      SetInt(fd->get(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMsMax);
+      co_return std::make_unique<RealConnection>(port_, *std::move(fd));
+    }
     error = fd.status();
     if (absl::IsDeadlineExceeded(error)) break;
   }
