@@ -68,6 +68,8 @@ class SeparateHosts(Cluster):
 
     def tear_down(self):
         for one in self.members:
+            # Without its namespace it would go too, but later.
+            subprocess.run(["ip", "link", "del", f"mr-{one.id}"], capture_output=True, check=False)
             subprocess.run(["ip", "netns", "del", one.namespace], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
         subprocess.run(["iptables", "-D", *PASSES], capture_output=True, check=False)

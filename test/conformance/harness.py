@@ -130,10 +130,19 @@ def build_folder(name):
 
 # Nodes -----------------------------------------------------------------------------------------------
 
+_ports_given = set()
+
+
 def free_port():
+    """One that nobody listens on and that was not given before: a node binds it only when it starts."""
+    if len(_ports_given) > len(PORTS) // 2:
+        _ports_given.clear()
     for port in random.sample(PORTS, len(PORTS)):
+        if port in _ports_given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _ports_given.add(port)
             return port
     raise Failure("no free port")
 
