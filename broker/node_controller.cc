@@ -69,6 +69,10 @@ NodeController::NodeController(Env& env, KvStore& kv, NodeControllerContext cont
   dispatcher_.reset(new Dispatcher(*admin_, nullptr, context_.shards, *this, request_metrics_));
   controller_->Attach(*sessions_);
   quorum_->ObserveLeadership(*this);
+  quorum_->ObservePeers([this](BrokerId peer, bool connected) {
+    controller_->OnEvidence(
+        {connected ? EvidenceKind::kRaftPeerBack : EvidenceKind::kRaftPeerLost, peer});
+  });
 }
 
 NodeController::~NodeController() { MR_CHECK(server_ == nullptr); }

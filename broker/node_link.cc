@@ -100,6 +100,13 @@ void NodeLink::OnApplied() {
   if (awaited) link_->Poke();
 }
 
+void NodeLink::OnStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
+  const BrokerImage* known = state().image()->FindBroker(peer);
+  if (how == StreamLoss::kSilent || known == nullptr || known->fenced) return;
+  if (epoch.has_value() && known->epoch != *epoch) return;
+  link_->LostPeer(peer);
+}
+
 // --- Start and stop.
 
 bool NodeLink::IsAlone() const { return context_.dialer == nullptr && context_.local != nullptr; }

@@ -28,6 +28,7 @@
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "controller/metadata_state.h"
+#include "replication/replication_options.h"
 
 namespace millrace {
 
@@ -64,6 +65,10 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   Task<void> Serve();
   // Whoever waits in the above ends soon.
   void Interrupt();
+
+  // A replication stream to or from `peer`, as it was registered under `epoch`, was lost: testimony
+  // for the controller, unless it is silence, or about somebody who has registered anew since.
+  void OnStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
 
   // Hands its leaderships over, where there is somebody to have them.
   Task<void> Leave();

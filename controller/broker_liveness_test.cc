@@ -110,6 +110,22 @@ $ 1100 wait
 )");
 }
 
+TEST_CASE("Liveness: who accepts and hangs up at once has not answered") {
+  CheckStory(
+      R"($ 0 active 1 2 3 local=1
+$ 1 back 2
+$ 1 back 3
+$ 1000 broke 2
+dial 2 x1
+# The kernel accepts for a process that was killed, and resets.
+$ 1001 answered 2
+$ 1002 3 lost 2
+$ 1004 unreachable 2
+$ 1100 wait
+1030 fence 2: broker 2's stream broke, and broker 3 lost it too
+)");
+}
+
 TEST_CASE("Liveness: a controller that lost many streams at once believes itself last") {
   CheckStory(
       R"($ 0 active 1 2 3 4 local=1

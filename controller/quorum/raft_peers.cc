@@ -160,8 +160,10 @@ Task<void> RaftPeers::Serve(Peer* peer, std::unique_ptr<MessageStream> stream, b
     older->replaced = true;
     older->stream->Shutdown();
   }
+  const bool back = peer->links.empty();
   peer->links.push_back(link);
   peer->changed.Pulse();
+  if (back) user_.OnPeerBack(peer->id);
   co_await ReceiveAll(peer, link);
   std::erase(peer->links, link);
   peer->changed.Pulse();

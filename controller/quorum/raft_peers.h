@@ -5,7 +5,8 @@
 //   about within Options::grace; a replica that is no voter dials at once. Should both have dialed,
 //   both streams live, and what is sent goes on the newer.
 //   broken: the last stream with a peer ended by itself: RaftPeersUser::OnPeerLost(). A dial that
-//   fails, a stream that was replaced, and our own Stop() are no such news.
+//   fails, a stream that was replaced, and our own Stop() are no such news. OnPeerBack(): there is
+//   a stream with it, where there was none.
 //
 // Raft tolerates the loss of any message, so nothing is acknowledged or sent again here.
 //
@@ -55,6 +56,7 @@ class RaftPeersUser {
   virtual ~RaftPeersUser() = default;
   virtual void OnMessage(raft::Message message) = 0;
   virtual void OnPeerLost(BrokerId peer) = 0;
+  virtual void OnPeerBack(BrokerId peer) = 0;
   virtual void OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) = 0;
   virtual void OnVotersHint(const raft::VoterSet& voters) = 0;
   // A bootstrap server turned out to be this replica.

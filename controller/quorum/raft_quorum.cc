@@ -507,6 +507,11 @@ void RaftQuorum::OnPeerLost(BrokerId peer) {
   }
   core_->PeerLost(peer);
   Wake();
+  if (peer_change_) peer_change_(peer, /*connected=*/false);
+}
+
+void RaftQuorum::OnPeerBack(BrokerId peer) {
+  if (peer_change_) peer_change_(peer, /*connected=*/true);
 }
 
 void RaftQuorum::OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) {

@@ -92,6 +92,10 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   RaftIndex next_index() const override;
   // From now on; called within this object's turns.
   void ObserveLeadership(LeadershipObserver& observer) { observers_.push_back(&observer); }
+  // The connection with another replica broke, or is there (again): evidence of whether its node
+  // lives.
+  using PeerChange = std::function<void(BrokerId peer, bool connected)>;
+  void ObservePeers(PeerChange change) { peer_change_ = std::move(change); }
 
   // Changes of the quorum: return when they are committed. kUnavailable with kNotController;
   // kAlreadyExists: another replica of that id votes; kNotFound: no such voter;
@@ -142,6 +146,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   // RaftPeersUser.
   void OnMessage(raft::Message message) override;
   void OnPeerLost(BrokerId peer) override;
+  void OnPeerBack(BrokerId peer) override;
   void OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) override;
   void OnVotersHint(const raft::VoterSet& voters) override;
   void OnContact(BrokerId peer) override;
@@ -180,6 +185,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   StreamDialer* const dialer_;
   CommittedEntries& committed_;
   std::vector<LeadershipObserver*> observers_;
+  PeerChange peer_change_;
   // Owned.
   RaftStore store_;
   raft::ReplicaKey self_;

@@ -328,3 +328,25 @@ TEST_CASE("RaftQuorumOptions: what does not fit together is refused") {
   CHECK(refused([](auto& o) { o.election_timeout = milliseconds(100); }));
   CHECK(refused([](auto& o) { o.entry_bytes_max = kControlMessageBytesMax; }));
 }
+
+TEST_CASE("RaftQuorum: tells when the connection with a replica broke, and when it is back") {
+  std::vector<std::string> told;  // Until after the cluster's end.
+  Cluster cluster(3);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  const int other = active % 3 + 1;
+  const int third = other % 3 + 1;
+  cluster.quorum(other).ObservePeers([&told](BrokerId peer, bool connected) {
+    told.push_back(std::to_string(peer.value()) + (connected ? " back" : " lost"));
+  });
+  cluster.node(active).Kill();
+  const Instant killed = cluster.world().Now();
+  REQUIRE(cluster.Until([&] { return !told.empty(); }));
+  CHECK(told == std::vector{std::to_string(active) + " lost"});
+  CHECK(cluster.world().Now() - killed < milliseconds(100));
+  cluster.Start(active);
+  REQUIRE(cluster.Until([&] { return told.size() > 1; }));
+  CHECK(told.back() == std::to_string(active) + " back");
+  CHECK(std::ranges::find(told, std::to_string(third) + " lost") == told.end());
+}

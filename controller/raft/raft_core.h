@@ -160,6 +160,8 @@ class RaftCore {
   // raft_election.cc
   void TickFollower();
   void ResetElectionTimer();
+  // The next election begins so soon, unless a leader is heard.
+  void ElectWithin(uint32_t ticks);
   bool HearsLeader() const;
   void BecomeFollower(RaftTerm term, std::optional<BrokerId> leader);
   void Campaign(bool pre, bool transfer);

@@ -9,6 +9,9 @@ namespace {
 
 // Those who saw the leader's connection break ask within so many ticks of each other.
 constexpr uint32_t kBreakSpreadTicks = 3;
+// Candidates that took each other's votes ask again within so many ticks: wider, for they have
+// collided once.
+constexpr uint32_t kSplitSpreadTicks = 5;
 
 }  // namespace
 
@@ -38,7 +41,11 @@ bool RaftCore::HearsLeader() const {
 void RaftCore::PeerLost(BrokerId peer) {
   if (role_ != Role::kFollower || leader_ != peer) return;
   leader_.reset();
-  const int left = static_cast<int>(1 + jitter_ % kBreakSpreadTicks);
+  ElectWithin(kBreakSpreadTicks);
+}
+
+void RaftCore::ElectWithin(uint32_t ticks) {
+  const int left = static_cast<int>(1 + jitter_ % ticks);
   elapsed_ = std::max(elapsed_, election_timeout_ - left);
 }
 
@@ -140,6 +147,9 @@ void RaftCore::StepVoteReply(const Message& message, const VoteReply& reply) {
   if (!asked || !voters().Contains(message.from)) return;
   // The first answer of a voter stands: two incarnations of it are not two votes.
   if (!votes_.try_emplace(message.from.id, message.from, reply.granted).second) return;
+  // A majority would have voted, and this one has voted otherwise: the vote is split, or somebody
+  // has won it and is heard before the next try, which asks beforehand too.
+  if (!reply.pre && !reply.granted) ElectWithin(kSplitSpreadTicks);
   CountVotes();
 }
 

@@ -245,6 +245,23 @@ TEST_CASE("Thesis §9.6: a pre-vote raises no term, and is refused while a leade
 }
 
 TEST_CASE(
+    "§5.2: candidates that split the vote ask again soon, beforehand, and not after an election "
+    "time") {
+  RaftCore core = One(5, {1});
+  Answer(core, From(kTwo, 5, Append(1, 1, {})));
+  core.PeerLost(kTwo.id);
+  for (int i = 0; i < 3 && core.role() == Role::kFollower; ++i) core.Tick(2);
+  REQUIRE(core.role() == Role::kPreCandidate);
+  core.Step(From(kThree, 5, VoteReply{true, true, RaftTerm(6)}));
+  REQUIRE(core.role() == Role::kCandidate);
+  Said(core);
+  core.Step(From(kThree, 6, VoteReply{false, false, RaftTerm(6)}));  // It asks for itself.
+  for (int i = 0; i < 5 && core.role() == Role::kCandidate; ++i) core.Tick(4);
+  CHECK(core.role() == Role::kPreCandidate);
+  CHECK(core.term() == RaftTerm(6));
+}
+
+TEST_CASE(
     "Thesis §4.2.3: an election is disregarded while a leader is heard, unless it asked for it") {
   RaftCore core = One(5, {1});
   Answer(core, From(kTwo, 5, Append(1, 1, {})));

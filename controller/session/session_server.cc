@@ -26,6 +26,12 @@ bool IsForGood(const absl::Status& why) {
          kind == ErrorKind::kUnsupportedVersion;
 }
 
+// Of a stream or a connection.
+template <typename Shut>
+Task<void> ShutdownAt(Reactor* reactor, Shut* shut, Instant deadline, CancellationToken cancel) {
+  if (co_await Sleep(*reactor, deadline, cancel) == WaitResult::kTimedOut) shut->Shutdown();
+}
+
 }  // namespace
 
 SessionServer::SessionServer(Env& env, Controller& controller, MetadataFeed& feed,
@@ -111,11 +117,6 @@ Task<absl::Status> SessionServer::Run(Session* session) {
   session->scope.Spawn(TakeHeartbeats(session));
   if (wants_metadata) session->scope.Spawn(Feed(session, applied));
   co_return co_await ReceiveAll(session);
-}
-
-Task<void> SessionServer::ShutdownAt(Reactor* reactor, MessageStream* stream, Instant deadline,
-                                     CancellationToken cancel) {
-  if (co_await Sleep(*reactor, deadline, cancel) == WaitResult::kTimedOut) stream->Shutdown();
 }
 
 Task<absl::StatusOr<session::Register>> SessionServer::AwaitRegister(Session* session) {
@@ -332,17 +333,39 @@ void SessionServer::Probe(BrokerId id) {
   scope_.Spawn(Dial(id, {endpoint->host, endpoint->port}));
 }
 
+void SessionServer::Tell(BrokerId id, EvidenceKind answer) {
+  if (!scope_.stopping()) controller_.OnEvidence({answer, id});
+}
+
+Task<bool> SessionServer::Holds(Connection* connection) {
+  const Instant until = env_.reactor.Now() + options_.probe_hold;
+  TaskScope guard(env_.reactor);
+  guard.Spawn(ShutdownAt(&env_.reactor, connection, until, guard.token()));
+  const absl::StatusOr<Slice> some = co_await connection->ReceiveSome(1);
+  const bool held = env_.reactor.Now() >= until || (some.ok() && !some->empty());
+  co_await guard.Stop();
+  co_return held;
+}
+
 Task<void> SessionServer::Dial(BrokerId id, SocketAddress address) {
   absl::StatusOr<std::unique_ptr<Connection>> connection =
       co_await env_.network.Connect(address, env_.reactor.Now() + options_.probe_max);
-  probed_.erase(id);
-  EvidenceKind answer = EvidenceKind::kDialAnswered;
   if (!connection.ok()) {
-    answer = WasRefused(connection.status()) ? EvidenceKind::kDialRefused
-                                             : EvidenceKind::kDialUnreachable;
+    const bool refused = WasRefused(connection.status());
+    env_.logger.Info("broker {} does not answer at {}: {}", id, address.ToString(),
+                     std::string(connection.status().message()));
+    probed_.erase(id);
+    Tell(id, refused ? EvidenceKind::kDialRefused : EvidenceKind::kDialUnreachable);
+    co_return;
   }
-  if (!scope_.stopping()) controller_.OnEvidence({answer, id});
-  if (!connection.ok()) co_return;
+  // It counts for an answer at once, lest somebody is fenced meanwhile who lives.
+  Tell(id, EvidenceKind::kDialAnswered);
+  const bool held = co_await Holds(connection->get());
+  probed_.erase(id);
+  if (!held) {
+    env_.logger.Info("broker {} accepts at {} and hangs up: no answer", id, address.ToString());
+    Tell(id, EvidenceKind::kDialUnreachable);
+  }
   (*connection)->Shutdown();
   co_await (*connection)->Close();
 }

@@ -59,6 +59,9 @@ struct SessionServerOptions {
   BrokerId self{0};
   std::string probed_listener;  // Which of a broker's endpoints is dialed to see whether it lives.
   Duration probe_max = milliseconds(500);
+  // An accepted dial that the other side ends within this is none: the kernel goes on accepting for
+  // a moment for a process that was killed, and then resets what it accepted.
+  Duration probe_hold = milliseconds(20);
   // How long a broker that comes while nobody leads is kept before it is sent away again: it saves
   // it from asking around during an election.
   Duration election_wait = milliseconds(1000);
@@ -111,8 +114,6 @@ class SessionServer final : public BrokerProber {
   Task<absl::StatusOr<session::Register>> AwaitRegister(Session* session);
   Task<absl::Status> RegisterBroker(Session* session, session::Register message);
   Task<absl::Status> ReceiveAll(Session* session);
-  static Task<void> ShutdownAt(Reactor* reactor, MessageStream* stream, Instant deadline,
-                               CancellationToken cancel);
   Task<void> Send(Session* session, session::ToBroker message);
   Task<void> SendRedirect(Session* session);
 
@@ -122,6 +123,9 @@ class SessionServer final : public BrokerProber {
   Task<std::optional<RaftIndex>> SendImage(Session* session);
 
   Task<void> Dial(BrokerId broker, SocketAddress address);
+  void Tell(BrokerId broker, EvidenceKind answer);
+  // Whether a connection that was accepted stays so.
+  Task<bool> Holds(Connection* connection);
 
   const SessionServerOptions options_;
   Env& env_;

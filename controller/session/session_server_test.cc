@@ -170,6 +170,35 @@ TEST_CASE("SessionServer: a controller that is no longer active sends its broker
   CHECK(w.Expect<session::Redirect>(stream).leader == BrokerId(101));
 }
 
+TEST_CASE(
+    "SessionServer: a dial that is accepted counts for life, unless the other side hangs up") {
+  const bool hangs_up = GENERATE(true, false);
+  CAPTURE(hangs_up);
+  World w;
+  Env& host = w.world.AddNode("host").Boot();
+  auto listener = w.world.Run(host, host.network.Listen({"host", 9092}, {}));
+  REQUIRE(listener.ok());
+  MessageStream& stream = w.Dial(1);
+  MessageStream& witness = w.Dial(2);
+  for (int32_t id : {1, 2}) {
+    MessageStream& one = id == 1 ? stream : witness;
+    w.Say(one, w.RegisterOf(id));
+    const BrokerEpoch epoch = w.Expect<session::Registered>(one).epoch;
+    w.Say(one,
+          session::Heartbeat{.epoch = epoch, .sequence = 1, .applied = w.state.image()->index()});
+    REQUIRE_FALSE(w.Expect<session::HeartbeatReply>(one).fenced);
+  }
+  stream.Shutdown();
+  auto dialed = w.world.Run(host, (*listener)->Accept());
+  REQUIRE(dialed.ok());
+  if (hangs_up) w.world.Run(host, (*dialed)->Close());
+  w.controller.OnEvidence({EvidenceKind::kReplicationLost, BrokerId(1), BrokerId(2)});
+  w.world.RunFor(milliseconds(45));  // Until before the next dial.
+  CHECK(w.state.image()->FindBroker(BrokerId(1))->fenced == hangs_up);
+  if (!hangs_up) w.world.Run(host, (*dialed)->Close());
+  w.world.Run(host, (*listener)->Close());
+}
+
 TEST_CASE("SessionServer: another process under a living broker's id is refused, in words") {
   World w;
   MessageStream& stream = w.Dial(1);

@@ -26,14 +26,31 @@ def show(load, what):
     print(f"      {what}: longest gap {max(load.gap_ms.values()):.0f} ms, by partition {load.gap_ms}", flush=True)
 
 
+class ByEvidence:
+    """Brokers that are killed in here are fenced because somebody saw it, not because they were silent for a whole session."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def __enter__(self):
+        self.before = {one.id: len(one.log_file.read_text(errors="replace")) for one in self.cluster}
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            said = "".join(one.log_file.read_text(errors="replace")[self.before[one.id]:] for one in self.cluster)
+            late = [line for line in said.splitlines() if "fencing broker" in line and "was silent" in line]
+            expect("fencing broker" in said and not late, f"the dead broker was fenced by silence alone: {late}")
+
+
 @test("kill a broker: kill -9 of a leader during idempotent produce loses and doubles nothing, and it comes back in sync")
 def kill_leader(cluster):
     topic = begin(cluster)
     with Load(cluster.bootstrap, topic, PARTITIONS) as load:
         load.more()
         victim = cluster.leader(topic, 0)
-        victim.kill()
-        cluster.until_led(topic, 0, other_than=victim)
+        with ByEvidence(cluster):
+            victim.kill()
+            cluster.until_led(topic, 0, other_than=victim)
         load.more()
         victim.start()
         cluster.until_in_sync(topic, PARTITIONS)
@@ -63,8 +80,12 @@ def kill_controller(cluster):
     topic = begin(cluster)
     with Load(cluster.bootstrap, topic, PARTITIONS) as load:
         load.more()
-        victim.kill()
-        successor = cluster.controller()
+        led = [number for number in range(PARTITIONS) if cluster.leader(topic, number) is victim]
+        with ByEvidence(cluster):
+            victim.kill()
+            successor = cluster.controller()
+            for number in led:
+                cluster.until_led(topic, number, other_than=victim)
         expect(successor is not victim, "the dead one is still named as controller")
         load.more()
         cluster.create_topic(fresh_topic("after"), 3, replication_factor=2)
