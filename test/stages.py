@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") in ("true", "1")
 
 UNIT_SECONDS_MAX = 300  # One test binary. Under a sanitizer the slowest takes a tenth of this.
-SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 480}
+SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 540}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
 SEEDS = {"node-power": 500, "storage-power": 500, "raft": 2000, "quorum": 300}
