@@ -137,8 +137,12 @@ void FetchPart::SurveyOne(Broker& broker, FetchAnswer* answer) {
         elsewhere = true;
       }
       answer->readable = !diverges && !elsewhere && from < answer->bound.value();
-      data.high_watermark = partition.high_watermark().value();
-      data.last_stable_offset = partition.last_stable_offset().value();
+      answer->committed = partition.high_watermark();
+      // What a new leader knows may be behind what the one before has shown: a consumer would see it
+      // go back, or take it for the end. It gets what there is, and is not told.
+      const bool current = partition.high_watermark_is_current();
+      data.high_watermark = current ? answer->committed.value() : -1;
+      data.last_stable_offset = current ? partition.last_stable_offset().value() : -1;
       data.log_start_offset = partition.log().start_offset().value();
       if (terms_.read_committed) data.aborted_transactions.emplace();
     }
@@ -197,7 +201,7 @@ Task<void> FetchPart::WaitForProgress(Broker* broker, Instant deadline, Cancella
   for (const FetchAnswer* answer : answers_) {
     absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
     // Reading may have taken a while since the survey: what came meanwhile must not be slept over.
-    const Offset next = Offset(answer->data.high_watermark) + OffsetDelta(1);
+    const Offset next = answer->committed + OffsetDelta(1);
     if (!partition.ok() || (*partition)->high_watermark() >= next) {
       progress.Set();
       break;

@@ -32,6 +32,7 @@ struct FetchAnswer {
   TopicPartitionId id{Uuid(0, 0), PartitionId(0)};  // Or that of nothing: an unknown target.
   kafka::FetchResponse::PartitionData data{};
   Offset bound{0};        // Where reading ends.
+  Offset committed{0};    // The high watermark, also while the consumer is not told it.
   bool readable = false;  // There is something between the fetch offset and the bound.
 };
 
