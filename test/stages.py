@@ -21,7 +21,8 @@ UNIT_SECONDS_MAX = 300  # One test binary. Under a sanitizer the slowest takes a
 SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 540}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
-SEEDS = {"node-power": 500, "storage-power": 500, "raft": 2000, "quorum": 300}
+SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 10, "cluster-shards": 10, "cluster": 10,
+         "node-power": 500, "storage-power": 500, "raft": 2000, "quorum": 300}
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000}
 SEEDS_SECONDS_MAX = 480  # 80 CPU seconds at most; a shared machine takes five times that.

@@ -157,6 +157,7 @@ std::vector<Scenario> AllScenarios() {
   AddQuorumScenarios(&scenarios);
   AddNodeScenarios(&scenarios);
   AddControlScenarios(&scenarios);
+  AddClusterScenarios(&scenarios);
   return scenarios;
 }
 

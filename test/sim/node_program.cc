@@ -61,6 +61,13 @@ NodeOptions Options(SimProcess& process, const NodePlan& plan) {
   if (!plan.cluster_id.empty()) options.cluster_id = plan.cluster_id;
   options.host_name = process.node().name();
   options.memory_bytes = size_t{256} << 20;
+  // The server command stops then.
+  options.on_failure = [&process](const absl::Status&) {
+    SimNode& node = process.node();
+    node.world().After(Duration(0), [&node, &process] {
+      if (node.up() && &node.process() == &process) node.Kill();
+    });
+  };
   return options;
 }
 

@@ -69,6 +69,7 @@ Task<absl::StatusOr<TopicView>> FindTopic(KafkaClient* client, const WorkloadPla
     for (const auto& partition : topic.partitions) {
       auto leader = brokers.find(partition.leader_id);
       if (leader != brokers.end()) view.leaders.emplace(partition.partition_index, leader->second);
+      view.epochs.emplace(partition.partition_index, partition.leader_epoch);
     }
   }
   if (view.leaders.size() != static_cast<size_t>(plan->partitions)) {

@@ -32,5 +32,6 @@ void AddRaftScenarios(std::vector<Scenario>* scenarios);
 void AddQuorumScenarios(std::vector<Scenario>* scenarios);
 void AddNodeScenarios(std::vector<Scenario>* scenarios);
 void AddControlScenarios(std::vector<Scenario>* scenarios);
+void AddClusterScenarios(std::vector<Scenario>* scenarios);
 
 }  // namespace millrace::simtest

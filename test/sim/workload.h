@@ -40,6 +40,7 @@ struct WorkloadPlan {
 struct TopicView {
   Uuid topic_id{0, 0};
   std::map<int32_t, SocketAddress> leaders;  // By partition.
+  std::map<int32_t, int32_t> epochs;         // Theirs.
 };
 // Connects `client` to some bootstrap address, asks, and creates the topic where it is absent.
 Task<absl::StatusOr<TopicView>> FindTopic(KafkaClient* client, const WorkloadPlan* plan,
@@ -111,6 +112,7 @@ class SimConsumer {
     int64_t high_watermark;
     int64_t next_offset;
   };
+  Task<absl::Status> ConnectToLeader(int32_t partition);
   Task<absl::StatusOr<Fetched>> Fetch(int32_t partition, int64_t offset, Duration wait);
 
   Env& env_;
