@@ -167,7 +167,8 @@ Task<absl::StatusOr<SimConsumer::Fetched>> SimConsumer::Fetch(int32_t partition,
 }
 
 Task<absl::StatusOr<std::map<TopicPartition, std::vector<ReadRecord>>>> SimConsumer::ReadAll() {
-  MR_CO_ASSIGN_OR_RETURN(view_, co_await FindTopic(&client_, &plan_, 0, /*create=*/false));
+  // In a seed that breaks too much for a producer to begin, nobody has made it.
+  MR_CO_ASSIGN_OR_RETURN(view_, co_await FindTopic(&client_, &plan_, 0, /*create=*/true));
   std::map<TopicPartition, std::vector<ReadRecord>> logs;
   for (int32_t partition = 0; partition < plan_.partitions; ++partition) {
     std::vector<ReadRecord>& log = logs[{plan_.topic, partition}];
