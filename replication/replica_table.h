@@ -47,7 +47,7 @@ struct TableReplica {
     epochs.Assign(record.epoch, end());
     records.push_back(std::move(record));
   }
-  void CutEnd(Offset at) {
+  void CutFrom(Offset at) {
     while (end() > at) records.pop_back();
     durable = std::min(durable, at);
     epochs.TruncateFromEnd(at);
@@ -191,7 +191,7 @@ class ReplicaTable {
   void Crash(BrokerId id, Offset keeps) {
     TableReplica& replica = at(id);
     replica.up = false;
-    replica.CutEnd(std::max(keeps, replica.start));
+    replica.CutFrom(std::max(keeps, replica.start));
     replica.known.reset();
     replica.role.emplace<std::monostate>();
     replica.unacknowledged.clear();
@@ -228,11 +228,11 @@ class ReplicaTable {
       lost_committed = true;
     }
     if (cut->whole) {
-      replica.CutEnd(replica.start);
+      replica.CutFrom(replica.start);
       replica.start = replica.durable = cut->at;
       replica.epochs.Clear();
     } else {
-      replica.CutEnd(cut->at);
+      replica.CutFrom(cut->at);
     }
     Note(fmt::format("{} {} {}", id, cut->whole ? "begins anew at" : "truncates to", cut->at));
     follower->OnCut(replica.ends());

@@ -385,7 +385,7 @@ absl::StatusOr<raft::LogEntry> ReadLogEntry(std::string_view key, std::string_vi
 
 std::string StorePiece(std::string_view key, std::string_view piece) { return Seal(key, piece); }
 
-absl::StatusOr<std::string> ReadPiece(std::string_view key, std::string_view value) {
+absl::StatusOr<std::string> ReadStatePiece(std::string_view key, std::string_view value) {
   MR_ASSIGN_OR_RETURN(const std::string_view piece, Unseal(key, value));
   return std::string(piece);
 }

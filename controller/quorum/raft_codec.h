@@ -58,6 +58,6 @@ std::string StoreLogEntry(std::string_view key, const raft::LogEntry& entry);
 absl::StatusOr<raft::LogEntry> ReadLogEntry(std::string_view key, std::string_view value);
 // Bytes of the state machine.
 std::string StorePiece(std::string_view key, std::string_view piece);
-absl::StatusOr<std::string> ReadPiece(std::string_view key, std::string_view value);
+absl::StatusOr<std::string> ReadStatePiece(std::string_view key, std::string_view value);
 
 }  // namespace millrace

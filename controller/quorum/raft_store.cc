@@ -197,7 +197,7 @@ Task<absl::StatusOr<std::string>> RaftStore::ReadSnapshotPiece(RaftIndex index, 
   auto stored = co_await kv_.Get(KvSpace::kRaftSnapshot, key);
   if (!stored.ok()) co_return stored.status();
   if (!stored->has_value()) co_return absl::NotFoundError("the snapshot has been replaced");
-  absl::StatusOr<std::string> piece = ReadPiece(key, **stored);
+  absl::StatusOr<std::string> piece = ReadStatePiece(key, **stored);
   if (!piece.ok()) co_return Damaged(fmt::format("snapshot piece {}", number), piece.status());
   co_return *std::move(piece);
 }
