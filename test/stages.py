@@ -22,6 +22,7 @@ SUITE_SECONDS_MAX = {"conformance": 480, "hostile": 240, "chaos": 540}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
 SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 10, "cluster-shards": 10, "cluster": 10,
+         "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5,
          "node-power": 500, "storage-power": 500, "raft": 2000, "quorum": 300}
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000}
@@ -132,7 +133,8 @@ def seeds(preset, tally, scale):
         scenarios = [name for name in scenarios if not name.startswith(tuple(SEEDS_PLANTED))]
 
     def one(scenario):
-        count = max(5, int(SEEDS.get(scenario, SEEDS_OTHERWISE) * scale))
+        # Three nodes cost ten times what one does.
+        count = max(2 if scenario.startswith("cluster") else 5, int(SEEDS.get(scenario, SEEDS_OTHERWISE) * scale))
         for prefix, planted in SEEDS_PLANTED.items():
             if scenario.startswith(prefix):
                 count = planted
