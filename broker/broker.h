@@ -30,6 +30,8 @@ namespace millrace {
 
 class ReplicationDoor;
 
+class BrokerDoubts;
+
 struct BrokerOptions {
   BrokerId node_id{1};
   std::string cluster_id;                  // As text: Kafka lets it be any.
@@ -52,6 +54,7 @@ struct Broker {
   const TopicConfigSource& configs;
   ByteBudget& fetch_budget;
   ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
+  const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted.
   // Owned.
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;

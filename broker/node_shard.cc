@@ -194,6 +194,7 @@ void NodeShard::Open(const NodeServices& services) {
       .configs = context_.configs,
       .fetch_budget = fetch_budget_,
       .replication = replication_door_.get(),
+      .doubts = &doubts_,
       .sessions = FetchSessionCache(sessions),
       .producer_ids = ProducerIdSource(env_, *controller),
       .validator{env_, {.memory_bytes_max = budgets_.validation}},
@@ -229,6 +230,9 @@ void NodeShard::OpenReplication() {
   options.shards = static_cast<uint32_t>(context_.shards.count());
   options.batch_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
   options.on_loss = [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
+    if (how == StreamLoss::kBroken && epoch.has_value()) {
+      doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
+    }
     if (context_.on_stream_loss) telling_.Spawn(TellStreamLoss(peer, epoch, how));
   };
   replication_ =

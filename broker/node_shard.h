@@ -24,6 +24,7 @@
 
 #include "broker/admin_context.h"
 #include "broker/broker.h"
+#include "broker/broker_doubts.h"
 #include "broker/connection_admission.h"
 #include "broker/controller_requests.h"
 #include "broker/dispatcher.h"
@@ -129,6 +130,7 @@ class NodeShard {
   std::unique_ptr<PartitionTable> partitions_;
   std::unique_ptr<MetadataApplier> applier_;
   std::unique_ptr<ImagePeers> peers_;
+  BrokerDoubts doubts_;
   std::unique_ptr<ReplicationShard> replication_;
   std::unique_ptr<ReplicationDoor> replication_door_;
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.

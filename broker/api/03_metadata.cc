@@ -16,6 +16,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
 #include "broker/api/metadata_view.h"
+#include "broker/broker_doubts.h"
 #include "proto/kafka/metadata_request.h"
 #include "proto/kafka/metadata_response.h"
 
@@ -27,7 +28,14 @@ using kafka::MetadataResponse;
 
 constexpr int16_t kErrorVersion = 13;
 
-MetadataResponse::MetadataResponseTopic Describe(const MetadataImage& image,
+// Whether clients are better not sent there now (broker_doubts.h).
+bool IsDoubtful(const Broker& broker, const MetadataImage& image, int32_t leader) {
+  const BrokerImage* known = leader < 0 ? nullptr : image.FindBroker(BrokerId(leader));
+  return known != nullptr && broker.doubts != nullptr &&
+         broker.doubts->IsDoubtful(*known, broker.env.reactor.Now());
+}
+
+MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const MetadataImage& image,
                                                  const TopicImage& topic,
                                                  const std::string& listener,
                                                  bool with_operations) {
@@ -40,6 +48,10 @@ MetadataResponse::MetadataResponseTopic Describe(const MetadataImage& image,
   for (size_t p = 0; p < topic.partitions.size(); ++p) {
     const PartitionImage& partition = topic.partitions[p];
     PartitionView view = ViewPartition(image, partition, listener);
+    if (IsDoubtful(broker, image, view.leader)) {
+      view.leader = -1;
+      view.error = kafka::KafkaError::kLeaderNotAvailable;
+    }
     described.partitions.push_back({ErrorCode(view.error), static_cast<int32_t>(p), view.leader,
                                     partition.leader_epoch.value(), std::move(view.replicas),
                                     std::move(view.isr), std::move(view.offline)});
@@ -79,7 +91,7 @@ std::vector<std::string> Missing(const MetadataImage& image, const MetadataReque
   return {missing.begin(), missing.end()};
 }
 
-MetadataResponse::MetadataResponseTopic Answer(const MetadataImage& image,
+MetadataResponse::MetadataResponseTopic Answer(const Broker& broker, const MetadataImage& image,
                                                const MetadataRequest::MetadataRequestTopic& asked,
                                                const std::string& listener, bool with_operations,
                                                const std::map<std::string, absl::Status>& refused) {
@@ -87,7 +99,7 @@ MetadataResponse::MetadataResponseTopic Answer(const MetadataImage& image,
   MetadataImage::Topic topic = by_id                    ? image.FindTopic(asked.topic_id)
                                : asked.name.has_value() ? image.FindTopic(*asked.name)
                                                         : nullptr;
-  if (topic != nullptr) return Describe(image, *topic, listener, with_operations);
+  if (topic != nullptr) return Describe(broker, image, *topic, listener, with_operations);
   MetadataResponse::MetadataResponseTopic unknown;
   unknown.topic_id = asked.topic_id;
   if (by_id) {
@@ -135,7 +147,7 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   if (all) {
     image->topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
       response.topics.push_back(
-          Describe(*image, *topic, listener, body->include_topic_authorized_operations));
+          Describe(*broker, *image, *topic, listener, body->include_topic_authorized_operations));
       return true;
     });
   } else {
@@ -143,8 +155,8 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
     for (const auto& asked : *body->topics) {
       const auto name = asked.topic_id.is_zero() ? asked.name : std::nullopt;
       if (!answered.emplace(asked.topic_id, name).second) continue;
-      response.topics.push_back(
-          Answer(*image, asked, listener, body->include_topic_authorized_operations, *refused));
+      response.topics.push_back(Answer(*broker, *image, asked, listener,
+                                       body->include_topic_authorized_operations, *refused));
     }
   }
   co_return Reply(request, response);

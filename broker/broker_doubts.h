@@ -1,0 +1,44 @@
+// BrokerDoubts: brokers to which a replication stream of this shard has just broken. Whether they
+// are dead the controller finds out within a moment (docs/replication.md, What a kill -9 costs);
+// until then clients are not sent to them: a client that lost the same broker asks for metadata at
+// once, and one that is told the dead leader again is content and looks no further for a second
+// (librdkafka). "Nobody leads" is what makes it ask again soon.
+//
+// Shard:    one.
+// Bound:    a doubt ends with what the image says of that registration, and after `doubt_max`
+//           anyhow: a broker that lives is back before.
+#pragma once
+
+#include <map>
+
+#include "common/ids.h"
+#include "common/time.h"
+#include "controller/image/metadata_image.h"
+
+namespace millrace {
+
+class BrokerDoubts {
+ public:
+  explicit BrokerDoubts(Duration doubt_max = milliseconds(500)) : doubt_max_(doubt_max) {}
+
+  void OnBroken(BrokerId broker, BrokerEpoch epoch, Instant now) {
+    broken_.insert_or_assign(broker, Broken{epoch, now});
+  }
+  // A broker that is being shut down has handed over what it led.
+  bool IsDoubtful(const BrokerImage& broker, Instant now) const {
+    const auto found = broken_.find(broker.id);
+    if (found == broken_.end() || now - found->second.when >= doubt_max_) return false;
+    return broker.epoch == found->second.epoch && !broker.in_controlled_shutdown;
+  }
+
+ private:
+  struct Broken {
+    BrokerEpoch epoch;
+    Instant when;
+  };
+  const Duration doubt_max_;
+  std::map<BrokerId, Broken>
+      broken_;  // The last time of each, by id: as many as there are brokers.
+};
+
+}  // namespace millrace
