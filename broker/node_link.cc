@@ -140,7 +140,6 @@ Task<absl::Status> NodeLink::Begin(BrokerImage self, std::optional<BrokerEpoch> 
                             .previous_epoch = clean_epoch,
                             .wants_metadata = context_.local == nullptr,
                             .caught_up = IsAlone()};
-  begun_ = true;
   // Registered as caught up it is unfenced at once: a heartbeat must not ask for the contrary.
   if (IsAlone()) link_->Serve();
   link_->Start();

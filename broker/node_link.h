@@ -108,7 +108,6 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   AlterPartitionBatcher isr_;
   // State.
   std::optional<session::Register> self_;
-  bool begun_ = false;
   bool interrupted_ = false;
 };
 
