@@ -2,7 +2,6 @@
 // prints it; health checks of images call it.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "proto/kafka/api_versions_request.h"
 #include "proto/kafka/api_versions_response.h"
 
@@ -67,12 +67,12 @@ Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArgument
 
 }  // namespace
 
-void AddApiVersionsCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddApiVersionsCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ClientArguments>();
-  CLI::App* verb =
-      app.add_subcommand("api-versions", "Print which APIs and versions each broker speaks");
-  AddClientOptions(*verb, *arguments);
-  verb->callback([arguments, &chosen] {
+  Command verb =
+      program.AddVerb("api-versions", "Print which APIs and versions each broker speaks");
+  AddClientOptions(verb, *arguments);
+  verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
       return RunClientVerb(*arguments, [arguments](ClientSession* session) {
         return ShowApiVersions(session, arguments);

@@ -1,7 +1,6 @@
 // `millrace broker list|decommission`.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "cli/client_verb.h"
 #include "cli/cluster_view.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/reassigner.h"
 #include "cli/replica_plan.h"
 #include "cli/text_table.h"
@@ -129,11 +129,11 @@ Task<int> DecommissionBroker(ClientSession* session, Arguments arguments) {
 
 using BrokerAction = Task<int> (*)(ClientSession*, Arguments);
 
-CLI::App* AddVerb(CLI::App& broker, ChosenCommand& chosen, const char* name, const char* what,
-                  BrokerAction action, Arguments arguments) {
-  CLI::App* verb = broker.add_subcommand(name, what);
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, action, &chosen] {
+Command AddVerb(Command& broker, ChosenCommand& chosen, const char* name, const char* what,
+                BrokerAction action, Arguments arguments) {
+  Command verb = broker.AddVerb(name, what);
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, action, &chosen] {
     chosen = [arguments, action] {
       return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
         return action(session, arguments);
@@ -145,21 +145,17 @@ CLI::App* AddVerb(CLI::App& broker, ChosenCommand& chosen, const char* name, con
 
 }  // namespace
 
-void AddBrokerCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* broker = app.add_subcommand("broker", "Look at brokers, and let one go");
-  broker->require_subcommand(1);
-  AddVerb(*broker, chosen, "list", "List brokers, fenced ones too", ListBrokers,
+void AddBrokerCommand(Command& program, ChosenCommand& chosen) {
+  Command broker = program.AddVerb("broker", "Look at brokers, and let one go");
+  broker.RequireVerb();
+  AddVerb(broker, chosen, "list", "List brokers, fenced ones too", ListBrokers,
           std::make_shared<BrokerArguments>());
   auto arguments = std::make_shared<BrokerArguments>();
-  CLI::App* verb =
-      AddVerb(*broker, chosen, "decommission",
-              "Move all replicas away from a broker; unregister it once it has stopped",
-              DecommissionBroker, arguments);
-  verb->add_option("ID", arguments->id, "The broker's node.id")
-      ->required()
-      ->type_name("")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_flag("--no-wait", arguments->no_wait, "Do not wait until the replicas have moved");
+  Command verb = AddVerb(broker, chosen, "decommission",
+                         "Move all replicas away from a broker; unregister it once it has stopped",
+                         DecommissionBroker, arguments);
+  verb.AddOption("ID", arguments->id, "The broker's node.id").Required().TypeName("").NotNegative();
+  verb.AddFlag("--no-wait", arguments->no_wait, "Do not wait until the replicas have moved");
 }
 
 }  // namespace millrace

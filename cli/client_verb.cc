@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +10,7 @@
 
 #include "cli/client/offset_spec.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "common/log/spdlog_logger.h"
 #include "common/sys/real_world.h"
 #include "common/sys/signals.h"
@@ -95,27 +95,27 @@ std::string CheckOutputFormat(const std::string& text) {
   return fmt::format("'{}' is no output format: text and json are accepted", text);
 }
 
-void AddClientOptions(CLI::App& verb, ClientArguments& arguments) {
-  verb.add_option("-b,--bootstrap-server", arguments.bootstrap,
-                  "Servers to begin with: HOST:PORT,...")
-      ->envname("MILLRACE_BOOTSTRAP_SERVER")
-      ->type_name("SERVERS")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+void AddClientOptions(Command& verb, ClientArguments& arguments) {
+  verb.AddOption("-b,--bootstrap-server", arguments.bootstrap,
+                 "Servers to begin with: HOST:PORT,...")
+      .Environment("MILLRACE_BOOTSTRAP_SERVER")
+      .TypeName("SERVERS")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         return std::string(ParseServers(text).status().message());
       });
-  verb.add_option("--timeout", arguments.timeout, "How long to try: 500ms, 30s, 2m")
-      ->type_name("TIME")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+  verb.AddOption("--timeout", arguments.timeout, "How long to try: 500ms, 30s, 2m")
+      .TypeName("TIME")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         return ParseDuration(text).has_value()
                    ? std::string()
                    : fmt::format("'{}' is no time: 500ms, 30s and 2m are accepted", text);
       });
-  verb.add_option("-o,--output", arguments.output, "text or json")
-      ->type_name("FORMAT")
-      ->capture_default_str()
-      ->check(CheckOutputFormat);
+  verb.AddOption("-o,--output", arguments.output, "text or json")
+      .TypeName("FORMAT")
+      .ShowDefault()
+      .Check(CheckOutputFormat);
 }
 
 int RunClientVerb(const ClientArguments& arguments, ClientVerb verb) {

@@ -16,11 +16,9 @@
 #include "common/runtime/task.h"
 #include "common/sys/io_operation.h"
 
-namespace CLI {
-class App;
-}
-
 namespace millrace {
+
+class Command;
 
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
@@ -37,9 +35,9 @@ struct ClientArguments {
 
 // --bootstrap-server (or MILLRACE_BOOTSTRAP_SERVER), --timeout, -o text|json. `arguments` must live
 // as long as `verb`.
-void AddClientOptions(CLI::App& verb, ClientArguments& arguments);
+void AddClientOptions(Command& verb, ClientArguments& arguments);
 
-// For CLI11: what is wrong with a value of -o, or nothing.
+// What is wrong with a value of -o, or nothing.
 std::string CheckOutputFormat(const std::string& text);
 
 // "host:port,[::1]:9092,host"; without a port: 9092. kInvalidArgument: a sentence.

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "cli/client_verb.h"
 #include "cli/cluster_view.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/reassigner.h"
 #include "cli/text_table.h"
 #include "common/json/json_writer.h"
@@ -406,11 +406,11 @@ Task<int> Reassign(ClientSession* session, Arguments arguments) {
 
 using ClusterAction = Task<int> (*)(ClientSession*, Arguments);
 
-CLI::App* AddVerb(CLI::App& cluster, ChosenCommand& chosen, const char* name, const char* what,
-                  ClusterAction action, Arguments arguments) {
-  CLI::App* verb = cluster.add_subcommand(name, what);
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, action, &chosen] {
+Command AddVerb(Command& cluster, ChosenCommand& chosen, const char* name, const char* what,
+                ClusterAction action, Arguments arguments) {
+  Command verb = cluster.AddVerb(name, what);
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, action, &chosen] {
     chosen = [arguments, action] {
       return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
         return action(session, arguments);
@@ -420,67 +420,66 @@ CLI::App* AddVerb(CLI::App& cluster, ChosenCommand& chosen, const char* name, co
   return verb;
 }
 
-void AddVoterOptions(CLI::App& verb, ClusterArguments& arguments) {
-  verb.add_option("--id", arguments.voter, "The controller's node.id")
-      ->required()
-      ->type_name("ID")
-      ->check(CLI::NonNegativeNumber);
-  verb.add_option("--directory", arguments.directory,
-                  "Its metadata directory's id (`millrace storage info` shows it)")
-      ->required()
-      ->type_name("UUID")
-      ->check(CheckUuid);
+void AddVoterOptions(Command& verb, ClusterArguments& arguments) {
+  verb.AddOption("--id", arguments.voter, "The controller's node.id")
+      .Required()
+      .TypeName("ID")
+      .NotNegative();
+  verb.AddOption("--directory", arguments.directory,
+                 "Its metadata directory's id (`millrace storage info` shows it)")
+      .Required()
+      .TypeName("UUID")
+      .Check(CheckUuid);
 }
 
 }  // namespace
 
-void AddClusterCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* cluster =
-      app.add_subcommand("cluster", "Look at a cluster, its quorum and where replicas are");
-  cluster->require_subcommand(1);
+void AddClusterCommand(Command& program, ChosenCommand& chosen) {
+  Command cluster =
+      program.AddVerb("cluster", "Look at a cluster, its quorum and where replicas are");
+  cluster.RequireVerb();
   auto fresh = [] { return std::make_shared<ClusterArguments>(); };
 
-  AddVerb(*cluster, chosen, "status", "Brokers, controller and what is wrong", Status, fresh());
+  AddVerb(cluster, chosen, "status", "Brokers, controller and what is wrong", Status, fresh());
   auto health = fresh();
-  CLI::App* verb =
-      AddVerb(*cluster, chosen, "health", "Exit status 0 when all is well", Health, health);
-  verb->add_flag("--watch", health->watch, "Again every second");
-  verb->add_flag("--exit-when-healthy", health->exit_when_healthy, "With --watch: until then");
+  Command verb =
+      AddVerb(cluster, chosen, "health", "Exit status 0 when all is well", Health, health);
+  verb.AddFlag("--watch", health->watch, "Again every second");
+  verb.AddFlag("--exit-when-healthy", health->exit_when_healthy, "With --watch: until then");
 
-  AddVerb(*cluster, chosen, "voters", "Show the quorum's voters and observers", Voters, fresh());
+  AddVerb(cluster, chosen, "voters", "Show the quorum's voters and observers", Voters, fresh());
   auto add = fresh();
-  verb = AddVerb(*cluster, chosen, "add-voter", "Let a running controller vote", AddVoter, add);
-  AddVoterOptions(*verb, *add);
-  verb->add_option("--address", add->addresses, "Where its controller listener is reached")
-      ->required()
-      ->type_name("LISTENER://HOST:PORT")
-      ->allow_extra_args(false)
-      ->check(CheckListener);
+  verb = AddVerb(cluster, chosen, "add-voter", "Let a running controller vote", AddVoter, add);
+  AddVoterOptions(verb, *add);
+  verb.AddOption("--address", add->addresses, "Where its controller listener is reached")
+      .Required()
+      .TypeName("LISTENER://HOST:PORT")
+      .OneValueEach()
+      .Check(CheckListener);
   auto remove = fresh();
-  verb = AddVerb(*cluster, chosen, "remove-voter", "Take a controller's vote away", RemoveVoter,
+  verb = AddVerb(cluster, chosen, "remove-voter", "Take a controller's vote away", RemoveVoter,
                  remove);
-  AddVoterOptions(*verb, *remove);
+  AddVoterOptions(verb, *remove);
 
   auto leaders = fresh();
-  verb = AddVerb(*cluster, chosen, "move-leaders", "Give preferred leaders their partitions back",
+  verb = AddVerb(cluster, chosen, "move-leaders", "Give preferred leaders their partitions back",
                  MoveLeaders, leaders);
-  verb->add_option("PARTITION", leaders->partitions, "topic or topic:partition; none: all")
-      ->type_name("");
-  verb->add_flag("--unclean", leaders->unclean,
-                 "Where nobody leads, let whoever is alive lead: what it lacks is lost");
+  verb.AddOption("PARTITION", leaders->partitions, "topic or topic:partition; none: all")
+      .TypeName("");
+  verb.AddFlag("--unclean", leaders->unclean,
+               "Where nobody leads, let whoever is alive lead: what it lacks is lost");
 
   auto reassign = fresh();
-  verb =
-      AddVerb(*cluster, chosen, "reassign", "Move replicas to other brokers", Reassign, reassign);
-  auto* names = verb->add_option("PARTITION", reassign->partitions, "topic or topic:partition");
-  names->type_name("");
-  auto* to = verb->add_option("--to", reassign->to, "Brokers, the preferred leader first");
-  to->delimiter(',')->type_name("ID,ID,...");
-  auto* list = verb->add_flag("--list", reassign->list, "Show what is being moved");
-  auto* cancel = verb->add_flag("--cancel", reassign->cancel, "Stop moving; replicas stay");
-  verb->add_flag("--wait", reassign->wait, "Until everything has been moved");
-  to->excludes(list)->excludes(cancel);
-  list->excludes(cancel)->excludes(names);
+  verb = AddVerb(cluster, chosen, "reassign", "Move replicas to other brokers", Reassign, reassign);
+  Option names = verb.AddOption("PARTITION", reassign->partitions, "topic or topic:partition");
+  names.TypeName("");
+  Option to = verb.AddOption("--to", reassign->to, "Brokers, the preferred leader first");
+  to.Delimiter(',').TypeName("ID,ID,...");
+  Option list = verb.AddFlag("--list", reassign->list, "Show what is being moved");
+  Option cancel = verb.AddFlag("--cancel", reassign->cancel, "Stop moving; replicas stay");
+  verb.AddFlag("--wait", reassign->wait, "Until everything has been moved");
+  to.Excludes(list).Excludes(cancel);
+  list.Excludes(cancel).Excludes(names);
 }
 
 }  // namespace millrace

@@ -1,8 +1,7 @@
 #include "cli/command_line.h"
 
-#include <fmt/format.h>
+#include <absl/status/statusor.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -10,31 +9,10 @@
 #include <vector>
 
 #include "cli/client_verb.h"
+#include "cli/command_parser.h"
 #include "cli/kafka_tools.h"
 
 namespace millrace {
-
-namespace {
-
-// A line that says what is wrong and one that says where to read on: a page of help would push both
-// off the screen.
-std::string UsageMessage(const CLI::App* app, const CLI::Error& error) {
-  std::string verb = "millrace";
-  while (!app->get_subcommands().empty()) {
-    app = app->get_subcommands().front();
-    verb += " " + app->get_name();
-  }
-  std::string wrong = error.what();
-  // A word that is no verb is passed over; what is missed then is any verb at all.
-  const bool misses_verb = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
-                           app->get_require_subcommand_min() > 0;
-  if (const std::vector<std::string> unknown = app->remaining(); misses_verb && !unknown.empty()) {
-    wrong = fmt::format("{}: no such command", unknown.front());
-  }
-  return fmt::format("{}\n`{} --help` shows what is accepted.\n", wrong, verb);
-}
-
-}  // namespace
 
 int RunCommandLine(int argc, char** argv) {
   const std::optional<std::string> tool = argc > 0 ? KafkaToolOf(argv[0]) : std::nullopt;
@@ -47,33 +25,34 @@ int RunCommandLine(int argc, char** argv) {
     }
     words = *std::move(ours);
   }
-  CLI::App app(
-      "Millrace: a Kafka-compatible, replicated log. Zero configuration: `millrace server`.",
-      "millrace");
-  app.require_subcommand(1);
-  app.failure_message(UsageMessage);
+  CommandParser parser(
+      "millrace",
+      "Millrace: a Kafka-compatible, replicated log. Zero configuration: `millrace server`.");
+  Command program = parser.root();
+  program.RequireVerb();
   ChosenCommand chosen;
-  AddServerCommand(app, chosen);
-  AddStorageCommand(app, chosen);
-  AddClusterCommand(app, chosen);
-  AddBrokerCommand(app, chosen);
-  AddTopicCommand(app, chosen);
-  AddProduceCommand(app, chosen);
-  AddConsumeCommand(app, chosen);
-  AddLogCommand(app, chosen);
-  AddApiVersionsCommand(app, chosen);
-  AddConfigCommand(app, chosen);
-  AddContainerCommand(app, chosen);
-  AddHealthCommand(app, chosen);
-  AddVersionCommand(app, chosen);
-  try {
-    std::ranges::reverse(words);  // CLI11 takes them from the back.
-    app.parse(std::move(words));
-  } catch (const CLI::ParseError& error) {
-    int status = app.exit(error);
-    return status == 0 ? 0 : kExitUsage;
+  AddServerCommand(program, chosen);
+  AddStorageCommand(program, chosen);
+  AddClusterCommand(program, chosen);
+  AddBrokerCommand(program, chosen);
+  AddTopicCommand(program, chosen);
+  AddProduceCommand(program, chosen);
+  AddConsumeCommand(program, chosen);
+  AddLogCommand(program, chosen);
+  AddApiVersionsCommand(program, chosen);
+  AddConfigCommand(program, chosen);
+  AddContainerCommand(program, chosen);
+  AddHealthCommand(program, chosen);
+  AddVersionCommand(program, chosen);
+  switch (parser.Parse(std::move(words))) {
+    case Parsed::kChosen:
+      return chosen ? chosen() : kExitUsage;
+    case Parsed::kHelp:
+      return kExitOk;
+    case Parsed::kWrong:
+      return kExitUsage;
   }
-  return chosen ? chosen() : kExitUsage;
+  return kExitUsage;
 }
 
 }  // namespace millrace

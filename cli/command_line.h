@@ -8,34 +8,32 @@
 #include <functional>
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace millrace {
+
+class Command;
 
 // What parsing chose; runs after it, gives the exit status.
 using ChosenCommand = std::function<int()>;
 
 int RunCommandLine(int argc, char** argv);
 
-// Each adds its verb (and sub-verbs) to `app` and sets `chosen` when the verb was named.
-void AddServerCommand(CLI::App& app, ChosenCommand& chosen);
-void AddStorageCommand(CLI::App& app, ChosenCommand& chosen);
-void AddClusterCommand(CLI::App& app, ChosenCommand& chosen);
-void AddBrokerCommand(CLI::App& app, ChosenCommand& chosen);
-void AddTopicCommand(CLI::App& app, ChosenCommand& chosen);
-void AddProduceCommand(CLI::App& app, ChosenCommand& chosen);
-void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen);
-void AddLogCommand(CLI::App& app, ChosenCommand& chosen);
-void AddApiVersionsCommand(CLI::App& app, ChosenCommand& chosen);
-void AddConfigCommand(CLI::App& app, ChosenCommand& chosen);
-void AddContainerCommand(CLI::App& app, ChosenCommand& chosen);
-void AddHealthCommand(CLI::App& app, ChosenCommand& chosen);
-void AddVersionCommand(CLI::App& app, ChosenCommand& chosen);
+// Each adds its verb (and sub-verbs) to `program` and sets `chosen` when the verb was named.
+void AddServerCommand(Command& program, ChosenCommand& chosen);
+void AddStorageCommand(Command& program, ChosenCommand& chosen);
+void AddClusterCommand(Command& program, ChosenCommand& chosen);
+void AddBrokerCommand(Command& program, ChosenCommand& chosen);
+void AddTopicCommand(Command& program, ChosenCommand& chosen);
+void AddProduceCommand(Command& program, ChosenCommand& chosen);
+void AddConsumeCommand(Command& program, ChosenCommand& chosen);
+void AddLogCommand(Command& program, ChosenCommand& chosen);
+void AddApiVersionsCommand(Command& program, ChosenCommand& chosen);
+void AddConfigCommand(Command& program, ChosenCommand& chosen);
+void AddContainerCommand(Command& program, ChosenCommand& chosen);
+void AddHealthCommand(Command& program, ChosenCommand& chosen);
+void AddVersionCommand(Command& program, ChosenCommand& chosen);
 
 // A verb below `topic`.
-void AddTopicOffsetsCommand(CLI::App& topic, ChosenCommand& chosen);
+void AddTopicOffsetsCommand(Command& topic, ChosenCommand& chosen);
 
 // The version of this build, e.g. "0.1.0".
 std::string VersionText();

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/text_table.h"
 #include "common/json/json_writer.h"
 #include "proto/kafka/describe_configs_request.h"
@@ -244,20 +244,20 @@ std::string CheckChange(const std::string& text) {
 
 using ConfigAction = Task<int> (*)(ClientSession*, std::shared_ptr<ConfigArguments>);
 
-CLI::App* AddVerb(CLI::App& config, ChosenCommand& chosen, const char* name, const char* what,
-                  ConfigAction action, std::shared_ptr<ConfigArguments> arguments) {
-  CLI::App* verb = config.add_subcommand(name, what);
-  verb->add_option("-t,--type", arguments->type, "topic or broker")
-      ->type_name("KIND")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"topic", "broker"}));
-  verb->add_option("-n,--name", arguments->names, "Which; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
-  verb->add_flag("--defaults", arguments->defaults, "What all brokers are given");
-  verb->add_flag("--kafka", arguments->kafka, "In the layout of kafka-configs");
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, action, &chosen] {
+Command AddVerb(Command& config, ChosenCommand& chosen, const char* name, const char* what,
+                ConfigAction action, std::shared_ptr<ConfigArguments> arguments) {
+  Command verb = config.AddVerb(name, what);
+  verb.AddOption("-t,--type", arguments->type, "topic or broker")
+      .TypeName("KIND")
+      .ShowDefault()
+      .OneOf({"topic", "broker"});
+  verb.AddOption("-n,--name", arguments->names, "Which; may be repeated")
+      .TypeName("NAME")
+      .OneValueEach();
+  verb.AddFlag("--defaults", arguments->defaults, "What all brokers are given");
+  verb.AddFlag("--kafka", arguments->kafka, "In the layout of kafka-configs");
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, action, &chosen] {
     chosen = [arguments, action] {
       return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
         return action(session, arguments);
@@ -269,22 +269,21 @@ CLI::App* AddVerb(CLI::App& config, ChosenCommand& chosen, const char* name, con
 
 }  // namespace
 
-void AddConfigCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* config =
-      app.add_subcommand("config", "Show and change what topics and brokers are set to");
-  config->require_subcommand(1);
+void AddConfigCommand(Command& program, ChosenCommand& chosen) {
+  Command config = program.AddVerb("config", "Show and change what topics and brokers are set to");
+  config.RequireVerb();
 
   auto describe = std::make_shared<ConfigArguments>();
-  CLI::App* verb =
-      AddVerb(*config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
-  verb->add_flag("-a,--all", describe->all, "Also defaults and what the server's file says");
+  Command verb =
+      AddVerb(config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
+  verb.AddFlag("-a,--all", describe->all, "Also defaults and what the server's file says");
 
   auto set = std::make_shared<ConfigArguments>();
-  verb = AddVerb(*config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
-  verb->add_option("NAME=VALUE", set->changes, "What to set")->type_name("")->check(CheckChange);
-  verb->add_option("-d,--delete", set->deletions, "Back to its default; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
+  verb = AddVerb(config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
+  verb.AddOption("NAME=VALUE", set->changes, "What to set").TypeName("").Check(CheckChange);
+  verb.AddOption("-d,--delete", set->deletions, "Back to its default; may be repeated")
+      .TypeName("NAME")
+      .OneValueEach();
 }
 
 }  // namespace millrace

@@ -1,7 +1,6 @@
 // `millrace consume TOPIC`: prints records, from a place on.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "cli/client/topic_reader.h"
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/record_format.h"
 
 namespace millrace {
@@ -156,48 +156,47 @@ std::string CheckFormat(const std::string& text) {
 
 }  // namespace
 
-void AddConsumeCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddConsumeCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ConsumeArguments>();
-  CLI::App* verb = app.add_subcommand("consume", "Print the records of a topic");
-  verb->add_option("TOPIC", arguments->topic, "What to read")->required()->type_name("");
-  verb->add_option("-p,--partition", arguments->partitions, "Only these; may be repeated")
-      ->type_name("N")
-      ->allow_extra_args(false)
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option(
-          "--offset", arguments->offset,
-          "Where to begin: beginning, end, N, -N (N before the end), @TIME (ms since 1970, "
-          "-1h, 2026-11-21T10:00)")
-      ->type_name("WHERE")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+  Command verb = program.AddVerb("consume", "Print the records of a topic");
+  verb.AddOption("TOPIC", arguments->topic, "What to read").Required().TypeName("");
+  verb.AddOption("-p,--partition", arguments->partitions, "Only these; may be repeated")
+      .TypeName("N")
+      .OneValueEach()
+      .Delimiter(',')
+      .NotNegative();
+  verb.AddOption("--offset", arguments->offset,
+                 "Where to begin: beginning, end, N, -N (N before the end), @TIME (ms since 1970, "
+                 "-1h, 2026-11-21T10:00)")
+      .TypeName("WHERE")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         return std::string(ParseOffsetSpec(text, Timestamp(0)).status().message());
       });
-  verb->add_option("-n,-c,--count", arguments->count, "Stop after so many records")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_flag("-e,--exit", arguments->exit_at_end, "Stop at the end");
-  verb->add_option("--idle-exit", arguments->idle_exit, "Stop when no record has come for so long")
-      ->type_name("TIME")
-      ->check([](const std::string& text) {
+  verb.AddOption("-n,-c,--count", arguments->count, "Stop after so many records")
+      .TypeName("N")
+      .Positive();
+  verb.AddFlag("-e,--exit", arguments->exit_at_end, "Stop at the end");
+  verb.AddOption("--idle-exit", arguments->idle_exit, "Stop when no record has come for so long")
+      .TypeName("TIME")
+      .Check([](const std::string& text) {
         return ParseDuration(text).has_value()
                    ? std::string()
                    : fmt::format("'{}' is no time: 500ms, 30s and 2m are accepted", text);
       });
-  verb->add_flag("--summary", arguments->summary, "Say on stderr how many records there were");
-  CLI::Option* format =
-      verb->add_option("-f,--format", arguments->format,
-                       "%t topic, %p partition, %o offset, %T time, %k key, %s value, %h headers, "
-                       "%K %S lengths, \\n \\t \\xHH; default: '%s\\n'")
-          ->type_name("FORMAT")
-          ->check(CheckFormat);
-  verb->add_option("-K,--key-delimiter", arguments->key_delimiter, "Print KEY, this, VALUE")
-      ->excludes(format)
-      ->check(CheckDelimiter);
-  verb->add_option("-G,--group", arguments->group)->group("");  // Not in the help.
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, &chosen] {
+  verb.AddFlag("--summary", arguments->summary, "Say on stderr how many records there were");
+  Option format =
+      verb.AddOption("-f,--format", arguments->format,
+                     "%t topic, %p partition, %o offset, %T time, %k key, %s value, %h headers, "
+                     "%K %S lengths, \\n \\t \\xHH; default: '%s\\n'")
+          .TypeName("FORMAT")
+          .Check(CheckFormat);
+  verb.AddOption("-K,--key-delimiter", arguments->key_delimiter, "Print KEY, this, VALUE")
+      .Excludes(format)
+      .Check(CheckDelimiter);
+  verb.AddOption("-G,--group", arguments->group, "").Hidden();  // Not in the help.
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
       if (arguments->group.has_value()) {
         PrintError(

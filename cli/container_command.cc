@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/container_config.h"
 #include "cli/node_settings.h"
 #include "cli/quiet_shard.h"
@@ -105,18 +105,18 @@ int RunContainer(const ContainerArguments& arguments) {
 
 }  // namespace
 
-void AddContainerCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddContainerCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ContainerArguments>();
-  CLI::App* verb = app.add_subcommand(
+  Command verb = program.AddVerb(
       "container", "Run a node that the environment's KAFKA_ variables describe, as images do");
-  verb->add_option("--mounted", arguments->mounted, "A server.properties to begin with")
-      ->type_name("FILE")
-      ->capture_default_str();
-  verb->add_option("--config-out", arguments->config_out, "Where to leave the result")
-      ->type_name("FILE")
-      ->capture_default_str();
-  verb->add_flag("--print", arguments->print, "Print the result, and run nothing");
-  verb->callback(
+  verb.AddOption("--mounted", arguments->mounted, "A server.properties to begin with")
+      .TypeName("FILE")
+      .ShowDefault();
+  verb.AddOption("--config-out", arguments->config_out, "Where to leave the result")
+      .TypeName("FILE")
+      .ShowDefault();
+  verb.AddFlag("--print", arguments->print, "Print the result, and run nothing");
+  verb.OnChosen(
       [arguments, &chosen] { chosen = [arguments] { return RunContainer(*arguments); }; });
 }
 

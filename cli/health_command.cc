@@ -2,7 +2,6 @@
 // container's health check runs, which has no curl.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/quiet_shard.h"
 #include "common/config/listener.h"
 #include "common/http/http_response.h"
@@ -96,23 +96,23 @@ int RunHealth(const HealthArguments& arguments) {
 
 }  // namespace
 
-void AddHealthCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddHealthCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<HealthArguments>();
-  CLI::App* verb = app.add_subcommand(
+  Command verb = program.AddVerb(
       "health", "Ask a node whether clients may be sent to it; exit status 0 if so");
-  verb->add_option("--admin", arguments->admin, "Its admin endpoint")
-      ->type_name("HOST:PORT")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+  verb.AddOption("--admin", arguments->admin, "Its admin endpoint")
+      .TypeName("HOST:PORT")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         auto address = ParseHostPort(text);
         return address.has_value() ? std::string() : address.error();
       });
-  verb->add_flag("--live", arguments->live, "Ask only whether it runs");
-  verb->add_option("-o,--output", arguments->output, "text, or json: all that it says of itself")
-      ->type_name("FORMAT")
-      ->capture_default_str()
-      ->check(CheckOutputFormat);
-  verb->callback([arguments, &chosen] { chosen = [arguments] { return RunHealth(*arguments); }; });
+  verb.AddFlag("--live", arguments->live, "Ask only whether it runs");
+  verb.AddOption("-o,--output", arguments->output, "text, or json: all that it says of itself")
+      .TypeName("FORMAT")
+      .ShowDefault()
+      .Check(CheckOutputFormat);
+  verb.OnChosen([arguments, &chosen] { chosen = [arguments] { return RunHealth(*arguments); }; });
 }
 
 }  // namespace millrace

@@ -2,7 +2,6 @@
 // lies on a disk, without a node.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 #include "cli/batch_format.h"
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/log_stat.h"
 #include "common/json/json_writer.h"
 #include "common/log/spdlog_logger.h"
@@ -254,15 +254,15 @@ int RunOnDisk(LogAction action, std::shared_ptr<LogArguments> arguments) {
   return exit_status;
 }
 
-CLI::App* AddVerb(CLI::App& log, ChosenCommand& chosen, const char* name, const char* what,
-                  const char* paths, LogAction action, std::shared_ptr<LogArguments> arguments) {
-  CLI::App* verb = log.add_subcommand(name, what);
-  verb->add_option("PATH", arguments->paths, paths)->required()->type_name("");
-  verb->add_option("-o,--output", arguments->output, "text or json (an object per line)")
-      ->type_name("FORMAT")
-      ->capture_default_str()
-      ->check(CheckOutputFormat);
-  verb->callback([arguments, action, &chosen] {
+Command AddVerb(Command& log, ChosenCommand& chosen, const char* name, const char* what,
+                const char* paths, LogAction action, std::shared_ptr<LogArguments> arguments) {
+  Command verb = log.AddVerb(name, what);
+  verb.AddOption("PATH", arguments->paths, paths).Required().TypeName("");
+  verb.AddOption("-o,--output", arguments->output, "text or json (an object per line)")
+      .TypeName("FORMAT")
+      .ShowDefault()
+      .Check(CheckOutputFormat);
+  verb.OnChosen([arguments, action, &chosen] {
     chosen = [arguments, action] { return RunOnDisk(action, arguments); };
   });
   return verb;
@@ -270,18 +270,17 @@ CLI::App* AddVerb(CLI::App& log, ChosenCommand& chosen, const char* name, const 
 
 }  // namespace
 
-void AddLogCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* log = app.add_subcommand("log", "Look at the files of partitions, without a node");
-  log->require_subcommand(1);
+void AddLogCommand(Command& program, ChosenCommand& chosen) {
+  Command log = program.AddVerb("log", "Look at the files of partitions, without a node");
+  log.RequireVerb();
   auto dump = std::make_shared<LogArguments>();
-  CLI::App* verb = AddVerb(*log, chosen, "dump", "Show what segments and indexes hold",
-                           "Files: .log, .index, .timeindex", Dump, dump);
-  verb->add_flag("--records,--print-data-log", dump->records,
-                 "Also each record, with key and value");
-  AddVerb(*log, chosen, "verify", "Check CRCs, records, offsets and indexes; reads only",
+  Command verb = AddVerb(log, chosen, "dump", "Show what segments and indexes hold",
+                         "Files: .log, .index, .timeindex", Dump, dump);
+  verb.AddFlag("--records,--print-data-log", dump->records, "Also each record, with key and value");
+  AddVerb(log, chosen, "verify", "Check CRCs, records, offsets and indexes; reads only",
           "Segments, folders of partitions, or data directories", Verify,
           std::make_shared<LogArguments>());
-  AddVerb(*log, chosen, "stat", "How many segments, bytes and offsets there are",
+  AddVerb(log, chosen, "stat", "How many segments, bytes and offsets there are",
           "Folders of partitions, or data directories", Stat, std::make_shared<LogArguments>());
 }
 

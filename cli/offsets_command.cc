@@ -1,7 +1,6 @@
 // `millrace topic offsets [NAME...]`: where partitions begin, end, or were at a time.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -12,6 +11,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/text_table.h"
 #include "common/json/json_writer.h"
 #include "proto/kafka/list_offsets_request.h"
@@ -180,31 +180,30 @@ std::string CheckTopicPartition(const std::string& text) {
 
 }  // namespace
 
-void AddTopicOffsetsCommand(CLI::App& topic, ChosenCommand& chosen) {
+void AddTopicOffsetsCommand(Command& topic, ChosenCommand& chosen) {
   auto arguments = std::make_shared<OffsetsArguments>();
-  CLI::App* verb =
-      topic.add_subcommand("offsets", "Show where partitions end, begin, or were at a time");
-  verb->add_option("NAME", arguments->topics, "Topics; none: all")->type_name("");
-  verb->add_option("--partitions", arguments->partitions, "Only these")
-      ->type_name("N,...")
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--topic-partitions", arguments->topic_partitions, "Only these")
-      ->type_name("TOPIC:N,...")
-      ->delimiter(',')
-      ->check(CheckTopicPartition);
-  verb->add_option("--time", arguments->time,
-                   "latest, earliest, max-timestamp, or milliseconds since 1970")
-      ->type_name("WHEN")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+  Command verb = topic.AddVerb("offsets", "Show where partitions end, begin, or were at a time");
+  verb.AddOption("NAME", arguments->topics, "Topics; none: all").TypeName("");
+  verb.AddOption("--partitions", arguments->partitions, "Only these")
+      .TypeName("N,...")
+      .Delimiter(',')
+      .NotNegative();
+  verb.AddOption("--topic-partitions", arguments->topic_partitions, "Only these")
+      .TypeName("TOPIC:N,...")
+      .Delimiter(',')
+      .Check(CheckTopicPartition);
+  verb.AddOption("--time", arguments->time,
+                 "latest, earliest, max-timestamp, or milliseconds since 1970")
+      .TypeName("WHEN")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         return ParseTime(text).has_value() ? std::string() : fmt::format("'{}' is no time", text);
       });
-  verb->add_flag("--internal", arguments->internal,
-                 "Without NAME: also topics that the cluster keeps for itself");
-  verb->add_flag("--kafka", arguments->kafka, "As kafka-get-offsets prints them");
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, &chosen] {
+  verb.AddFlag("--internal", arguments->internal,
+               "Without NAME: also topics that the cluster keeps for itself");
+  verb.AddFlag("--kafka", arguments->kafka, "As kafka-get-offsets prints them");
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
       return RunClientVerb(arguments->client, [arguments](ClientSession* session) {
         return ShowOffsets(session, arguments);

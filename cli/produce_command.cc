@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <deque>
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 #include "cli/client/producer.h"
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/line_splitter.h"
 #include "cli/record_format.h"
 #include "common/json/json_writer.h"
@@ -240,55 +240,54 @@ std::string CheckHeader(const std::string& text) {
 
 }  // namespace
 
-void AddProduceCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddProduceCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ProduceArguments>();
-  CLI::App* verb = app.add_subcommand(
-      "produce", "Write each line of the standard input, or of FILEs, as a record");
-  verb->add_option("TOPIC", arguments->topic, "Where to")->required()->type_name("");
-  verb->add_option("FILE", arguments->files, "Files to read lines from")->type_name("");
-  verb->add_option("-p,--partition", arguments->partition, "All records go there")
-      ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
-  CLI::Option* key = verb->add_option("-k,--key", arguments->key, "The key of every record");
-  verb->add_option_function<std::string>(
+  Command verb =
+      program.AddVerb("produce", "Write each line of the standard input, or of FILEs, as a record");
+  verb.AddOption("TOPIC", arguments->topic, "Where to").Required().TypeName("");
+  verb.AddOption("FILE", arguments->files, "Files to read lines from").TypeName("");
+  verb.AddOption("-p,--partition", arguments->partition, "All records go there")
+      .TypeName("N")
+      .NotNegative();
+  Option key = verb.AddOption("-k,--key", arguments->key, "The key of every record");
+  verb.AddOption(
           "-K,--key-delimiter",
           [arguments](const std::string& text) { arguments->key_delimiter = *Unescape(text); },
           "Lines are KEY, this delimiter (\\t, \\x01, ...), VALUE")
-      ->check([](const std::string& text) {
+      .Check([](const std::string& text) {
         if (text.empty()) return std::string("the delimiter is empty");
         return std::string(Unescape(text).status().message());
       })
-      ->excludes(key);
-  verb->add_option("-H,--header", arguments->headers, "A header of every record; may be repeated")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false)
-      ->check(CheckHeader);
-  verb->add_option("-z,--compression", arguments->codec, "none, gzip, snappy, lz4 or zstd")
-      ->type_name("CODEC")
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+      .Excludes(key);
+  verb.AddOption("-H,--header", arguments->headers, "A header of every record; may be repeated")
+      .TypeName("NAME=VALUE")
+      .OneValueEach()
+      .Check(CheckHeader);
+  verb.AddOption("-z,--compression", arguments->codec, "none, gzip, snappy, lz4 or zstd")
+      .TypeName("CODEC")
+      .ShowDefault()
+      .Check([](const std::string& text) {
         return CodecOf(text).has_value()
                    ? std::string()
                    : fmt::format("'{}' is no codec: none, gzip, snappy, lz4 and zstd are accepted",
                                  text);
       });
-  verb->add_option("--acks", arguments->acks,
-                   "all: every in-sync replica has it, and each record is written once; 1: the "
-                   "leader has it; 0: it was sent")
-      ->type_name("WHO")
-      ->capture_default_str()
-      ->transform([](const std::string& text) { return text == "-1" ? std::string("all") : text; })
-      ->check([](const std::string& text) {
+  verb.AddOption("--acks", arguments->acks,
+                 "all: every in-sync replica has it, and each record is written once; 1: the "
+                 "leader has it; 0: it was sent")
+      .TypeName("WHO")
+      .ShowDefault()
+      .Transform([](const std::string& text) { return text == "-1" ? std::string("all") : text; })
+      .Check([](const std::string& text) {
         return text == "all" || text == "1" || text == "0" || text == "-1"
                    ? std::string()
                    : fmt::format("'{}' is not known: all, 1 and 0 are accepted", text);
       });
-  verb->add_flag("-Z,--null", arguments->null_when_empty,
-                 "Empty keys and values are written as null");
-  verb->add_flag("-v,--verbose", arguments->verbose,
-                 "A summary on stderr, also without a terminal");
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, &chosen] {
+  verb.AddFlag("-Z,--null", arguments->null_when_empty,
+               "Empty keys and values are written as null");
+  verb.AddFlag("-v,--verbose", arguments->verbose, "A summary on stderr, also without a terminal");
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
       return RunClientVerb(arguments->client, [arguments](ClientSession* session) {
         return Produce(session, arguments);

@@ -1,7 +1,6 @@
 // `millrace server [FILE] [--set name=value]... [--strict]`: runs a node until SIGTERM or SIGINT.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 #include "broker/node.h"
 #include "broker/shard_count.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/node_settings.h"
 #include "cli/run_server.h"
 #include "common/config/listener.h"
@@ -171,18 +171,18 @@ int RunServer(NodeSettings settings) {
   return exit_status;
 }
 
-void AddServerCommand(CLI::App& app, ChosenCommand& chosen) {
+void AddServerCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ServerArguments>();
-  CLI::App* verb = app.add_subcommand(
+  Command verb = program.AddVerb(
       "server",
       "Run a node. Without FILE: one node on 127.0.0.1:9092 with its data in ./millrace-data");
-  verb->add_option("FILE", arguments->file, "server.properties, with Kafka's names")->type_name("");
-  verb->add_option("--set", arguments->settings,
-                   "name=value, over what FILE says; may be given often")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false);
-  verb->add_flag("--strict", arguments->strict, "Refuse to start with a key that nobody knows");
-  verb->callback([arguments, &chosen] {
+  verb.AddOption("FILE", arguments->file, "server.properties, with Kafka's names").TypeName("");
+  verb.AddOption("--set", arguments->settings,
+                 "name=value, over what FILE says; may be given often")
+      .TypeName("NAME=VALUE")
+      .OneValueEach();
+  verb.AddFlag("--strict", arguments->strict, "Refuse to start with a key that nobody knows");
+  verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
       std::optional<NodeSettings> settings =
           ReadNodeSettings(arguments->file, arguments->settings, arguments->strict);

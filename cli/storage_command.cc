@@ -1,13 +1,13 @@
 // `millrace storage format|info|random-uuid|version-mapping`, with the flags of kafka-storage.sh.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/format_plan.h"
 #include "cli/node_settings.h"
 #include "cli/quiet_shard.h"
@@ -92,51 +92,49 @@ int RunVersionMapping(const std::string& release) {
   return kExitOk;
 }
 
-void AddFormat(CLI::App& storage, ChosenCommand& chosen) {
+void AddFormat(Command& storage, ChosenCommand& chosen) {
   auto arguments = std::make_shared<FormatArguments>();
-  CLI::App* format =
-      storage.add_subcommand("format", "Format the directories that a configuration names");
+  Command format = storage.AddVerb("format", "Format the directories that a configuration names");
   format
-      ->add_option("-t,--cluster-id", arguments->request.cluster_id,
-                   "The cluster the node will belong to")
-      ->required();
-  format->add_option("-c,--config", arguments->file, "server.properties")->required();
-  format->add_flag("-g,--ignore-formatted", arguments->ignore_formatted,
-                   "Leave directories that are formatted as they are");
+      .AddOption("-t,--cluster-id", arguments->request.cluster_id,
+                 "The cluster the node will belong to")
+      .Required();
+  format.AddOption("-c,--config", arguments->file, "server.properties").Required();
+  format.AddFlag("-g,--ignore-formatted", arguments->ignore_formatted,
+                 "Leave directories that are formatted as they are");
   format
-      ->add_option("-r,--release-version", arguments->release_version,
-                   "The features of this Kafka release to begin with; default: the newest")
-      ->type_name("VERSION");
-  format->add_option("-f,--feature", arguments->request.features, "One of them at another level")
-      ->type_name("NAME=LEVEL")
-      ->allow_extra_args(false);
-  format->add_flag("-s,--standalone", arguments->request.standalone,
-                   "Begin as the only controller of a dynamic quorum");
-  format->add_flag("-N,--no-initial-controllers", arguments->request.no_initial_controllers,
-                   "Begin without a quorum, to be added to one");
+      .AddOption("-r,--release-version", arguments->release_version,
+                 "The features of this Kafka release to begin with; default: the newest")
+      .TypeName("VERSION");
+  format.AddOption("-f,--feature", arguments->request.features, "One of them at another level")
+      .TypeName("NAME=LEVEL")
+      .OneValueEach();
+  format.AddFlag("-s,--standalone", arguments->request.standalone,
+                 "Begin as the only controller of a dynamic quorum");
+  format.AddFlag("-N,--no-initial-controllers", arguments->request.no_initial_controllers,
+                 "Begin without a quorum, to be added to one");
   format
-      ->add_option("-I,--initial-controllers", arguments->initial_controllers,
-                   "Begin with these controllers")
-      ->type_name("ID@HOST:PORT:DIRECTORY-ID,...");
-  format->add_option("-S,--add-scram", arguments->scram, "Not served yet")->group("");
-  format->callback(
-      [arguments, &chosen] { chosen = [arguments] { return RunFormat(*arguments); }; });
+      .AddOption("-I,--initial-controllers", arguments->initial_controllers,
+                 "Begin with these controllers")
+      .TypeName("ID@HOST:PORT:DIRECTORY-ID,...");
+  format.AddOption("-S,--add-scram", arguments->scram, "Not served yet").Hidden();
+  format.OnChosen([arguments, &chosen] { chosen = [arguments] { return RunFormat(*arguments); }; });
 }
 
 }  // namespace
 
-void AddStorageCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* storage = app.add_subcommand("storage", "Prepare data directories");
-  storage->require_subcommand(1);
-  AddFormat(*storage, chosen);
+void AddStorageCommand(Command& program, ChosenCommand& chosen) {
+  Command storage = program.AddVerb("storage", "Prepare data directories");
+  storage.RequireVerb();
+  AddFormat(storage, chosen);
 
   auto file = std::make_shared<std::string>();
-  CLI::App* info = storage->add_subcommand("info", "Tell what the directories hold");
-  info->add_option("-c,--config", *file, "server.properties")->required();
-  info->callback([file, &chosen] { chosen = [file] { return RunInfo(*file); }; });
+  Command info = storage.AddVerb("info", "Tell what the directories hold");
+  info.AddOption("-c,--config", *file, "server.properties").Required();
+  info.OnChosen([file, &chosen] { chosen = [file] { return RunInfo(*file); }; });
 
-  CLI::App* uuid = storage->add_subcommand("random-uuid", "Print a new cluster or directory id");
-  uuid->callback([&chosen] {
+  Command uuid = storage.AddVerb("random-uuid", "Print a new cluster or directory id");
+  uuid.OnChosen([&chosen] {
     chosen = [] {
       return RunOnQuietShard(
           [](Env* env, int* exit_status) { return PrintUuid(env, exit_status); });
@@ -144,11 +142,10 @@ void AddStorageCommand(CLI::App& app, ChosenCommand& chosen) {
   });
 
   auto release = std::make_shared<std::string>();
-  CLI::App* mapping = storage->add_subcommand(
+  Command mapping = storage.AddVerb(
       "version-mapping", "Print the features that a new cluster of a release begins with");
-  mapping->add_option("-r,--release-version", *release, "Default: the newest")
-      ->type_name("VERSION");
-  mapping->callback(
+  mapping.AddOption("-r,--release-version", *release, "Default: the newest").TypeName("VERSION");
+  mapping.OnChosen(
       [release, &chosen] { chosen = [release] { return RunVersionMapping(*release); }; });
 }
 

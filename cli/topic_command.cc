@@ -1,7 +1,6 @@
 // `millrace topic create|list|describe|alter|delete`.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +8,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 #include "cli/text_table.h"
 #include "cli/topic_alter.h"
 #include "cli/topic_describer.h"
@@ -237,11 +237,11 @@ Task<int> DescribeTopics(ClientSession* session, std::shared_ptr<TopicArguments>
 
 using TopicAction = Task<int> (*)(ClientSession*, std::shared_ptr<TopicArguments>);
 
-CLI::App* AddVerb(CLI::App& topic, ChosenCommand& chosen, const char* name, const char* what,
-                  TopicAction action, std::shared_ptr<TopicArguments> arguments) {
-  CLI::App* verb = topic.add_subcommand(name, what);
-  AddClientOptions(*verb, arguments->client);
-  verb->callback([arguments, action, &chosen] {
+Command AddVerb(Command& topic, ChosenCommand& chosen, const char* name, const char* what,
+                TopicAction action, std::shared_ptr<TopicArguments> arguments) {
+  Command verb = topic.AddVerb(name, what);
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, action, &chosen] {
     chosen = [arguments, action] {
       return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
         return action(session, arguments);
@@ -257,81 +257,78 @@ std::string CheckConfig(const std::string& text) {
   return fmt::format("'{}' is no configuration: name=value is accepted", text);
 }
 
-void AddAlter(CLI::App& topic, ChosenCommand& chosen) {
+void AddAlter(Command& topic, ChosenCommand& chosen) {
   auto alter = std::make_shared<TopicAlterArguments>();
-  CLI::App* verb =
-      topic.add_subcommand("alter", "Change configuration, partitions and replication factor");
-  AddClientOptions(*verb, alter->client);
-  verb->callback([alter, &chosen] {
+  Command verb = topic.AddVerb("alter", "Change configuration, partitions and replication factor");
+  AddClientOptions(verb, alter->client);
+  verb.OnChosen([alter, &chosen] {
     chosen = [alter] {
       return RunClientVerb(alter->client,
                            [alter](ClientSession* session) { return AlterTopics(session, alter); });
     };
   });
-  verb->add_option("NAME", alter->names, "Topics")->required()->type_name("");
-  verb->add_option("-c,--config", alter->configs, "A topic configuration; may be given often")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false)
-      ->check(CheckConfig);
-  verb->add_option("--delete-config", alter->unset, "One that goes back to its default")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
-  verb->add_option("-p,--partitions", alter->partitions, "How many there are to be; only more")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("-r,--replication-factor", alter->replication_factor,
-                   "Replicas of each partition")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_flag("--wait", alter->wait, "Until replicas have been moved");
+  verb.AddOption("NAME", alter->names, "Topics").Required().TypeName("");
+  verb.AddOption("-c,--config", alter->configs, "A topic configuration; may be given often")
+      .TypeName("NAME=VALUE")
+      .OneValueEach()
+      .Check(CheckConfig);
+  verb.AddOption("--delete-config", alter->unset, "One that goes back to its default")
+      .TypeName("NAME")
+      .OneValueEach();
+  verb.AddOption("-p,--partitions", alter->partitions, "How many there are to be; only more")
+      .TypeName("N")
+      .Positive();
+  verb.AddOption("-r,--replication-factor", alter->replication_factor, "Replicas of each partition")
+      .TypeName("N")
+      .Positive();
+  verb.AddFlag("--wait", alter->wait, "Until replicas have been moved");
 }
 
 }  // namespace
 
-void AddTopicCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* topic = app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
-  topic->require_subcommand(1);
+void AddTopicCommand(Command& program, ChosenCommand& chosen) {
+  Command topic = program.AddVerb("topic", "Create, list, describe, alter and delete topics");
+  topic.RequireVerb();
 
-  AddTopicOffsetsCommand(*topic, chosen);
+  AddTopicOffsetsCommand(topic, chosen);
 
   auto create = std::make_shared<TopicArguments>();
-  CLI::App* verb = AddVerb(*topic, chosen, "create", "Create topics", CreateTopics, create);
-  verb->add_option("NAME", create->names, "Topics")->required()->type_name("");
-  verb->add_option("-p,--partitions", create->partitions, "Default: the broker's num.partitions")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("-r,--replication-factor", create->replication_factor,
-                   "Default: the broker's default.replication.factor")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("-c,--config", create->configs, "A topic configuration; may be given often")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false)
-      ->check(CheckConfig);
-  verb->add_flag("--if-not-exists", create->if_not_exists, "A topic that exists is no failure");
+  Command verb = AddVerb(topic, chosen, "create", "Create topics", CreateTopics, create);
+  verb.AddOption("NAME", create->names, "Topics").Required().TypeName("");
+  verb.AddOption("-p,--partitions", create->partitions, "Default: the broker's num.partitions")
+      .TypeName("N")
+      .Positive();
+  verb.AddOption("-r,--replication-factor", create->replication_factor,
+                 "Default: the broker's default.replication.factor")
+      .TypeName("N")
+      .Positive();
+  verb.AddOption("-c,--config", create->configs, "A topic configuration; may be given often")
+      .TypeName("NAME=VALUE")
+      .OneValueEach()
+      .Check(CheckConfig);
+  verb.AddFlag("--if-not-exists", create->if_not_exists, "A topic that exists is no failure");
 
   auto list = std::make_shared<TopicArguments>();
-  verb = AddVerb(*topic, chosen, "list", "List topics", ListTopics, list);
-  verb->add_flag("--internal", list->internal, "Also those that the cluster keeps for itself");
-  verb->add_flag("--names", list->only_names, "A name on each line, and nothing else");
+  verb = AddVerb(topic, chosen, "list", "List topics", ListTopics, list);
+  verb.AddFlag("--internal", list->internal, "Also those that the cluster keeps for itself");
+  verb.AddFlag("--names", list->only_names, "A name on each line, and nothing else");
 
   auto describe = std::make_shared<TopicArguments>();
-  verb = AddVerb(*topic, chosen, "describe", "Show partitions, replicas and configuration",
+  verb = AddVerb(topic, chosen, "describe", "Show partitions, replicas and configuration",
                  DescribeTopics, describe);
-  verb->add_option("NAME", describe->names, "Topics; none: all")->type_name("");
-  verb->add_flag("--internal", describe->internal,
-                 "Without NAME: also topics that the cluster keeps for itself");
-  verb->add_flag("--under-replicated", describe->under_replicated,
-                 "Only partitions with fewer replicas in sync than they have");
-  verb->add_flag("--unavailable", describe->unavailable, "Only partitions without a leader");
+  verb.AddOption("NAME", describe->names, "Topics; none: all").TypeName("");
+  verb.AddFlag("--internal", describe->internal,
+               "Without NAME: also topics that the cluster keeps for itself");
+  verb.AddFlag("--under-replicated", describe->under_replicated,
+               "Only partitions with fewer replicas in sync than they have");
+  verb.AddFlag("--unavailable", describe->unavailable, "Only partitions without a leader");
 
-  AddAlter(*topic, chosen);
+  AddAlter(topic, chosen);
 
   auto remove = std::make_shared<TopicArguments>();
-  verb =
-      AddVerb(*topic, chosen, "delete", "Delete topics with their records", DeleteTopics, remove);
-  verb->add_option("NAME", remove->names, "Topics")->required()->type_name("");
-  verb->add_flag("--if-exists", remove->if_exists, "A topic that does not exist is no failure");
+  verb = AddVerb(topic, chosen, "delete", "Delete topics with their records", DeleteTopics, remove);
+  verb.AddOption("NAME", remove->names, "Topics").Required().TypeName("");
+  verb.AddFlag("--if-exists", remove->if_exists, "A topic that does not exist is no failure");
 }
 
 }  // namespace millrace

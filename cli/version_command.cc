@@ -1,17 +1,17 @@
 // `millrace version`.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "cli/command_line.h"
+#include "cli/command_parser.h"
 
 namespace millrace {
 
 std::string VersionText() { return MILLRACE_VERSION; }
 
-void AddVersionCommand(CLI::App& app, ChosenCommand& chosen) {
-  CLI::App* verb = app.add_subcommand(
+void AddVersionCommand(Command& program, ChosenCommand& chosen) {
+  Command verb = program.AddVerb(
       "version", "Print the version of this binary and of Kafka's protocol it speaks");
-  verb->callback([&chosen] {
+  verb.OnChosen([&chosen] {
     chosen = [] {
       std::printf("millrace %s (Kafka protocol 4.4)\n", VersionText().c_str());
       return 0;

@@ -44,7 +44,7 @@ LIBRARIES = [
     ("RocksDB", r"<rocksdb/", "storage/kv_store.h", ("storage/kv_store_rocksdb",)),
     ("gRPC", r"<grpc", "controller/transport", ("controller/grpc/grpc_library",)),
     ("liburing", r"<liburing", "Reactor", ("common/runtime/uring/",)),
-    ("CLI11", r"<CLI/", "cli/", ("cli/",)),
+    ("CLI11", r"<CLI/", "cli/command_parser.h", ("cli/command_parser.cc",)),
     ("a codec", r"<(?:zstd|lz4|lz4frame|snappy|snappy-c|zlib)\.h>", "storage/codec.h",
      ("storage/codec", "storage/compress", "test/bench/")),
     ("ISA-L", r"<isa-l|<isal|<crc\.h>", "common/bytes/crc32c.h", ("common/bytes/crc32c",)),
