@@ -1,12 +1,15 @@
 # One folder of sources = one library that links only what lies below it (docs/architecture.md, Layers).
 #
-#   millrace_folder(NAME DIRS dir... [DEPS lib...] [LIBS external...])
+#   millrace_folder(NAME DIRS dir... [HEADERS std|runtime|node] [DEPS lib...] [LIBS external...])
 #
 # makes library `millrace_NAME` of every *.cc in DIRS but *_test.cc, and, where there are any, one test
 # binary `NAME_test` of the *_test.cc. Sources are globbed (CONFIGURE_DEPENDS), so a new file needs no
 # edit here; a new folder does, because a new folder is an architectural decision.
 function(millrace_folder NAME)
-  cmake_parse_arguments(ARG "" "" "DIRS;DEPS;LIBS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "HEADERS" "DIRS;DEPS;LIBS;TEST_DEPS" ${ARGN})
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS std)
+  endif()
   set(sources)
   set(tests)
   foreach(dir ${ARG_DIRS})
@@ -22,16 +25,14 @@ function(millrace_folder NAME)
   if(sources)
     add_library(${target} STATIC ${sources})
     target_link_libraries(${target} PUBLIC millrace_flags ${ARG_DEPS} ${ARG_LIBS})
-    target_precompile_headers(${target} REUSE_FROM millrace_headers)
+    target_precompile_headers(${target} REUSE_FROM millrace_${ARG_HEADERS}_headers)
   else()
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE millrace_flags ${ARG_DEPS} ${ARG_LIBS})
   endif()
   if(tests AND NOT MILLRACE_FUZZ)
-    add_executable(${NAME}_test EXCLUDE_FROM_ALL ${tests})
-    target_link_libraries(${NAME}_test PRIVATE ${target} ${ARG_TEST_DEPS} millrace_catch_main)
-    target_precompile_headers(${NAME}_test REUSE_FROM millrace_catch_main)
-    add_dependencies(unit_tests ${NAME}_test)
+    test_program(${NAME}_test ${tests})
+    target_link_libraries(${NAME}_test PRIVATE ${target} ${ARG_TEST_DEPS})
     add_test(NAME ${NAME} COMMAND ${NAME}_test)
   endif()
 endfunction()

@@ -11,7 +11,7 @@ const std::vector<AbortedTransaction> kEntries = {
     {ProducerId(0x0102030405060708), Offset(312), Offset(330), Offset(331)},
 };
 
-std::vector<uint8_t> File(const std::vector<AbortedTransaction>& entries) {
+std::vector<uint8_t> FileOf(const std::vector<AbortedTransaction>& entries) {
   std::vector<uint8_t> file;
   for (const AbortedTransaction& entry : entries) {
     auto bytes = EncodeAbortedEntry(entry);
@@ -32,14 +32,14 @@ TEST_CASE("AbortedIndex: an entry is Kafka's 34 bytes") {
                                          0, 0, 0, 0, 0, 0, 0x01, 0x38,   // First offset.
                                          0, 0, 0, 0, 0, 0, 0x01, 0x4a,   // The marker's.
                                          0, 0, 0, 0, 0, 0, 0x01, 0x4b};  // Last stable.
-  CHECK(File({kEntries[1]}) == expected);
-  auto decoded = DecodeAbortedIndex(File(kEntries), Offset(300), Offset(400));
+  CHECK(FileOf({kEntries[1]}) == expected);
+  auto decoded = DecodeAbortedIndex(FileOf(kEntries), Offset(300), Offset(400));
   REQUIRE(decoded.ok());
   CHECK(*decoded == kEntries);
 }
 
 TEST_CASE("AbortedIndex: what cannot be true of a segment is damage") {
-  std::vector<uint8_t> whole = File(kEntries);
+  std::vector<uint8_t> whole = FileOf(kEntries);
   CHECK(Sound(whole));
   CHECK(Sound({}));
   for (size_t cut = 1; cut < whole.size(); ++cut) {
@@ -48,11 +48,11 @@ TEST_CASE("AbortedIndex: what cannot be true of a segment is damage") {
   }
   CHECK_FALSE(DecodeAbortedIndex(whole, Offset(321), Offset(400)).ok());
   CHECK_FALSE(DecodeAbortedIndex(whole, Offset(300), Offset(330)).ok());
-  CHECK_FALSE(Sound(File({kEntries[1], kEntries[0]})));
-  CHECK_FALSE(Sound(File({kEntries[0], kEntries[0]})));
+  CHECK_FALSE(Sound(FileOf({kEntries[1], kEntries[0]})));
+  CHECK_FALSE(Sound(FileOf({kEntries[0], kEntries[0]})));
   whole.resize(whole.size() + kAbortedEntryBytes);
   CHECK_FALSE(Sound(whole));
-  std::vector<uint8_t> newer = File(kEntries);
+  std::vector<uint8_t> newer = FileOf(kEntries);
   newer[1] = 1;
   CHECK_FALSE(Sound(newer));
 }
@@ -61,7 +61,7 @@ TEST_CASE("AbortedIndex: a torn end is left out, a change before it is seen") {
   auto below = [](const std::vector<uint8_t>& file, int64_t end, size_t count_min) {
     return SoundAbortedBelow(file, Offset(300), Offset(end), count_min);
   };
-  std::vector<uint8_t> whole = File(kEntries);
+  std::vector<uint8_t> whole = FileOf(kEntries);
   CHECK(below(whole, 400, 2)->size() == 2);
   CHECK(below(whole, 330, 1)->size() == 1);
   std::vector<uint8_t> torn = whole;

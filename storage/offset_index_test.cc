@@ -8,7 +8,7 @@ namespace {
 
 constexpr Offset kBase{1000};
 
-std::vector<uint8_t> File(std::initializer_list<OffsetIndexEntry> entries,
+std::vector<uint8_t> FileOf(std::initializer_list<OffsetIndexEntry> entries,
                           size_t zero_entries = 0) {
   std::vector<uint8_t> bytes;
   for (const OffsetIndexEntry& entry : entries) {
@@ -22,11 +22,11 @@ std::vector<uint8_t> File(std::initializer_list<OffsetIndexEntry> entries,
 }  // namespace
 
 TEST_CASE("OffsetIndex: an entry is two big-endian integers, relative to the base") {
-  CHECK(File({{Offset(1258), 4097}}) == std::vector<uint8_t>{0, 0, 1, 2, 0, 0, 0x10, 1});
+  CHECK(FileOf({{Offset(1258), 4097}}) == std::vector<uint8_t>{0, 0, 1, 2, 0, 0, 0x10, 1});
 }
 
 TEST_CASE("OffsetIndex: lookup finds the last entry that is not above the target") {
-  auto file = File({{Offset(1010), 4100}, {Offset(1020), 8200}, {Offset(1030), 12300}}, 5);
+  auto file = FileOf({{Offset(1010), 4100}, {Offset(1020), 8200}, {Offset(1030), 12300}}, 5);
   OffsetIndexView index(file, kBase);
   CHECK(index.size() == 3);
   CHECK_FALSE(index.Lookup(Offset(1009)).has_value());
@@ -53,15 +53,15 @@ TEST_CASE("OffsetIndex: zeroes behind the entries are not data") {
 }
 
 TEST_CASE("OffsetIndex: the check finds what cannot be an index") {
-  CHECK(OffsetIndexView(File({{Offset(1010), 10}, {Offset(1020), 20}}, 3), kBase).Check(21).ok());
+  CHECK(OffsetIndexView(FileOf({{Offset(1010), 10}, {Offset(1020), 20}}, 3), kBase).Check(21).ok());
   CHECK(OffsetIndexView({}, kBase).Check(0).ok());
-  auto same_offset = File({{Offset(1010), 10}, {Offset(1010), 20}});
+  auto same_offset = FileOf({{Offset(1010), 10}, {Offset(1010), 20}});
   CHECK_FALSE(OffsetIndexView(same_offset, kBase).Check(100).ok());
-  auto same_position = File({{Offset(1010), 10}, {Offset(1020), 10}});
+  auto same_position = FileOf({{Offset(1010), 10}, {Offset(1020), 10}});
   CHECK_FALSE(OffsetIndexView(same_position, kBase).Check(100).ok());
-  auto beyond = File({{Offset(1010), 10}});
+  auto beyond = FileOf({{Offset(1010), 10}});
   CHECK_FALSE(OffsetIndexView(beyond, kBase).Check(10).ok());
-  auto torn = File({{Offset(1010), 10}});
+  auto torn = FileOf({{Offset(1010), 10}});
   torn.push_back(0);
   CHECK_FALSE(OffsetIndexView(torn, kBase).Check(100).ok());
   std::vector<uint8_t> below_base = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 9};

@@ -8,7 +8,7 @@ namespace {
 
 constexpr Offset kBase{1000};
 
-std::vector<uint8_t> File(std::initializer_list<TimeIndexEntry> entries, size_t zero_entries = 0) {
+std::vector<uint8_t> FileOf(std::initializer_list<TimeIndexEntry> entries, size_t zero_entries = 0) {
   std::vector<uint8_t> bytes;
   for (const TimeIndexEntry& entry : entries) {
     auto encoded = EncodeTimeIndexEntry(entry, kBase);
@@ -21,12 +21,12 @@ std::vector<uint8_t> File(std::initializer_list<TimeIndexEntry> entries, size_t 
 }  // namespace
 
 TEST_CASE("TimeIndex: an entry is a big-endian time and an offset relative to the base") {
-  CHECK(File({{Timestamp(258), Offset(1003)}}) ==
+  CHECK(FileOf({{Timestamp(258), Offset(1003)}}) ==
         std::vector<uint8_t>{0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3});
 }
 
 TEST_CASE("TimeIndex: lookup finds the last entry that is older than the target") {
-  auto file = File({{Timestamp(50), Offset(1003)}, {Timestamp(70), Offset(1009)}}, 4);
+  auto file = FileOf({{Timestamp(50), Offset(1003)}, {Timestamp(70), Offset(1009)}}, 4);
   TimeIndexView index(file, kBase);
   CHECK(index.size() == 2);
   CHECK_FALSE(index.LookupBefore(Timestamp(50)).has_value());
@@ -38,21 +38,21 @@ TEST_CASE("TimeIndex: lookup finds the last entry that is older than the target"
 }
 
 TEST_CASE("TimeIndex: time 0 at the base offset is an entry only if another follows") {
-  auto alone = File({}, 3);
+  auto alone = FileOf({}, 3);
   CHECK(TimeIndexView(alone, kBase).empty());
-  auto followed = File({{Timestamp(0), kBase}, {Timestamp(9), Offset(1001)}}, 3);
+  auto followed = FileOf({{Timestamp(0), kBase}, {Timestamp(9), Offset(1001)}}, 3);
   CHECK(TimeIndexView(followed, kBase).size() == 2);
 }
 
 TEST_CASE("TimeIndex: the check finds what cannot be an index") {
-  auto good = File({{Timestamp(50), Offset(1003)}, {Timestamp(70), Offset(1009)}}, 4);
+  auto good = FileOf({{Timestamp(50), Offset(1003)}, {Timestamp(70), Offset(1009)}}, 4);
   CHECK(TimeIndexView(good, kBase).Check(Offset(1010)).ok());
   CHECK_FALSE(TimeIndexView(good, kBase).Check(Offset(1009)).ok());
-  auto same_time = File({{Timestamp(50), Offset(1003)}, {Timestamp(50), Offset(1009)}});
+  auto same_time = FileOf({{Timestamp(50), Offset(1003)}, {Timestamp(50), Offset(1009)}});
   CHECK_FALSE(TimeIndexView(same_time, kBase).Check(Offset(2000)).ok());
-  auto back = File({{Timestamp(50), Offset(1003)}, {Timestamp(60), Offset(1002)}});
+  auto back = FileOf({{Timestamp(50), Offset(1003)}, {Timestamp(60), Offset(1002)}});
   CHECK_FALSE(TimeIndexView(back, kBase).Check(Offset(2000)).ok());
-  auto torn = File({{Timestamp(50), Offset(1003)}});
+  auto torn = FileOf({{Timestamp(50), Offset(1003)}});
   torn.pop_back();
   CHECK_FALSE(TimeIndexView(torn, kBase).Check(Offset(2000)).ok());
 }
