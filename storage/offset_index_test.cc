@@ -9,7 +9,7 @@ namespace {
 constexpr Offset kBase{1000};
 
 std::vector<uint8_t> FileOf(std::initializer_list<OffsetIndexEntry> entries,
-                          size_t zero_entries = 0) {
+                            size_t zero_entries = 0) {
   std::vector<uint8_t> bytes;
   for (const OffsetIndexEntry& entry : entries) {
     auto encoded = EncodeOffsetIndexEntry(entry, kBase);

@@ -8,7 +8,8 @@ namespace {
 
 constexpr Offset kBase{1000};
 
-std::vector<uint8_t> FileOf(std::initializer_list<TimeIndexEntry> entries, size_t zero_entries = 0) {
+std::vector<uint8_t> FileOf(std::initializer_list<TimeIndexEntry> entries,
+                            size_t zero_entries = 0) {
   std::vector<uint8_t> bytes;
   for (const TimeIndexEntry& entry : entries) {
     auto encoded = EncodeTimeIndexEntry(entry, kBase);
