@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/directory_reporter.h"
 #include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
@@ -68,11 +69,22 @@ bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
 Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionId id,
                                           std::shared_ptr<const PartitionRules> rules) {
   PartitionAssignment assignment = AssignmentOf(*image_, *topic, id);
+  const TopicPartitionId whole = assignment.id;
+  const DirectoryId assigned = topic->Find(id)->DirectoryOf(self_);
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,
                       std::string(opened.message()));
+    co_return;
   }
+  co_await TellDirectory(whole, assigned);
+}
+
+Task<void> MetadataApplier::TellDirectory(TopicPartitionId id, DirectoryId assigned) {
+  if (directories_ == nullptr) co_return;
+  const std::optional<DirectoryId> actual = partitions_.DirectoryOf(id);
+  if (!actual.has_value() || *actual == assigned) co_return;
+  co_await directories_->NoteDirectory(id, *actual);
 }
 
 Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {

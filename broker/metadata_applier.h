@@ -24,6 +24,7 @@
 
 namespace millrace {
 
+class DirectoryReports;
 class ReplicationShard;
 
 // One step of the metadata, as every shard gets it.
@@ -55,6 +56,8 @@ class MetadataApplier final : public MetadataSource {
   Task<void> Remove(std::shared_ptr<const MetadataChange> change);
   Task<void> Apply(std::shared_ptr<const MetadataChange> change);
 
+  // Hears where replicas lie, when the metadata says otherwise. Null: nobody.
+  void set_directories(DirectoryReports* directories) { directories_ = directories; }
   // Hears of brokers that changed. Null: nobody.
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
 
@@ -64,6 +67,7 @@ class MetadataApplier final : public MetadataSource {
   Task<void> ApplyTopic(MetadataImage::Topic topic);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
+  Task<void> TellDirectory(TopicPartitionId id, DirectoryId assigned);
   // The partition has other replicas now.
   Task<void> RemoveMoved(MetadataImage::Topic topic, PartitionId id);
   // Brokers were registered, fenced, or the like.
@@ -76,6 +80,7 @@ class MetadataApplier final : public MetadataSource {
   PartitionTable& partitions_;
   const TopicConfigSource& configs_;
   ReplicationShard* replication_ = nullptr;
+  DirectoryReports* directories_ = nullptr;
   std::shared_ptr<const MetadataImage> image_;
 };
 

@@ -245,7 +245,8 @@ Task<absl::Status> Node::OpenApis() {
                               &link_->access(),
                               &link_->requests(),
                               &admission_,
-                              &link_->isr()};
+                              &link_->isr(),
+                              &link_->directories()};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&services](NodeShard* shard) { return OpenApi(shard, &services); }));
   std::vector<MetadataApplier*> appliers;

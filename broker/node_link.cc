@@ -22,6 +22,7 @@ constexpr Duration kAppliedMax = seconds(10);
 // What a broker may ask again when it does not know what became of it.
 bool IsRepeatable(int16_t api_key) {
   return api_key == static_cast<int16_t>(kafka::ApiKey::kAlterPartition) ||
+         api_key == static_cast<int16_t>(kafka::ApiKey::kAssignReplicasToDirs) ||
          api_key == static_cast<int16_t>(kafka::ApiKey::kAllocateProducerIds);
 }
 
@@ -72,7 +73,9 @@ NodeLink::NodeLink(Env& env, NodeLinkContext context)
                                LinkOptions(context_))),
       access_(*this, context_.config.node_id, [this] { return link_->epoch(); }),
       isr_(env, *this,
-           {.self = context_.config.node_id, .epoch = [this] { return link_->epoch(); }}) {
+           {.self = context_.config.node_id, .epoch = [this] { return link_->epoch(); }}),
+      directories_(env, *this,
+                   {.self = context_.config.node_id, .epoch = [this] { return link_->epoch(); }}) {
   if (context_.local != nullptr) {
     context_.local->OnChange([this] { link_->Poke(); });
   }
@@ -144,6 +147,7 @@ Task<absl::Status> NodeLink::Begin(BrokerImage self, std::optional<BrokerEpoch> 
   if (IsAlone()) link_->Serve();
   link_->Start();
   isr_.Start();
+  directories_.Start();
   const Instant deadline = env_.reactor.Now() + Duration(context_.config.registration_timeout);
   if (co_await Until([this] { return HasRegistration(); }, deadline)) co_return absl::OkStatus();
   MR_CO_RETURN_IF_ERROR(link_->refusal());
@@ -178,6 +182,7 @@ Task<void> NodeLink::Leave() {
 Task<void> NodeLink::Stop() {
   co_await isr_.Stop();
   co_await link_->Stop();
+  co_await directories_.Stop();  // What it asks ends with the link.
 }
 
 // --- LinkedBroker.

@@ -1,5 +1,6 @@
 // NodeLink: a broker's ties to the active controller: the session (ControllerLink), the metadata
-// that this node follows, and all that it asks (clients' forwarded requests, producer ids, ISRs).
+// that this node follows, and all that it asks (clients' forwarded requests, producer ids, ISRs, log
+// directories).
 //
 //   metadata  on a node with the controller role: of its own replica; else: of the session's feed
 //   requests  to this node's own controller while that is active; else over the session
@@ -22,6 +23,7 @@
 #include "broker/alter_partition_batcher.h"
 #include "broker/controller_link.h"
 #include "broker/controller_requests.h"
+#include "broker/directory_reporter.h"
 #include "broker/forwarding_controller.h"
 #include "broker/metadata_publisher.h"
 #include "broker/node_controller.h"
@@ -51,6 +53,7 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   ControllerRequests& requests() { return *this; }
   ControllerAccess& access() { return access_; }
   IsrChannel& isr() { return isr_; }
+  DirectoryReports& directories() { return directories_; }
   ControllerLink& session() { return *link_; }
   std::optional<BrokerId> controller() const { return link_->controller(); }
   // Before Begin(). What is asked returns when the publisher's shards have applied the answer.
@@ -106,6 +109,7 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   std::unique_ptr<ControllerLink> link_;
   ForwardingController access_;
   AlterPartitionBatcher isr_;
+  DirectoryReporter directories_;
   // State.
   std::optional<session::Register> self_;
   bool interrupted_ = false;

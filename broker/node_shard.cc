@@ -163,6 +163,12 @@ void NodeShard::Open(const NodeServices& services) {
   partitions_->set_isr_channel(isr);
   applier_ = std::make_unique<MetadataApplier>(env_, config.node_id, static_cast<uint32_t>(shards),
                                                *partitions_, context_.configs);
+  DirectoryReports* directories = services.directories;
+  if (!IsFirst()) {
+    remote_directories_ = std::make_unique<RemoteDirectoryReports>(calls, here, *directories);
+    directories = remote_directories_.get();
+  }
+  applier_->set_directories(directories);
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
   const std::vector<std::string>& controller_names = config.listeners.controller_names;
   if (!controller_names.empty()) options.controller_listener = controller_names.front();

@@ -27,6 +27,7 @@
 #include "broker/broker_doubts.h"
 #include "broker/connection_admission.h"
 #include "broker/controller_requests.h"
+#include "broker/directory_reporter.h"
 #include "broker/dispatcher.h"
 #include "broker/image_peers.h"
 #include "broker/metadata_applier.h"
@@ -68,6 +69,7 @@ struct NodeServices {
   ControllerRequests* requests;
   ConnectionAdmission* admission;
   IsrChannel* isr;
+  DirectoryReports* directories;
 };
 
 class NodeShard {
@@ -135,6 +137,7 @@ class NodeShard {
   std::unique_ptr<ReplicationDoor> replication_door_;
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.
   std::unique_ptr<IsrChannel> remote_isr_;                 // Null on shard 0.
+  std::unique_ptr<DirectoryReports> remote_directories_;   // Null on shard 0.
   std::unique_ptr<ConnectionAdmission> remote_admission_;  // Null on shard 0.
   ConnectionAdmission* admission_ = nullptr;
   std::unique_ptr<AdminContext> admin_;

@@ -331,6 +331,58 @@ refused: The preferred leader was not available.
 )");
 }
 
+TEST_CASE(
+    "Directory story: a wiped replica is in sync again once its broker said where it is now") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ topic t 1,2
+t-0 [1,2] isr=[1,2] leader=1 epoch=0/0
+$ restart 2 wiped session=none
+broker 2 fenced
+t-0 [1,2] isr=[1] leader=1 epoch=0/1
+$ heartbeat 2
+broker 2 serves
+$ isr t-0 1,2
+refused: replicas that may not join: 2 (its log directory is offline)
+$ where t-0 2 2x
+t-0 [1,2] isr=[1] leader=1 epoch=0/2
+$ isr t-0 1,2
+t-0 [1,2] isr=[1,2] leader=1 epoch=0/3
+)");
+}
+
+TEST_CASE("Directory story: a wiped replica that was the last in sync does not lead, empty") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ topic t 1,2
+t-0 [1,2] isr=[1,2] leader=1 epoch=0/0
+$ fence 2
+broker 2 fenced
+t-0 [1,2] isr=[1] leader=1 epoch=0/1
+$ restart 1 wiped session=none
+broker 1 fenced
+t-0 [1,2] isr=[] leader=-1 epoch=1/2 last=[1]
+$ heartbeat 1
+broker 1 serves
+$ where t-0 1 1x
+refused: the replica lost what nobody else is known to have; elect another leader
+$ heartbeat 2
+broker 2 serves
+$ elect unclean t-0
+t-0 [1,2] isr=[2] leader=2 epoch=2/3 recovering
+$ where t-0 1 1x
+t-0 [1,2] isr=[2] leader=2 epoch=2/4 recovering
+)");
+}
+
 TEST_CASE("Unregister story: what is forgotten is nowhere eligible") {
   CheckStory(
       R"($ feature metadata.version 33

@@ -15,6 +15,8 @@ namespace millrace {
 namespace {
 
 constexpr int32_t kProducerIdBlockSize = 1000;  // Rule 1.51.
+// Of so many partitions it is remembered that a refusal was logged; then they are logged again.
+constexpr size_t kRefusalsMax = 10'000;
 
 std::vector<BrokerLiveness::Known> KnownBrokers(const MetadataImage& image,
                                                 std::optional<BrokerId> local) {
@@ -140,6 +142,7 @@ void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
 void Controller::OnLeadership(std::optional<RaftTerm> term) {
   heard_index_.clear();
   shutdown_index_.clear();
+  refused_isr_.clear();
   if (!term.has_value()) {
     liveness_.Deactivate();
     time_changed_.Pulse();
@@ -337,7 +340,26 @@ Task<absl::StatusOr<std::vector<IsrReply>>> Controller::AlterPartition(
     return std::move(decision.records);
   });
   if (!committed.ok()) co_return committed;
+  if (reply.ok()) LogRefusals(*reply);
   co_return reply;
+}
+
+void Controller::LogRefusals(const std::vector<IsrReply>& replies) {
+  for (const IsrReply& reply : replies) {
+    if (KindOf(reply.status) != ErrorKind::kIneligibleReplica) {
+      refused_isr_.erase(reply.partition);
+      continue;
+    }
+    std::string why(reply.status.message());
+    if (refused_isr_.size() >= kRefusalsMax) refused_isr_.clear();
+    std::string& before = refused_isr_[reply.partition];
+    if (before == why) continue;
+    MetadataImage::Topic topic = image()->FindTopic(reply.partition.topic_id);
+    env_.logger.Info("the ISR of {}-{} stays as it is: {}",
+                     topic == nullptr ? std::string("?") : topic->name, reply.partition.partition,
+                     why);
+    before = std::move(why);
+  }
 }
 
 Task<absl::StatusOr<std::vector<AssignDirectoryReply>>> Controller::AssignDirectories(

@@ -164,6 +164,8 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   std::optional<RaftIndex> KnownByOthers(const MetadataImage& image, BrokerId id) const;
   void OnMetadata(std::shared_ptr<const MetadataImage> image, const MetadataDelta& delta) override;
 
+  // A leader asks again twice a second: one line per partition and reason.
+  void LogRefusals(const std::vector<IsrReply>& replies);
   // Does what `liveness_` asks for.
   void Act();
   Task<void> FenceBroker(BrokerLiveness::Fence fence);
@@ -183,6 +185,8 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   BrokerLiveness liveness_;
   std::map<BrokerId, RaftIndex> heard_index_;     // Up to where brokers have applied the metadata.
   std::map<BrokerId, RaftIndex> shutdown_index_;  // Where those that want to go lost their leaders.
+  // Why proposed ISRs were refused last, until one is not: what has been logged.
+  std::map<TopicPartitionId, std::string> refused_isr_;
   std::deque<Waiting*> waiting_;
   bool deciding_ = false;
   Event turn_ended_;

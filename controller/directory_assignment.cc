@@ -26,6 +26,14 @@ absl::Status Check(const MetadataImage& image, BrokerId broker, const TopicParti
   return absl::OkStatus();
 }
 
+// Of everybody, only this replica may have had all that was committed, and that is gone.
+bool IsLastAndLost(const PartitionImage& partition, const BrokerImage& broker) {
+  const DirectoryId former = partition.DirectoryOf(broker.id);
+  if (ClusterView::IsOnline(broker, former)) return false;
+  return IsMember(partition.isr, broker.id) || IsMember(partition.elr, broker.id) ||
+         IsMember(partition.last_known_elr, broker.id);
+}
+
 }  // namespace
 
 SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
@@ -40,13 +48,22 @@ SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
   std::vector<AssignDirectoryReply> replies;
   for (const DirectoryAssignment& assignment : request.assignments) {
     absl::Status status = Check(image, request.broker, assignment.partition);
+    if (!status.ok()) {
+      replies.push_back({assignment, std::move(status)});
+      continue;
+    }
+    MetadataImage::Topic topic = image.FindTopic(assignment.partition.topic_id);
+    const PartitionImage& partition = *topic->Find(assignment.partition.partition);
+    const TopicSettings settings = SettingsOf(image, *topic, defaults);
+    if (!settings.unclean_election && IsLastAndLost(partition, broker)) {
+      status =
+          MakeError(ErrorKind::kStorageError,
+                    "the replica lost what nobody else is known to have; elect another leader");
+    }
     const bool valid = status.ok();
     replies.push_back({assignment, std::move(status)});
     if (!valid) continue;
-    MetadataImage::Topic topic = image.FindTopic(assignment.partition.topic_id);
-    const TopicSettings settings = SettingsOf(image, *topic, defaults);
-    PartitionChange change(*topic->Find(assignment.partition.partition), cluster, settings,
-                           ElrEnabled(image));
+    PartitionChange change(partition, cluster, settings, ElrEnabled(image));
     change.SetDirectory(request.broker, assignment.directory);
     // Into one that has failed meanwhile: the replica is not there.
     if (!ClusterView::IsOnline(broker, assignment.directory)) change.Left(request.broker);

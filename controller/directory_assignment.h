@@ -29,6 +29,8 @@ struct AssignDirectoriesRequest {
 struct AssignDirectoryReply {
   DirectoryAssignment assignment;
   // kUnknownTopicId, kUnknownTopicOrPartition, kNotLeaderOrFollower (no replica of this broker).
+  // kStorageError: it was made anew in another directory, and nobody else had everything: it would
+  // lead, empty, and the others would cut what they have. Not so once somebody else leads.
   absl::Status status;
 };
 

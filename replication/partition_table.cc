@@ -104,6 +104,16 @@ Partition* PartitionTable::Find(const TopicPartitionId& id) {
   return found == replicas_.end() ? nullptr : found->second.partition.get();
 }
 
+std::optional<DirectoryId> PartitionTable::DirectoryOf(const TopicPartitionId& id) {
+  Partition* partition = Find(id);
+  if (partition == nullptr) return std::nullopt;
+  const std::string& path = partition->log().directory();
+  for (const LogDirectoryStatus& directory : store_.directories()) {
+    if (directory.path == path && directory.failure.ok()) return directory.id;
+  }
+  return std::nullopt;
+}
+
 // --- What replicas ask for -----------------------------------------------------------------------
 
 void PartitionTable::Propose(Partition& partition, IsrProposal proposal) {

@@ -66,6 +66,8 @@ class PartitionTable final : private PartitionHost {
 
   // Null when this shard has no such replica.
   Partition* Find(const TopicPartitionId& id);
+  // Where its log lies; nothing without a replica, or when that directory is offline.
+  std::optional<DirectoryId> DirectoryOf(const TopicPartitionId& id);
   // Also true for one whose log is in a directory that is offline.
   bool Hosts(const TopicPartitionId& id) const {
     return replicas_.contains(id) || !store_.OfflineCause(id).ok();

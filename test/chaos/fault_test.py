@@ -12,7 +12,7 @@ from harness import expect, expect_equal, fresh_topic, need, run, test, until
 NODE = cluster_of(3)
 
 
-def loaded(cluster, victim_of, damage):
+def loaded(cluster, victim_of, damage, whole=lambda cluster: True):
     """Produces; ends one node, damages its data, starts it again; nothing is lost, and it is in sync again."""
     topic = fresh_topic("fault")
     cluster.create_topic(topic)
@@ -26,6 +26,7 @@ def loaded(cluster, victim_of, damage):
         victim.start()
         cluster.until_in_sync(topic)
         load.more(200)
+        until(lambda: whole(cluster), "the cluster can do without another node", 30)
     load.check()
     # And it is read the same when the others lead.
     current = cluster.leader(topic)
