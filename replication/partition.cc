@@ -75,7 +75,7 @@ void Partition::Apply(const PartitionAssignment& assignment,
     assigned_ = true;
     TakeRole();
   }
-  host_.OnChange(*this, PartitionChange::kRole);
+  host_.OnChange(*this, ReplicaChange::kRole);
 }
 
 void Partition::ApplyBrokers(const PartitionAssignment& assignment) {
@@ -83,7 +83,7 @@ void Partition::ApplyBrokers(const PartitionAssignment& assignment) {
   if (leader == nullptr || closed_ || assignment.leader_epoch != assignment_.leader_epoch) return;
   assignment_ = assignment;
   Do(leader->OnAssignment(assignment_, IsrMin(), host_.reactor().Now()));
-  host_.OnChange(*this, PartitionChange::kRole);
+  host_.OnChange(*this, ReplicaChange::kRole);
 }
 
 void Partition::TakeRole() {
@@ -127,7 +127,7 @@ void Partition::Close(const absl::Status& why) {
   assignment_.leader.reset();
   committed_.FailAll(why);
   started_.FailAll(why);
-  host_.OnChange(*this, PartitionChange::kClosed);
+  host_.OnChange(*this, ReplicaChange::kClosed);
 }
 
 absl::Status Partition::CheckEpoch(std::optional<LeaderEpoch> client_epoch) const {
@@ -212,7 +212,7 @@ absl::StatusOr<LeaderAppend> Partition::Append(ValidatedBatch valid, bool acks_a
   if (duplicate->has_value()) return **duplicate;
   absl::StatusOr<AppendInfo> info = log_.Append(std::move(valid.batch), leader_epoch(), admission);
   if (!info.ok()) return info.status();
-  host_.OnChange(*this, PartitionChange::kAppended);
+  host_.OnChange(*this, ReplicaChange::kAppended);
   // Under page-cache durability the append is what counts, and nobody else will tell us.
   Do(leading()->OnOwnEnd(log_.durable_end(), host_.reactor().Now()));
   return LeaderAppend{info->base_offset, info->next_offset(), valid.log_append_time, false};
@@ -244,7 +244,7 @@ Task<absl::Status> Partition::DeleteBefore(Offset start) {
   Busy busy(busy_, whole_);
   absl::Status moved = co_await log_.AdvanceStart(start);
   if (moved.ok() && !closed_) {
-    host_.OnChange(*this, PartitionChange::kLogStart);
+    host_.OnChange(*this, ReplicaChange::kLogStart);
     started_.Advance(low_watermark());
   }
   co_return moved;
@@ -335,7 +335,7 @@ void Partition::MoveHighWatermark(Offset to) {
   if (to == high_watermark_) return;
   high_watermark_ = to;
   log_.OnCommitted(high_watermark_);
-  host_.OnChange(*this, PartitionChange::kHighWatermark);
+  host_.OnChange(*this, ReplicaChange::kHighWatermark);
   committed_.Advance(high_watermark_);
 }
 
@@ -359,7 +359,7 @@ void Partition::OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outc
                  DescribeIsr(proposal));
   }
   Do(std::move(output));
-  host_.OnChange(*this, PartitionChange::kRole);
+  host_.OnChange(*this, ReplicaChange::kRole);
 }
 
 // --- Following ---------------------------------------------------------------------------------
@@ -425,7 +425,7 @@ Task<absl::Status> Partition::DoCut(PartitionFollower::Cut cut) {
     // Lower: the end has come down below it. Who waits for more goes on waiting.
     high_watermark_ = follower->high_watermark();
     log_.OnCommitted(high_watermark_);
-    host_.OnChange(*this, PartitionChange::kHighWatermark);
+    host_.OnChange(*this, ReplicaChange::kHighWatermark);
   }
   co_return done;
 }
@@ -443,7 +443,7 @@ absl::Status Partition::AppendFromLeader(LeaderEpoch epoch, BatchView batch, Adm
   }
   absl::StatusOr<AppendInfo> info = log_.AppendAsFollower(std::move(batch), admission);
   if (!info.ok()) return info.status();
-  host_.OnChange(*this, PartitionChange::kAppended);
+  host_.OnChange(*this, ReplicaChange::kAppended);
   if ((*follower)->OnAppended(log_.end_offset())) FollowHighWatermark(**follower);
   return absl::OkStatus();
 }
@@ -473,7 +473,7 @@ Task<void> Partition::AdvanceStart(Offset start) {
   if (!moved.ok()) {
     logger_.Warning("its start stays at {}: {}", log_.start_offset(), std::string(moved.message()));
   } else if (!closed_) {
-    host_.OnChange(*this, PartitionChange::kLogStart);
+    host_.OnChange(*this, ReplicaChange::kLogStart);
   }
 }
 
@@ -503,7 +503,7 @@ Task<absl::Status> Partition::BeginAt(LeaderEpoch epoch, Offset base) {
 
 void Partition::OnDurable(Log&, Offset durable_end) {
   durable_.Advance(durable_end);
-  host_.OnChange(*this, PartitionChange::kDurable);
+  host_.OnChange(*this, ReplicaChange::kDurable);
   if (PartitionLeader* leader = leading(); leader != nullptr) {
     Do(leader->OnOwnEnd(durable_end, host_.reactor().Now()));
   }
@@ -513,7 +513,7 @@ void Partition::OnFailed(Log&, absl::Status cause) {
   failure_ = MakeError(ErrorKind::kStorageError, std::string(cause.message()));
   logger_.Error("takes no appends any more: {}", std::string(cause.message()));
   FailWaiters(failure_);
-  host_.OnChange(*this, PartitionChange::kFailed);
+  host_.OnChange(*this, ReplicaChange::kFailed);
 }
 
 void Partition::FailWaiters(const absl::Status& status) {

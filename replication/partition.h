@@ -73,7 +73,7 @@ class PartitionHost {
   virtual void WakeAt(Partition& partition, Instant when) = 0;
   // The leader's log starts later than ours.
   virtual void AdvanceStart(Partition& partition, Offset start) = 0;
-  virtual void OnChange(Partition& partition, PartitionChange change) = 0;
+  virtual void OnChange(Partition& partition, ReplicaChange change) = 0;
 
  protected:
   ~PartitionHost() = default;

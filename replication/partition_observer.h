@@ -10,7 +10,7 @@ namespace millrace {
 
 class Partition;
 
-enum class PartitionChange {
+enum class ReplicaChange {
   kAppended,       // The log's end moved, as leader or as follower.
   kDurable,        // The durable end moved.
   kHighWatermark,  // It moved.
@@ -23,7 +23,7 @@ enum class PartitionChange {
 class PartitionObserver {
  public:
   virtual ~PartitionObserver() = default;
-  virtual void OnPartitionChange(Partition& partition, PartitionChange change) = 0;
+  virtual void OnReplicaChange(Partition& partition, ReplicaChange change) = 0;
 };
 
 }  // namespace millrace

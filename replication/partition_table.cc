@@ -138,13 +138,13 @@ Task<void> PartitionTable::DoAdvanceStart(TopicPartitionId id, Offset start) {
   }
 }
 
-void PartitionTable::OnChange(Partition& partition, PartitionChange change) {
-  if (change == PartitionChange::kHighWatermark && !partition.high_watermark_unkept &&
+void PartitionTable::OnChange(Partition& partition, ReplicaChange change) {
+  if (change == ReplicaChange::kHighWatermark && !partition.high_watermark_unkept &&
       partition.assignment().replicas.size() > 1) {
     partition.high_watermark_unkept = true;
     high_watermarks_.Changed(partition.id());
   }
-  if (observer_ != nullptr) observer_->OnPartitionChange(partition, change);
+  if (observer_ != nullptr) observer_->OnReplicaChange(partition, change);
 }
 
 std::optional<Offset> PartitionTable::WatermarkToKeep(const TopicPartitionId& id) {

@@ -91,7 +91,7 @@ class PartitionTable final : private PartitionHost {
   void Propose(Partition& partition, IsrProposal proposal) override;
   void WakeAt(Partition& partition, Instant when) override;
   void AdvanceStart(Partition& partition, Offset start) override;
-  void OnChange(Partition& partition, PartitionChange change) override;
+  void OnChange(Partition& partition, ReplicaChange change) override;
 
   Task<absl::StatusOr<Partition*>> Make(TopicPartitionId id, std::string topic, LogConfig config);
   Task<void> End(TopicPartitionId id, absl::Status why);

@@ -157,39 +157,39 @@ void ReplicationShard::EndFeeds(Slot& slot, StreamEnd why) {
   while (!slot.feeds.empty()) slot.feeds.back()->feed.End(*slot.feeds.back(), why);
 }
 
-void ReplicationShard::OnPartitionChange(Partition& partition, PartitionChange change) {
+void ReplicationShard::OnReplicaChange(Partition& partition, ReplicaChange change) {
   Slot& slot = SlotOf(partition);
   switch (change) {
-    case PartitionChange::kAppended:
-    case PartitionChange::kDurable:
+    case ReplicaChange::kAppended:
+    case ReplicaChange::kDurable:
       if (slot.link != nullptr) {
         // On a `disk` topic an append alone lets nobody commit.
         const Log& log = partition.log();
-        slot.link->MarkProgress(partition.id(), change == PartitionChange::kDurable ||
+        slot.link->MarkProgress(partition.id(), change == ReplicaChange::kDurable ||
                                                     log.durable_end() == log.end_offset());
       }
-      if (change == PartitionChange::kDurable) return;
+      if (change == ReplicaChange::kDurable) return;
       break;
-    case PartitionChange::kLogStart:
+    case ReplicaChange::kLogStart:
       if (slot.link != nullptr) slot.link->MarkProgress(partition.id(), true);
       break;
-    case PartitionChange::kHighWatermark:
+    case ReplicaChange::kHighWatermark:
       break;
-    case PartitionChange::kRole:
+    case ReplicaChange::kRole:
       OnRole(partition, slot);
       return;
-    case PartitionChange::kFailed:
+    case ReplicaChange::kFailed:
       EndFeeds(slot, StreamEnd::kStorage);
       Unfollow(partition, slot);
       return;
-    case PartitionChange::kClosed:
+    case ReplicaChange::kClosed:
       EndFeeds(slot, StreamEnd::kNoSuchPartition);
       Unfollow(partition, slot);
       FreeSlot(partition);
       return;
   }
   for (FeedSubscription* subscription : slot.feeds) {
-    if (change == PartitionChange::kAppended) {
+    if (change == ReplicaChange::kAppended) {
       subscription->feed.MarkChanged(*subscription);
     } else {
       subscription->feed.MarkState(*subscription);

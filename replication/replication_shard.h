@@ -2,7 +2,7 @@
 // those on which its own replicas follow. It hears from the shard's partitions what changed about
 // them, and tells the streams that are concerned.
 //
-//   Partition ── OnPartitionChange ──► leads:   each FollowerFeed that has subscribed to it
+//   Partition ── OnReplicaChange ──► leads:   each FollowerFeed that has subscribed to it
 //                                      follows: the LeaderLink to (leader, ShardOf(partition there))
 //
 // Streams are per (follower's shard, leader's shard). How many shards a leader has is in its answer
@@ -57,7 +57,7 @@ class ReplicationShard final : public PartitionObserver {
   // The metadata says something new about `broker`: it registered anew, is elsewhere, is gone.
   void OnBrokerChange(BrokerId broker);
 
-  void OnPartitionChange(Partition& partition, PartitionChange change) override;
+  void OnReplicaChange(Partition& partition, ReplicaChange change) override;
 
   // `registry` must not ask any more when Stop() begins.
   void RegisterMetrics(MetricRegistry& registry);

@@ -210,7 +210,7 @@ TEST_CASE(
   cluster.Tell(0, {1, 2});
   Partition& leader = cluster.partition(0, 1);
   REQUIRE(cluster.world.Run(cluster.env(1), leader.log().AdvanceStart(Offset(6))).ok());
-  cluster.streams(1).OnPartitionChange(leader, PartitionChange::kLogStart);
+  cluster.streams(1).OnReplicaChange(leader, ReplicaChange::kLogStart);
   REQUIRE(cluster.world.RunUntil(
       [&] { return cluster.partition(0, 2).log().start_offset() == Offset(6); }, seconds(5)));
   cluster.Start(3);
