@@ -29,15 +29,6 @@ COROUTINE_CHECKS = ("-*,cppcoreguidelines-avoid-capturing-lambda-coroutines,misc
                     "cppcoreguidelines-avoid-reference-coroutine-parameters,cppcoreguidelines-no-suspend-with-lock")
 
 
-def newest_first(files):
-    log = subprocess.run(["git", "log", "--format=", "--name-only", "-n", "400"], cwd=check_sources.ROOT,
-                         capture_output=True, text=True).stdout.splitlines()
-    rank = {}
-    for name in log:
-        rank.setdefault(name, len(rank))
-    return sorted(files, key=lambda name: rank.get(name, -1))
-
-
 def tidy(name, build, deadline, coroutines):
     if time.monotonic() > deadline:
         return None
@@ -127,7 +118,7 @@ def main():
     deadline = time.monotonic() + options.minutes * 60
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
         results = list(pool.map(lambda name: tidy(name, options.build.resolve(), deadline, options.coroutines),
-                                newest_first(files)))
+                                check_sources.newest_first(files)))
     skipped = results.count(None)
     findings = sorted({line.replace(f"{check_sources.ROOT}/", "") for lines in results if lines for line in lines})
     findings = without_borrowed(findings)
