@@ -176,6 +176,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   // What a leader does of its own accord, one step at a time.
   void KeepHouse();
   void ReplaceLostVoters();
+  bool HeardLately(const raft::ReplicaKey& key) const;
   void NoteAnswer(const raft::Message& message);
 
   // Constant after construction.

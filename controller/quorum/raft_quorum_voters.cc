@@ -26,6 +26,14 @@ void RaftQuorum::KeepHouse() {
   ReplaceLostVoters();
 }
 
+// Not peer.active(): that is of the current check of the quorum only, which may have begun a moment
+// ago, and each time we look.
+bool RaftQuorum::HeardLately(const raft::ReplicaKey& key) const {
+  const auto seen = seen_.find(key);
+  return seen != seen_.end() &&
+         env_.reactor.Now() - seen->second.heard <= 2 * options_.election_timeout;
+}
+
 // A static voter that comes back without its log is another replica (its directory id differs).
 // The former one is removed when it is silent and the new one is here, and the new one added when
 // it has caught up: two changes, each with a majority of the set before it.
@@ -33,7 +41,7 @@ void RaftQuorum::ReplaceLostVoters() {
   for (const auto& [id, named] : options_.static_voters.all()) {
     const raft::ReplicaKey* newcomer = nullptr;
     for (const auto& [key, progress] : core_->peers()) {
-      if (key.id == id && !core_->voters().Contains(key) && progress.active()) newcomer = &key;
+      if (key.id == id && !core_->voters().Contains(key) && HeardLately(key)) newcomer = &key;
     }
     if (newcomer == nullptr) continue;
     const raft::Voter* former = core_->voters().Find(id);
@@ -44,10 +52,7 @@ void RaftQuorum::ReplaceLostVoters() {
       }
       return;
     }
-    const auto seen = seen_.find({id, *former->directory});
-    const bool silent = seen == seen_.end() ||
-                        env_.reactor.Now() - seen->second.heard > 2 * options_.election_timeout;
-    if (!silent) continue;
+    if (HeardLately({id, *former->directory})) continue;
     if (core_->RemoveVoter({id, *former->directory}).has_value()) {
       env_.logger.Info("quorum: controller {} lost its log as replica {}", id, *former->directory);
     }

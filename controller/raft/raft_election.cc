@@ -19,6 +19,9 @@ void RaftCore::TickFollower() {
   if (elapsed_ < election_timeout_) return;
   ResetElectionTimer();
   if (MayCampaign()) {
+    // Who asked in vain may have been removed and not know it: a leader sends its log to its voters
+    // only, and to those that ask.
+    if (role_ == Role::kPreCandidate) AskToObserve();
     Campaign(/*pre=*/true, /*transfer=*/false);
   } else {
     leader_.reset();

@@ -174,6 +174,58 @@ $ show
 )");
 }
 
+TEST_CASE("Raft story: a voter that was removed while it was away learns of it from a later leader") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ remove 1 3
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ run 1 2
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ transfer 1 2
+1>2 t1 timeout-now
+$ run 1 2
+1 follower t2 applied:
+2 leader t2 applied:
+3 follower t1 applied:
+# The new leader sends it nothing, and nobody votes for it.
+$ timeout 3
+3>1 t1 pre-vote? last=2/1
+3>2 t1 pre-vote? last=2/1
+3 pre-candidate t1
+$ run
+1 follower t2 applied:
+2 leader t2 applied:
+3 follower t2 applied:
+# So it asks for the log as well.
+$ tick 3 20
+3>1 t2 pre-vote? last=2/1
+3>2 t2 pre-vote? last=2/1
+3 pre-candidate t2
+3>1 t2 observe
+3>2 t2 observe
+3>1 t2 pre-vote? last=2/1
+3>2 t2 pre-vote? last=2/1
+$ run
+1 follower t2 applied:
+2 leader t2 applied:
+3 follower t2 applied:
+$ show
+1 follower t2 commit=4 log 1/1 2/1 3/1 4/2
+2 leader t2 commit=4 log 1/1 2/1 3/1 4/2
+3 follower t2 commit=4 log 1/1 2/1 3/1 4/2
+)");
+}
+
 TEST_CASE(
     "Raft story: a follower that is too far behind is sent a snapshot, and goes on from there") {
   RaftOptions options;
