@@ -259,6 +259,22 @@ void RefuseUnservedProtection(SettingTable& settings) {
   }
 }
 
+// The keys that set what this one sets, itself included, in order of precedence: as Kafka's
+// DynamicBrokerConfig.brokerConfigSynonyms.
+std::vector<std::string_view> SynonymsOf(std::string_view name) {
+  using Chain = std::vector<std::string_view>;
+  for (const Chain& chain :
+       {Chain{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
+        Chain{"log.roll.ms", "log.roll.hours"},
+        Chain{"log.roll.jitter.ms", "log.roll.jitter.hours"}}) {
+    if (std::ranges::find(chain, name) != chain.end()) return chain;
+  }
+  if (name == "log.flush.interval.ms") return {name, "log.flush.scheduler.interval.ms"};
+  return {name};
+}
+
+// The value is the key's own; where it comes from is said of the synonym in force (as Kafka says it:
+// log.retention.hours of a node that was given log.retention.ms is 168, and not by default).
 ConfigEntry DescribeKey(const ConfigKey& key, const ServerConfigValues& server) {
   bool is_sensitive = key.type == ConfigType::kPassword;
   ConfigEntry entry{.name = key.name,
@@ -269,22 +285,28 @@ ConfigEntry DescribeKey(const ConfigKey& key, const ServerConfigValues& server) 
                     .type = key.type,
                     .synonyms = {},
                     .documentation = key.about};
-  auto add = [&](std::string_view text, ConfigSource source) {
+  const auto add = [&](std::string_view name, std::string_view text, ConfigSource source) {
     std::optional<std::string> shown;
     if (!is_sensitive) shown = std::string(text);
-    entry.synonyms.push_back({std::string(key.name), std::move(shown), source});
+    if (name == key.name && !entry.value.has_value()) entry.value = shown;
+    entry.synonyms.push_back({std::string(name), std::move(shown), source});
   };
-  auto add_from = [&](const ConfigMap& values, ConfigSource source) {
-    if (auto found = values.find(key.name); found != values.end()) add(found->second, source);
+  const std::vector<std::string_view> names = SynonymsOf(key.name);
+  const auto add_from = [&](const ConfigMap& values, ConfigSource source) {
+    for (std::string_view name : names) {
+      if (auto found = values.find(name); found != values.end()) add(name, found->second, source);
+    }
   };
   add_from(server.dynamic_broker, ConfigSource::kDynamicBroker);
   add_from(server.dynamic_default, ConfigSource::kDynamicDefaultBroker);
   add_from(server.static_values, ConfigSource::kStaticBroker);
-  if (key.default_text.has_value()) add(*key.default_text, ConfigSource::kDefault);
-  if (!entry.synonyms.empty()) {
-    entry.value = entry.synonyms.front().value;
-    entry.source = entry.synonyms.front().source;
+  for (std::string_view name : names) {
+    const ConfigKey* found = FindBrokerConfigKey(name);
+    if (found != nullptr && found->default_text.has_value()) {
+      add(name, *found->default_text, ConfigSource::kDefault);
+    }
   }
+  if (!entry.synonyms.empty()) entry.source = entry.synonyms.front().source;
   return entry;
 }
 

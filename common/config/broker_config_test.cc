@@ -1,6 +1,7 @@
 #include "common/config/broker_config.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 
 namespace millrace {
 namespace {
@@ -345,6 +346,24 @@ TEST_CASE("BrokerConfig: DescribeConfigs tells source, default, scope and no sec
   }
   CHECK(partitions_seen);
   CHECK(password_seen);
+}
+
+TEST_CASE("BrokerConfig: DescribeConfigs names the keys of other units that set the same") {
+  const BrokerConfig config = Good("log.retention.minutes=90");
+  const std::vector<ConfigSynonym> chain{
+      {"log.retention.minutes", "90", ConfigSource::kStaticBroker},
+      {"log.retention.hours", "168", ConfigSource::kDefault}};
+  std::map<std::string_view, std::optional<std::string>> values;
+  for (const ConfigEntry& entry : DescribeBrokerConfig(config.server_values)) {
+    if (!entry.name.starts_with("log.retention.") || entry.name.ends_with("bytes")) continue;
+    if (entry.name == "log.retention.check.interval.ms") continue;
+    values.emplace(entry.name, entry.value);
+    CHECK(entry.synonyms == chain);
+    CHECK(entry.source == ConfigSource::kStaticBroker);
+  }
+  CHECK(values == decltype(values){{"log.retention.ms", std::nullopt},
+                                   {"log.retention.minutes", "90"},
+                                   {"log.retention.hours", "168"}});
 }
 
 }  // namespace

@@ -174,7 +174,8 @@ $ show
 )");
 }
 
-TEST_CASE("Raft story: a voter that was removed while it was away learns of it from a later leader") {
+TEST_CASE(
+    "Raft story: a voter that was removed while it was away learns of it from a later leader") {
   CheckStory(R"($ replicas 1 2 3
 $ timeout 1
 1>2 t0 pre-vote? last=0/0
