@@ -82,7 +82,7 @@ Task<void> DirectoryReporter::Run() {
       continue;
     }
     if (open != open_before) {
-      env_.logger.Warn(
+      env_.logger.Warning(
           "the controller does not take note yet of the log directories of {} replicas: they stay "
           "out of the ISR. It is asked again",
           open);

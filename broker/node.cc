@@ -177,7 +177,8 @@ Task<absl::Status> Node::MakeShards() {
       ChooseBudgets(config.memory, config.storage, options_.memory_bytes), options_.on_failure,
       [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
         if (link_ != nullptr) link_->OnStreamLoss(peer, epoch, how);
-      }});
+      },
+      [this] { ReportOffline(); }});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
     MR_CO_RETURN_IF_ERROR(co_await shards_.Call<absl::Status>(
@@ -214,6 +215,15 @@ Task<absl::Status> Node::SpreadOffline() {
   for (auto& some : found) all.insert(all.end(), some.begin(), some.end());
   if (all.empty()) co_return absl::OkStatus();
   co_return co_await OnEach([&all](NodeShard* shard) { return ApplyOffline(shard, &all); });
+}
+
+void Node::ReportOffline() {
+  if (link_ == nullptr) return;  // Registering says it.
+  std::vector<DirectoryId> ids;
+  for (const LogDirectoryStatus& directory : parts_.front()->Offline()) {
+    if (directory.id.has_value()) ids.push_back(*directory.id);
+  }
+  link_->session().SetOfflineDirectories(std::move(ids));
 }
 
 Task<absl::Status> Node::CheckMetadataKnowsLogs() {
@@ -283,9 +293,11 @@ Task<absl::Status> Node::Register() {
   self.incarnation = env_.random.NextUuid();
   self.endpoints = advertised_;
   self.rack = options_.config.rack;
-  // Opened by now, so everything that was durable in them has been replayed.
+  const std::vector<LogDirectoryStatus> offline = parts_.front()->Offline();
   for (const DirectoryId& id : format_.directories) {
-    self.log_directories.push_back({id, /*online=*/true, /*replayed=*/true});
+    const bool online = std::ranges::find(offline, id, &LogDirectoryStatus::id) == offline.end();
+    // Those that are online have been opened by now, so all that was durable in them was replayed.
+    self.log_directories.push_back({id, online, /*replayed=*/online});
   }
   self.features = AnnouncedFeatures();
   std::optional<BrokerEpoch> clean_epoch;

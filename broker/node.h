@@ -104,6 +104,9 @@ class Node {
   Task<absl::Status> OpenLogs();
   // What one shard found offline is offline on all.
   Task<absl::Status> SpreadOffline();
+  // Tells the controller which log directories of this broker are offline: others lead then what
+  // lies in them.
+  void ReportOffline();
   // Metadata that was never written knows none of the logs that are there.
   Task<absl::Status> CheckMetadataKnowsLogs();
   Task<absl::Status> OpenApis();

@@ -124,6 +124,7 @@ void NodeShard::OnDirectoryOffline(const std::string& path, const absl::Status& 
   for (uint32_t i = 0; broker_ != nullptr && i < context_.shards.count(); ++i) {
     if (ShardId(i) != shard()) telling_.Spawn(TellOffline(ShardId(i), path, cause));
   }
+  if (IsFirst() && context_.on_offline) context_.on_offline();
   if (IsFirst() && context_.on_failure && Offline().size() == store_->directories().size()) {
     context_.on_failure(absl::UnavailableError("all log directories are offline"));
   }

@@ -59,6 +59,8 @@ struct NodeShardContext {
   // was lost or could not be made. What a controller takes as testimony.
   std::function<void(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how)>
       on_stream_loss = {};
+  // Called on shard 0 when a log directory went offline, on whichever shard that was seen.
+  std::function<void()> on_offline = {};
 };
 
 // What the APIs and partitions of every shard reach on shard 0. None is null.

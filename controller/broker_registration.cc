@@ -109,7 +109,7 @@ bool StoppedCleanly(const BrokerImage& before, const BrokerRegistration& request
                                    [&](const LogDirectoryImage& each) {
                                      return find(each.id) != request.log_directories.end();
                                    })
-             : find(directory) != request.log_directories.end();
+             : find(directory) != request.log_directories.end() && find(directory)->online;
   if (!there) return false;
   if (request.clean_epoch == before.epoch) return true;
   if (!settings.durable_on_disk) return false;

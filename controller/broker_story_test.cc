@@ -261,9 +261,6 @@ broker 1 fenced
 t-0 [1,2] isr=[] leader=-1 epoch=1/2 last=[1]
 $ heartbeat 1
 broker 1 serves
-# The last leader may lead, uncleanly, once it says where its replica lives now.
-$ where t-0 1 1x
-t-0 [1,2] isr=[1] leader=1 epoch=2/3 recovering
 $ leaderless
 )");
 }

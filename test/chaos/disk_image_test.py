@@ -8,16 +8,14 @@ import contextlib
 import errno
 import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
-from harness import Skip, expect, expect_equal, fresh_topic, need, run, test, until
+from harness import expect, expect_equal, fresh_topic, run, test, until
 from idempotent import Producer
+from image import Image
 import wire
 
 CUTS = int(os.environ.get("MILLRACE_POWER_CUTS", "12"))
@@ -26,44 +24,10 @@ SEED = int(os.environ.get("MILLRACE_SEED", "1"))
 STORAGE_ERROR = 56
 
 
-class Image:
-    """An ext4 file system in a file, mounted in the node's folder; the node's log directory is in it."""
-
-    def __init__(self, node, megabytes):
-        if os.geteuid() != 0:
-            raise Skip("mounting an image needs root")
-        self.file, self.place = node.folder / "disk.img", node.folder / "disk"
-        self.place.mkdir()
-        with open(self.file, "wb") as image:
-            image.truncate(megabytes << 20)
-        run([need("mkfs.ext4"), "-q", self.file])
-        self.mount()
-        node.settings.append(f"log.dirs={self.place}/data")
-
-    def mount(self):
-        done = subprocess.run(["mount", "-o", "loop", self.file, self.place], capture_output=True, check=False)
-        if done.returncode != 0:
-            raise Skip(f"an image cannot be mounted here: {done.stderr.decode().strip()}")
-
-    def unmount(self):
-        # An io_uring is taken apart a moment after its process has ended, and keeps files open until then.
-        until(lambda: subprocess.run(["umount", self.place], capture_output=True, check=False).returncode == 0,
-              f"{self.place} is unmounted")
-
-    def cut_power(self, node):
-        """What the disk held at this moment becomes the disk."""
-        node.process.send_signal(signal.SIGSTOP)
-        copy = self.file.with_suffix(".copy")
-        shutil.copyfile(self.file, copy)
-        node.kill()
-        self.unmount()
-        copy.replace(self.file)
-        self.mount()
-
-
 @contextlib.contextmanager
 def on_image(node, megabytes):
-    image = Image(node, megabytes)
+    image = Image(node.folder, megabytes)
+    node.settings.append(f"log.dirs={image.data}")
     try:
         yield image
     finally:

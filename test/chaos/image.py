@@ -1,0 +1,56 @@
+"""An ext4 file system in a file, mounted through a loop device: a disk that can fail, fill up, or lose its power."""
+
+import fcntl
+import os
+import shutil
+import signal
+import struct
+import subprocess
+
+from harness import Skip, need, run, until
+
+GOING_DOWN = 0x8004587D  # FS_IOC_SHUTDOWN of the kernel's fs.h
+WITHOUT_FLUSH = 2
+
+
+class Image:
+    """Mounted at `folder`/disk; its data directory is in it."""
+
+    def __init__(self, folder, megabytes):
+        if os.geteuid() != 0:
+            raise Skip("mounting an image needs root")
+        self.file, self.place = folder / "disk.img", folder / "disk"
+        self.place.mkdir()
+        with open(self.file, "wb") as image:
+            image.truncate(megabytes << 20)
+        run([need("mkfs.ext4"), "-q", self.file])
+        self.mount()
+        self.data = self.place / "data"
+
+    def mount(self):
+        done = subprocess.run(["mount", "-o", "loop", self.file, self.place], capture_output=True, check=False)
+        if done.returncode != 0:
+            raise Skip(f"an image cannot be mounted here: {done.stderr.decode().strip()}")
+
+    def unmount(self):
+        # An io_uring is taken apart a moment after its process has ended, and keeps files open until then.
+        until(lambda: subprocess.run(["umount", self.place], capture_output=True, check=False).returncode == 0,
+              f"{self.place} is unmounted")
+
+    def fail(self):
+        """From now on every read and write is an I/O error."""
+        descriptor = os.open(self.place, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, GOING_DOWN, struct.pack("I", WITHOUT_FLUSH))
+        finally:
+            os.close(descriptor)
+
+    def cut_power(self, node):
+        """What the disk held at this moment becomes the disk."""
+        node.process.send_signal(signal.SIGSTOP)
+        copy = self.file.with_suffix(".copy")
+        shutil.copyfile(self.file, copy)
+        node.kill()
+        self.unmount()
+        copy.replace(self.file)
+        self.mount()
