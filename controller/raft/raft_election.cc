@@ -19,9 +19,7 @@ void RaftCore::TickFollower() {
   if (elapsed_ < election_timeout_) return;
   ResetElectionTimer();
   if (MayCampaign()) {
-    // Who asked in vain may have been removed and not know it: a leader sends its log to its voters
-    // only, and to those that ask.
-    if (role_ == Role::kPreCandidate) AskToObserve();
+    if (role_ == Role::kPreCandidate) AskToObserve();  // In vain so far: it may have been removed.
     Campaign(/*pre=*/true, /*transfer=*/false);
   } else {
     leader_.reset();
@@ -128,6 +126,8 @@ void RaftCore::StepVoteRequest(const Message& message, const VoteRequest& reques
   const bool log_ok = log_.IsUpToDate(request.last_index, request.last_term);
   bool granted = false;
   if (request.pre) {
+    // Who was removed and does not know it: nobody else would send it the log.
+    if (role_ == Role::kLeader && !voters().Contains(message.from)) StepObserve(message);
     granted = log_ok && election > hard_state_.term && !HearsLeader();
   } else if (election == hard_state_.term) {
     const bool vote_free =

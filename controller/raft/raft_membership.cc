@@ -121,7 +121,13 @@ void RaftCore::StepObserve(const Message& message) {
 
 void RaftCore::AskToObserve() {
   std::set<BrokerId> asked = contacts_;
-  for (const auto& [id, voter] : voters().all()) asked.insert(id);
+  for (const auto& [id, voter] : voters().all()) {
+    if (MayCampaign()) {
+      asked.erase(id);  // It is asked for its vote, and knows from that.
+    } else {
+      asked.insert(id);
+    }
+  }
   asked.erase(self_.id);
   for (BrokerId id : asked) {
     Message message{self_, id, std::nullopt, hard_state_.term, Observe{}};

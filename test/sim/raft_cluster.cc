@@ -66,6 +66,8 @@ RaftCluster::RaftCluster(uint64_t seed, RaftBug bug, std::function<void(std::str
   options_.flow.in_flight_max = swarm_.Between(1, 20);
   options_.flow.in_flight_bytes_max = swarm_.Between(100, 10'000);
 
+  brief_voters_ = rate(500'000);
+
   const int voters = swarm_.Coin() ? 3 : static_cast<int>(swarm_.Between(1, 5));
   const int spares = static_cast<int>(swarm_.Below(3));
   for (int id = 1; id <= voters + spares; ++id) {
@@ -166,12 +168,15 @@ void RaftCluster::BreakConnections(const Machine& machine) {
 // The interesting deaths: while a new leader's first entries are on their way: some have arrived,
 // and of the later ones none will.
 void RaftCluster::CrashSoon(Machine& machine) {
-  const Time cut_after = dice_.Below(3 * (delay_max_ + write_max_));
+  Time cut_after = 0;  // To the last of the others; to each at a time of its own.
+  for (const auto& other : machines_) {
+    const Time cut_link_after = dice_.Below(3 * (delay_max_ + write_max_));
+    cut_after = std::max(cut_after, cut_link_after);
+    At(cut_link_after, [this, &machine, id = other->key.id, process = machine.process] {
+      if (machine.process == process && breaking_) cut_.insert({machine.key.id, id});
+    });
+  }
   const Time crash_after = cut_after + dice_.Below(2 * (delay_max_ + write_max_));
-  At(cut_after, [this, &machine, process = machine.process] {
-    if (machine.process != process || !breaking_) return;
-    for (const auto& other : machines_) cut_.insert({machine.key.id, other->key.id});
-  });
   At(crash_after, [this, &machine, process = machine.process] {
     if (machine.process != process || !breaking_) return;
     Crash(machine, dice_.Chance(write_survives_));
@@ -318,8 +323,23 @@ void RaftCluster::SnapshotMaybe(Machine& machine) {
   });
 }
 
+// While the other candidates of the term still ask.
+void RaftCluster::CrashVoter(Machine& machine) {
+  At(dice_.Below(delay_max_), [this, &machine, process = machine.process] {
+    if (machine.process != process || !breaking_) return;
+    Crash(machine, dice_.Chance(write_survives_));
+    At(dice_.Between(1, 5), [this, &machine] {
+      if (machine.core == nullptr) Boot(machine);
+    });
+  });
+}
+
 void RaftCluster::Send(Machine& machine, raft::Message message) {
   invariants_.Sent(message);
+  const auto* vote = std::get_if<raft::VoteReply>(&message.body);
+  if (vote != nullptr && vote->granted && !vote->pre && breaking_ && dice_.Chance(brief_voters_)) {
+    CrashVoter(machine);
+  }
   if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
     RaftTerm previous = append->prev_term;
     for (const raft::LogEntry& entry : append->entries) {

@@ -89,6 +89,7 @@ class RaftCluster {
   bool StaticVotersStand() const;
   void BreakConnections(const Machine& machine);
   void CrashSoon(Machine& machine);
+  void CrashVoter(Machine& machine);
   void Wipe(Machine& machine);
   bool MayWipe(const Machine& machine) const;
   void TickLater(Machine& machine);
@@ -128,7 +129,7 @@ class RaftCluster {
   uint64_t proposals_ = 0;
   raft::RaftOptions options_;
   PerMillion loss_, duplication_, crashes_, wipes_, cuts_, changes_, write_survives_,
-      brief_leaders_;
+      brief_leaders_, brief_voters_;
   Time delay_max_ = 1;
   Time write_max_ = 1;
   int64_t snapshot_every_ = 20;
