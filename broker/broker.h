@@ -31,6 +31,7 @@ namespace millrace {
 class ReplicationDoor;
 
 class BrokerDoubts;
+class FencingDoubts;
 
 struct BrokerOptions {
   BrokerId node_id{1};
@@ -55,6 +56,7 @@ struct Broker {
   ByteBudget& fetch_budget;
   ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
   const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted.
+  FencingDoubts* fencing = nullptr;        // Null: nor is this broker.
   // Owned.
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;

@@ -133,7 +133,7 @@ Task<absl::Status> ControllerLink::OneSession(Target target) {
 }
 
 void ControllerLink::EndSession() {
-  linked_ = false;
+  if (std::exchange(linked_, false)) broker_.OnController(last_heard_);
   controller_ = std::nullopt;
   pieces_.clear();
   for (auto& [peer, heartbeat] : lost_peers_) heartbeat = std::nullopt;
@@ -222,6 +222,7 @@ absl::Status ControllerLink::On(const session::Registered& message) {
   epoch_ = message.epoch;
   if (!known_before_.has_value()) known_before_ = message.known_before;
   linked_ = true;
+  broker_.OnController(std::nullopt);
   ++generation_;
   beat_due_ = true;
   beat_.Pulse();

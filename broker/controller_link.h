@@ -63,6 +63,9 @@ class LinkedBroker {
   // A stream to this node's own controller, which is the active one; null when it is not any more.
   virtual std::unique_ptr<MessageStream> DialSelf(StreamHello hello) = 0;
 
+  // A session ended, and its controller was last heard then; nothing: one has begun.
+  virtual void OnController(std::optional<Instant>) {}
+
   // What the feed brings, if it was asked for. An error ends the session.
   virtual absl::Status OnEntries(const session::Entries& entries) = 0;
   virtual absl::Status OnSnapshot(RaftIndex index, std::vector<std::string> pieces) = 0;

@@ -266,6 +266,8 @@ Task<absl::Status> Node::OpenApis() {
   }
   publisher_ = std::make_unique<MetadataPublisher>(env_.reactor, shards_, std::move(appliers));
   link_->Attach(*publisher_);
+  link_->ObserveController(
+      [first = parts_.front().get()](std::optional<Instant> lost) { first->OnController(lost); });
   co_return absl::OkStatus();
 }
 

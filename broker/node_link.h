@@ -58,6 +58,11 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   std::optional<BrokerId> controller() const { return link_->controller(); }
   // Before Begin(). What is asked returns when the publisher's shards have applied the answer.
   void Attach(MetadataPublisher& publisher);
+  // Before Begin(). Called with each session that begins (nothing), or ends: when a controller was
+  // heard last.
+  void ObserveController(std::function<void(std::optional<Instant>)> told) {
+    controller_told_ = std::move(told);
+  }
 
   // Registers, and waits until state() holds this registration; kDeadlineExceeded after
   // initial.broker.registration.timeout.ms, kFailedPrecondition when it is refused for good.
@@ -89,6 +94,9 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   std::optional<RaftIndex> Applied() const override;
   std::optional<BrokerId> KnownController() const override;
   std::unique_ptr<MessageStream> DialSelf(StreamHello hello) override;
+  void OnController(std::optional<Instant> lost) override {
+    if (controller_told_) controller_told_(lost);
+  }
   absl::Status OnEntries(const session::Entries& entries) override;
   absl::Status OnSnapshot(RaftIndex index, std::vector<std::string> pieces) override;
   // ControllerRequests.
@@ -113,6 +121,7 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   // State.
   std::optional<session::Register> self_;
   bool interrupted_ = false;
+  std::function<void(std::optional<Instant>)> controller_told_;
 };
 
 }  // namespace millrace

@@ -42,6 +42,7 @@ NodeShard::NodeShard(Env& env, const NodeShardContext& context)
       request_budget_(env.reactor, budgets_.requests,
                       static_cast<size_t>(context.config.connections.request_bytes_max)),
       fetch_budget_(env.reactor, budgets_.fetch),
+      fencing_(context.config.session_timeout),
       telling_(env.reactor) {
   if (!IsFirst()) {
     remote_kv_ = std::make_unique<RemoteKvStore>(context.shards.calls(), env.reactor.shard(),
@@ -202,6 +203,7 @@ void NodeShard::Open(const NodeServices& services) {
       .fetch_budget = fetch_budget_,
       .replication = replication_door_.get(),
       .doubts = &doubts_,
+      .fencing = &fencing_,
       .sessions = FetchSessionCache(sessions),
       .producer_ids = ProducerIdSource(env_, *controller),
       .validator{env_, {.memory_bytes_max = budgets_.validation}},
@@ -247,6 +249,19 @@ void NodeShard::OpenReplication() {
   applier_->set_replication(replication_.get());
   replication_door_ =
       std::make_unique<ReplicationDoor>(env_, context_.shards, *replication_, listener);
+}
+
+void NodeShard::OnController(std::optional<Instant> lost) {
+  fencing_.OnController(lost);
+  for (uint32_t i = 0; i < context_.shards.count(); ++i) {
+    if (ShardId(i) != shard()) telling_.Spawn(TellController(ShardId(i), lost));
+  }
+}
+
+Task<void> NodeShard::TellController(ShardId to, std::optional<Instant> lost) {
+  Broker* there = context_.shards.at(to);
+  co_await context_.shards.calls().Tell(shard(), to,
+                                        [there, lost] { there->fencing->OnController(lost); });
 }
 
 Task<void> NodeShard::TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch,

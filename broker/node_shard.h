@@ -29,6 +29,7 @@
 #include "broker/controller_requests.h"
 #include "broker/directory_reporter.h"
 #include "broker/dispatcher.h"
+#include "broker/fencing_doubts.h"
 #include "broker/image_peers.h"
 #include "broker/metadata_applier.h"
 #include "broker/node_budgets.h"
@@ -94,6 +95,8 @@ class NodeShard {
   // The APIs, and what they stand on; what is lent is shard 0's.
   void Open(const NodeServices& services);
   MetadataApplier* applier() { return applier_.get(); }
+  // Shard 0's: tells every shard since when no controller was heard; nothing: one is.
+  void OnController(std::optional<Instant> lost);
   Broker* broker() { return broker_.get(); }
   AdminContext* admin() { return admin_.get(); }
   size_t partitions() const { return partitions_->size(); }
@@ -117,6 +120,7 @@ class NodeShard {
   Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
   void RegisterMetrics();
   void OpenReplication();
+  Task<void> TellController(ShardId to, std::optional<Instant> lost);
   Task<void> TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
@@ -135,6 +139,7 @@ class NodeShard {
   std::unique_ptr<MetadataApplier> applier_;
   std::unique_ptr<ImagePeers> peers_;
   BrokerDoubts doubts_;
+  FencingDoubts fencing_;
   std::unique_ptr<ReplicationShard> replication_;
   std::unique_ptr<ReplicationDoor> replication_door_;
   std::unique_ptr<ControllerAccess> remote_controller_;    // Null on shard 0.

@@ -8,7 +8,7 @@
 // Errors:   per partition, in Kafka's order of checks (rule 1.9). REQUEST_TIMED_OUT for those that
 // did not commit in time: they
 //           may commit later. INVALID_REQUIRED_ACKS. From v10 NOT_LEADER_OR_FOLLOWER comes with the
-//           current leader (KIP-951).
+//           current leader (KIP-951), where this broker knows of another one.
 // Order:    the batches of a connection are appended in the order in which they came, also when a
 // helper decompresses one of them: the request keeps its turn until all its batches are in.
 // Not here: transactions (docs/compatibility.md): a transactional batch answers INVALID_TXN_STATE.
@@ -196,6 +196,8 @@ void ProduceRun::HintLeader(const ProduceRequest::TopicProduceData& topic, Produ
   const PartitionImage* partition =
       known == nullptr ? nullptr : known->Find(PartitionId(answer->index));
   if (partition == nullptr || !partition->leader.has_value()) return;
+  // In doubt (fencing_doubts.h): who leads now this broker does not know.
+  if (*partition->leader == broker_.options.node_id) return;
   answer->current_leader = {partition->leader->value(), partition->leader_epoch.value()};
   const BrokerImage* leader = image.FindBroker(*partition->leader);
   const BrokerEndpoint* endpoint =

@@ -17,6 +17,7 @@
 #include "broker/api/handlers.h"
 #include "broker/api/metadata_view.h"
 #include "broker/broker_doubts.h"
+#include "broker/fencing_doubts.h"
 #include "proto/kafka/metadata_request.h"
 #include "proto/kafka/metadata_response.h"
 
@@ -35,6 +36,12 @@ bool IsDoubtful(const Broker& broker, const MetadataImage& image, int32_t leader
          broker.doubts->IsDoubtful(*known, broker.env.reactor.Now());
 }
 
+// The same of this broker itself (fencing_doubts.h).
+bool IsInDoubt(const Broker& broker, const TopicPartitionId& id, const PartitionImage& partition) {
+  return broker.fencing != nullptr && partition.leader == broker.options.node_id &&
+         broker.fencing->IsDoubtful(id, partition.leader_epoch, broker.env.reactor.Now());
+}
+
 MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const MetadataImage& image,
                                                  const TopicImage& topic,
                                                  const std::string& listener,
@@ -48,7 +55,8 @@ MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const Met
   for (size_t p = 0; p < topic.partitions.size(); ++p) {
     const PartitionImage& partition = topic.partitions[p];
     PartitionView view = ViewPartition(image, partition, listener);
-    if (IsDoubtful(broker, image, view.leader)) {
+    const TopicPartitionId id{topic.topic_id, PartitionId(static_cast<int32_t>(p))};
+    if (IsDoubtful(broker, image, view.leader) || IsInDoubt(broker, id, partition)) {
       view.leader = -1;
       view.error = kafka::KafkaError::kLeaderNotAvailable;
     }
@@ -134,7 +142,12 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   const std::shared_ptr<const MetadataImage> image = broker->image();
   const std::string& listener = request.connection->listener;
   MetadataResponse response;
+  // Fenced brokers are not told; and a client that hears of us asks us again, and not the others.
+  const bool alone = image->brokers().size() == 1;
+  const bool hide_self = !alone && broker->fencing != nullptr &&
+                         broker->fencing->MayBeFenced(broker->env.reactor.Now());
   for (const BrokerView& view : BrokersOn(*image, listener, /*with_fenced=*/false)) {
+    if (hide_self && view.broker->id == broker->options.node_id) continue;
     response.brokers.push_back(
         {view.broker->id.value(), view.endpoint->host, view.endpoint->port, view.broker->rack});
   }

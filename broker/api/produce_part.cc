@@ -5,6 +5,7 @@
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
+#include "broker/fencing_doubts.h"
 #include "broker/own_copy.h"
 
 namespace millrace {
@@ -35,6 +36,11 @@ void ProducePart::AppendWait::OnReached(const absl::Status& status) {
     answer_->base_offset = -1;
   }
   if (--*left_ == 0) done_->Pulse();
+}
+
+void ProducePart::AppendWait::GiveUp(const absl::Status& status) {
+  Unlink();
+  OnReached(status);
 }
 
 void ProducePart::Wait(Partition& partition, Offset next, ProduceAnswer* answer) {
@@ -143,10 +149,57 @@ Task<bool> ProducePart::Append(CancellationToken cancel) {
   co_return true;
 }
 
+std::vector<ProducePart::PartitionInDoubt> ProducePart::GiveUpInDoubt() {
+  std::vector<PartitionInDoubt> doubts;
+  const Instant now = broker_.env.reactor.Now();
+  for (AppendWait& wait : waits_) {
+    // Alone, it waits for its own disk.
+    const Partition* partition = wait.partition();
+    if (!wait.linked() || partition == nullptr) continue;
+    if (partition->assignment().replicas.size() < 2) continue;
+    if (!broker_.fencing->MustAssumeFenced(partition->id(), partition->high_watermark(), now)) {
+      continue;
+    }
+    doubts.push_back({partition->id(), partition->leader_epoch()});
+    if (!broker_.fencing->IsDoubtful(partition->id(), partition->leader_epoch(), now)) {
+      broker_.env.logger.Warning(
+          "{} of topic {}: no follower acknowledges and no controller is heard: producers are sent "
+          "to look for another leader",
+          partition->id().partition, partition->topic());
+    }
+    wait.GiveUp(MakeError(ErrorKind::kNotLeaderOrFollower,
+                          "this broker hears neither a controller nor enough followers"));
+  }
+  return doubts;
+}
+
+Task<void> ProducePart::TellDoubts(std::vector<PartitionInDoubt> partitions) {
+  const ShardId here = broker_.env.reactor.shard();
+  for (uint32_t i = 0; !partitions.empty() && i < broker_.shards.count(); ++i) {
+    auto tell = [there = broker_.shards.at(ShardId(i)), partitions] {
+      for (const PartitionInDoubt& one : partitions) {
+        there->fencing->OnDoubt(one.id, one.epoch, there->env.reactor.Now());
+      }
+    };
+    if (ShardId(i) == here) {
+      tell();
+    } else {
+      co_await broker_.shards.calls().Tell(here, ShardId(i), std::move(tell));
+    }
+  }
+}
+
 Task<void> ProducePart::WaitForAcks(CancellationToken cancel) {
   const Instant deadline = broker_.env.reactor.Now() + milliseconds(std::max(0, terms_.timeout_ms));
   while (waiting_ > 0) {
-    if (co_await done_.Wait(deadline, cancel) != WaitResult::kSignalled) break;
+    const Instant now = broker_.env.reactor.Now();
+    const Instant next = broker_.fencing == nullptr
+                             ? deadline
+                             : std::min(deadline, now + broker_.fencing->interval());
+    const WaitResult result = co_await done_.Wait(next, cancel);
+    if (result == WaitResult::kSignalled) continue;
+    if (result == WaitResult::kCancelled || next == deadline) break;
+    co_await TellDoubts(GiveUpInDoubt());
   }
   for (AppendWait& wait : waits_) {
     if (!wait.linked()) continue;

@@ -53,7 +53,8 @@ class ProducePart {
   Task<bool> Append(CancellationToken cancel);
   // Whether anything that was appended is not acknowledged yet.
   bool waits() const { return waiting_ > 0; }
-  // What is not acknowledged in time answers REQUEST_TIMED_OUT.
+  // What is not acknowledged in time answers REQUEST_TIMED_OUT; NOT_LEADER_OR_FOLLOWER where this
+  // broker has to assume that it was fenced (fencing_doubts.h).
   Task<void> WaitForAcks(CancellationToken cancel);
 
  private:
@@ -66,12 +67,20 @@ class ProducePart {
         : left_(left), done_(done), answer_(answer), partition_(partition) {}
     void OnReached(const absl::Status& status) override;
     ProduceAnswer& answer() { return *answer_; }
+    const Partition* partition() const { return partition_; }
+    // Never here.
+    void GiveUp(const absl::Status& status);
 
    private:
     size_t* left_;
     Event* done_;
     ProduceAnswer* answer_;
     const Partition* partition_;
+  };
+
+  struct PartitionInDoubt {
+    TopicPartitionId id;
+    LeaderEpoch epoch;
   };
 
   // What one batch waits for before it can be appended. Nothing has happened to it yet.
@@ -87,6 +96,9 @@ class ProducePart {
   Task<bool> Finish(const ProduceItem* item, Unfinished rest, CancellationToken cancel);
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
+  // Gives up what waits for followers of a leader that has to assume it was fenced.
+  std::vector<PartitionInDoubt> GiveUpInDoubt();
+  Task<void> TellDoubts(std::vector<PartitionInDoubt> partitions);
 
   Broker& broker_;
   const ProduceTerms terms_;
