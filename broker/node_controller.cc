@@ -85,6 +85,12 @@ RaftQuorumOptions NodeController::QuorumOptions() const {
   options.directory = context_.directory;
   options.listener = config.listeners.controller_names.front();
   options.on_failure = context_.on_failure;
+  // A time-out is drawn from election_timeout to twice as much; the rest keeps its proportions.
+  options.election_timeout = config.quorum.fetch_timeout / 2;
+  options.heartbeat = options.election_timeout * 3 / 25;
+  options.tick = options.heartbeat / 3;
+  options.snapshot_bytes = config.quorum.snapshot_bytes;
+  options.snapshot_interval = config.quorum.snapshot_interval;
   std::map<BrokerId, raft::Voter> voters;
   for (const QuorumVoter& voter : config.voters) {
     voters[voter.id] = {std::nullopt, {{options.listener, voter.address.host, voter.address.port}}};
@@ -119,6 +125,9 @@ ControllerOptions NodeController::MakeControllerOptions() const {
   options.topic_settings.unclean_election = defaults.unclean_leader_election;
   options.topic_settings.durable_on_disk = defaults.durability == Durability::kDisk;
   options.liveness.session_timeout = config.session_timeout;
+  options.balance_leaders = config.elections.balance;
+  options.balance_interval = config.elections.balance_interval;
+  options.unclean_interval = config.elections.unclean_interval;
   return options;
 }
 

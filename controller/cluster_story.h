@@ -15,7 +15,7 @@
 //   $ isr NAME-P MEMBERS [from=N] [leader-epoch=E] [partition-epoch=E] [stale=N] [recovering]
 //   $ move NAME-P TARGET|cancel [same-factor]
 //   $ elect preferred|unclean [NAME-P]
-//   $ leaderless, balance PERCENT
+//   $ leaderless, balance
 //   $ drain N, undrain N, factor NAME F
 //   $ where NAME-P N DIR       broker N says where its replica lives
 //   $ min NAME M               min.insync.replicas changes
@@ -99,7 +99,7 @@ class ClusterTable {
     if (verb == "move") return Move();
     if (verb == "elect") return Elect();
     if (verb == "leaderless") return Apply(DecideLeaderless(*image_, {}));
-    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}, Number(0)));
+    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}));
     if (verb == "drain" || verb == "undrain") return Drain(verb == "undrain");
     if (verb == "factor") return Factor();
     if (verb == "where") return Where();

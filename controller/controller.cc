@@ -51,7 +51,17 @@ Controller::~Controller() { state_.Unfollow(*this); }
 
 void Controller::Start() {
   scope_.Spawn(KeepTime());
-  if (options_.balance_leaders) scope_.Spawn(KeepBalance());
+  if (options_.balance_leaders) {
+    scope_.Spawn(Periodically(options_.balance_interval, "giving leaderships back",
+                              [this](const MetadataImage& image) {
+                                return DecideLeaderBalance(image, options_.topic_settings);
+                              }));
+  }
+  // For topics where unclean elections were allowed after their partitions had lost their leaders.
+  scope_.Spawn(Periodically(options_.unclean_interval, "an unclean election",
+                            [this](const MetadataImage& image) {
+                              return DecideLeaderless(image, options_.topic_settings);
+                            }));
 }
 
 Task<void> Controller::Stop() { co_await scope_.Stop(); }
@@ -213,19 +223,13 @@ Task<void> Controller::KeepTime() {
   }
 }
 
-Task<void> Controller::KeepBalance() {
-  Event never(env_.reactor);
+Task<void> Controller::Periodically(Duration interval, std::string_view doing, Decide decide) {
   while (!scope_.stopping()) {
-    (void)co_await never.Wait(env_.reactor.Now() + options_.balance_interval, scope_.token());
+    (void)co_await Sleep(env_.reactor, interval, scope_.token());
     if (scope_.stopping()) co_return;
     if (!CheckActive().ok()) continue;
-    absl::Status balanced = co_await Commit([this](const MetadataImage& image) {
-      return DecideLeaderBalance(image, options_.topic_settings,
-                                 options_.balance_imbalance_percentage);
-    });
-    if (!balanced.ok()) {
-      env_.logger.Warning("leaders could not be balanced: {}", std::string(balanced.message()));
-    }
+    const absl::Status done = co_await Commit(decide);
+    if (!done.ok()) env_.logger.Warning("{} failed: {}", doing, std::string(done.message()));
   }
 }
 

@@ -61,10 +61,10 @@ struct ControllerOptions {
   LivenessOptions liveness{};
   // What a new cluster begins with (KIP-584).
   int32_t metadata_version = kMetadataVersionLatest;
-  FeatureLevels features{};                   // Others than the metadata version's own.
-  bool balance_leaders = true;                // auto.leader.rebalance.enable.
-  Duration balance_interval = seconds(300);   // leader.imbalance.check.interval.seconds.
-  int32_t balance_imbalance_percentage = 10;  // leader.imbalance.per.broker.percentage.
+  FeatureLevels features{};                  // Others than the metadata version's own.
+  bool balance_leaders = true;               // auto.leader.rebalance.enable.
+  Duration balance_interval = seconds(300);  // leader.imbalance.check.interval.seconds.
+  Duration unclean_interval = seconds(300);  // unclean.leader.election.interval.ms.
 };
 
 // A turn takes no further request when it has so many records; a decision alone may have more, and
@@ -172,7 +172,8 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   // What a new active controller puts in order first.
   Task<void> TakeOver(RaftTerm term);
   Task<void> KeepTime();
-  Task<void> KeepBalance();
+  // Decides every `interval`, while this node is active; `doing` is said where that fails.
+  Task<void> Periodically(Duration interval, std::string_view doing, Decide decide);
 
   // Constant after construction.
   const ControllerOptions options_;

@@ -76,11 +76,11 @@ ControllerOptions Options() {
 }
 
 struct Active {
-  Active()
+  explicit Active(ControllerOptions options = Options())
       : node(world.AddNode("n1")),
         env(node.Boot()),
         log(env, state),
-        controller(env, Options(), log, state) {
+        controller(env, std::move(options), log, state) {
     controller.Attach(prober);
     controller.Start();
     controller.OnLeadership(log.term);
@@ -104,7 +104,15 @@ struct Active {
   void Register(int32_t id, uint64_t incarnation = 1) {
     REQUIRE(Ask(controller.RegisterBroker(Registration(id, incarnation))).ok());
   }
+  void Kill(int32_t id) {
+    controller.OnBrokerStreamBroke(BrokerId(id), Broker(id).epoch);
+    controller.OnEvidence({EvidenceKind::kDialRefused, BrokerId(id)});
+    REQUIRE(Run(Pause(milliseconds(60))).ok());
+  }
   const BrokerImage& Broker(int32_t id) { return *state.image()->FindBroker(BrokerId(id)); }
+  const PartitionImage& Partition(const std::string& topic, int32_t id) {
+    return *state.image()->FindTopic(topic)->Find(PartitionId(id));
+  }
 
   static Task<void> Create(Active* self, std::string name, std::vector<absl::Status>* statuses) {
     auto replies = co_await self->controller.CreateTopics(Topic(std::move(name), 1, 1), false);
@@ -196,10 +204,8 @@ TEST_CASE("Controller: a broker that is killed is fenced, its leaders move, all 
   active.Register(1);
   active.Register(2);
   REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 10, 2), false)).ok());
-  active.controller.OnBrokerStreamBroke(BrokerId(1), active.Broker(1).epoch);
+  active.Kill(1);
   CHECK(active.prober.probed == std::vector<BrokerId>{BrokerId(1)});
-  active.controller.OnEvidence({EvidenceKind::kDialRefused, BrokerId(1)});
-  REQUIRE(active.Run(active.Pause(milliseconds(60))).ok());
   CHECK(active.Broker(1).fenced);
   for (const PartitionImage& partition : active.state.image()->FindTopic("t")->partitions) {
     CHECK(partition.leader == BrokerId(2));
@@ -238,6 +244,60 @@ TEST_CASE("Controller: a fenced broker serves when it has caught up, and leads w
   beat.epoch = BrokerEpoch(beat.epoch.value() - 1);
   CHECK(KindOf(active.Ask(active.controller.Heartbeat(beat)).status()) ==
         ErrorKind::kStaleBrokerEpoch);
+}
+
+TEST_CASE("Controller: leaderships go back to preferred leaders by themselves") {
+  ControllerOptions options = Options();
+  options.balance_leaders = true;
+  options.balance_interval = seconds(1);
+  Active active(options);
+  active.Register(1);
+  active.Register(2);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 2, 2), false)).ok());
+  active.Kill(1);
+  active.Register(1, 2);
+  for (int32_t p = 0; p < 2; ++p) {
+    const PartitionImage& partition = active.Partition("t", p);
+    REQUIRE(partition.leader == BrokerId(2));
+    IsrChange change{{active.state.image()->FindTopic("t")->topic_id, PartitionId(p)},
+                     partition.leader_epoch,
+                     partition.partition_epoch,
+                     {{BrokerId(1), std::nullopt}, {BrokerId(2), std::nullopt}}};
+    REQUIRE(active
+                .Ask(active.controller.AlterPartition(
+                    {BrokerId(2), active.Broker(2).epoch, {std::move(change)}}))
+                .ok());
+  }
+  REQUIRE(active.Run(active.Pause(milliseconds(1100))).ok());
+  for (int32_t p = 0; p < 2; ++p) {
+    CHECK(active.Partition("t", p).leader == active.Partition("t", p).replicas.front());
+  }
+}
+
+TEST_CASE("Controller: a partition is led uncleanly soon after its topic allows it") {
+  ControllerOptions options = Options();
+  options.unclean_interval = seconds(1);
+  Active active(options);
+  active.Register(1);
+  active.Register(2);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 1, 2), false)).ok());
+  const BrokerId first = *active.Partition("t", 0).leader;
+  const BrokerId second(first == BrokerId(1) ? 2 : 1);
+  active.Kill(second.value());
+  active.Kill(first.value());
+  active.Register(second.value(), 2);
+  REQUIRE(active.Run(active.Pause(milliseconds(1100))).ok());
+  CHECK_FALSE(active.Partition("t", 0).leader.has_value());
+  REQUIRE(active
+              .Run(active.controller.Commit([](const MetadataImage&) {
+                MetadataRecords records;
+                records.emplace_back(ConfigRecord{ConfigResource::kTopic, "t",
+                                                  "unclean.leader.election.enable", "true"});
+                return records;
+              }))
+              .ok());
+  REQUIRE(active.Run(active.Pause(milliseconds(1100))).ok());
+  CHECK(active.Partition("t", 0).leader == second);
 }
 
 TEST_CASE("Controller: blocks of producer ids never overlap") {

@@ -96,7 +96,7 @@ class RandomCluster {
       case 15:
         return Below(3) == 0 ? Move(p) : void();
       case 16:
-        return Below(2) == 0 ? Apply(DecideLeaderBalance(*image_, {}, 0))
+        return Below(2) == 0 ? Apply(DecideLeaderBalance(*image_, {}))
                              : Apply(DecideLeaderless(*image_, {}));
       default:
         return Below(4) == 0 ? ChangeMin() : void();

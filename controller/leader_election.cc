@@ -80,26 +80,6 @@ void ForEachPartition(const MetadataImage& image, Visit visit) {
   });
 }
 
-// The brokers whose preferred leaderships others have too many of.
-std::map<BrokerId, bool> Imbalanced(const MetadataImage& image, int32_t percentage) {
-  struct Count {
-    int64_t preferred = 0;
-    int64_t elsewhere = 0;
-  };
-  std::map<BrokerId, Count> counts;
-  ForEachPartition(image, [&](const TopicImage&, PartitionId, const PartitionImage& partition) {
-    Count& count = counts[partition.replicas.front()];
-    ++count.preferred;
-    if (!LedByPreferred(partition)) ++count.elsewhere;
-    return true;
-  });
-  std::map<BrokerId, bool> imbalanced;
-  for (const auto& [broker, count] : counts) {
-    imbalanced[broker] = count.elsewhere * 100 > count.preferred * percentage;
-  }
-  return imbalanced;
-}
-
 }  // namespace
 
 Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
@@ -135,13 +115,11 @@ Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
   return decision;
 }
 
-MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
-                                    int32_t imbalance_percentage) {
-  const std::map<BrokerId, bool> imbalanced = Imbalanced(image, imbalance_percentage);
+MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults) {
   Electing electing(image, defaults);
   ForEachPartition(image,
                    [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {
-                     if (!LedByPreferred(partition) && imbalanced.at(partition.replicas.front())) {
+                     if (!LedByPreferred(partition)) {
                        (void)electing.ElectOne(topic, id, ElectionKind::kPreferred);
                      }
                      return electing.records.size() < kElectionsPerBalanceMax;

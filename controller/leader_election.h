@@ -46,11 +46,9 @@ Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
 
 inline constexpr size_t kElectionsPerBalanceMax = 1000;
 
-// Gives preferred leaders their partitions back, of brokers of which more than
-// `imbalance_percentage` of the partitions they are preferred for are led by others. At most
-// kElectionsPerBalanceMax at once.
-MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
-                                    int32_t imbalance_percentage);
+// Gives preferred leaders that are in sync their partitions back, at most kElectionsPerBalanceMax at
+// once.
+MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults);
 
 // Elects for partitions that have no leader though someone may lead by now: after
 // unclean.leader.election.enable was switched on.

@@ -218,6 +218,29 @@ ReplicationConfig ReadReplication(SettingTable& settings) {
           .read_from_rack = by_rack};
 }
 
+QuorumConfig ReadQuorum(SettingTable& settings) {
+  constexpr std::string_view kTimeout = "controller.quorum.fetch.timeout.ms";
+  constexpr milliseconds kTimeoutMin(200);
+  QuorumConfig config{
+      .fetch_timeout = Milliseconds(settings, kTimeout),
+      .snapshot_bytes = settings.Integer("metadata.log.max.record.bytes.between.snapshots"),
+      .snapshot_interval = Milliseconds(settings, "metadata.log.max.snapshot.interval.ms")};
+  if (config.fetch_timeout < kTimeoutMin) {
+    settings.Refuse(kTimeout, fmt::format("a leader could not be heard in time: expected a whole "
+                                          "number of at least {}",
+                                          kTimeoutMin.count()));
+  }
+  if (config.snapshot_interval->count() == 0) config.snapshot_interval = std::nullopt;
+  return config;
+}
+
+LeaderElectionConfig ReadElections(const SettingTable& settings) {
+  return {.balance = settings.Boolean("auto.leader.rebalance.enable"),
+          .balance_interval =
+              std::chrono::seconds(settings.Integer("leader.imbalance.check.interval.seconds")),
+          .unclean_interval = Milliseconds(settings, "unclean.leader.election.interval.ms")};
+}
+
 // Combinations that Kafka refuses, of keys that have no effect here yet: a file that starts with us
 // must also start later, when they have one.
 void CheckCombinations(SettingTable& settings) {
@@ -323,6 +346,8 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
   config.storage = ReadStorage(settings);
   config.memory = ReadMemory(settings);
   config.replication = ReadReplication(settings);
+  config.quorum = ReadQuorum(settings);
+  config.elections = ReadElections(settings);
   config.fetch_bytes_max = settings.Int32("fetch.max.bytes");
   config.fetch_sessions_max = settings.Int32("max.incremental.fetch.session.cache.slots");
   config.describe_partitions_max = settings.Int32("max.request.partition.size.limit");

@@ -113,6 +113,20 @@ struct ReplicationConfig {
   bool read_from_rack = false;  // Consumers read from a replica of their rack (KIP-392).
 };
 
+// Of a controller.
+struct QuorumConfig {
+  std::chrono::milliseconds fetch_timeout{0};  // Of a follower that hears no leader.
+  int64_t snapshot_bytes = 0;                  // Of records, since the last snapshot.
+  std::optional<std::chrono::milliseconds> snapshot_interval;  // Nothing: by size only.
+};
+
+// What the active controller does for leaderships of its own accord.
+struct LeaderElectionConfig {
+  bool balance = true;
+  std::chrono::seconds balance_interval{0};
+  std::chrono::milliseconds unclean_interval{0};
+};
+
 struct BrokerConfig {
   BrokerId node_id{1};
   bool is_broker = true;
@@ -129,6 +143,8 @@ struct BrokerConfig {
   StorageConfig storage;
   MemoryConfig memory;
   ReplicationConfig replication;
+  QuorumConfig quorum;
+  LeaderElectionConfig elections;
 
   int32_t fetch_bytes_max = 0;
   int32_t fetch_sessions_max = 0;

@@ -278,6 +278,20 @@ TEST_CASE("BrokerConfig: the request budget holds the largest request") {
   CHECK(ErrorOf("millrace.request.budget.bytes=5").find("104857600") != std::string::npos);
 }
 
+TEST_CASE("BrokerConfig: the patience of controllers, and what they do by themselves") {
+  const BrokerConfig config = Good(
+      "controller.quorum.fetch.timeout.ms=500\nauto.leader.rebalance.enable=false\n"
+      "leader.imbalance.check.interval.seconds=7\nmetadata.log.max.snapshot.interval.ms=0\n"
+      "metadata.log.max.record.bytes.between.snapshots=1000");
+  CHECK(config.quorum.fetch_timeout == milliseconds(500));
+  CHECK(config.quorum.snapshot_bytes == 1000);
+  CHECK_FALSE(config.quorum.snapshot_interval.has_value());
+  CHECK_FALSE(config.elections.balance);
+  CHECK(config.elections.balance_interval == seconds(7));
+  CHECK(config.elections.unclean_interval == seconds(300));
+  CHECK(ErrorOf("controller.quorum.fetch.timeout.ms=199").ends_with("at least 200"));
+}
+
 TEST_CASE("BrokerConfig: topics fall back on what the file says") {
   BrokerConfig config = Good(
       "log.retention.hours=1\nlog.segment.bytes= 2097152 \nmillrace.durability=page-cache\n"

@@ -424,8 +424,8 @@ absl::Status RaftQuorum::TransferLeadership(std::optional<BrokerId> to) {
 void RaftQuorum::SnapshotMaybe() {
   if (snapshotting_ || core_->log().snapshot().index >= applied_) return;
   const bool large = bytes_since_snapshot_ >= options_.snapshot_bytes;
-  const bool old =
-      bytes_since_snapshot_ > 0 && env_.reactor.Now() - snapshot_at_ >= options_.snapshot_interval;
+  const bool old = bytes_since_snapshot_ > 0 && options_.snapshot_interval.has_value() &&
+                   env_.reactor.Now() - snapshot_at_ >= *options_.snapshot_interval;
   if (!large && !old) return;
   std::optional<raft::SnapshotMeta> meta = core_->DescribeApplied();
   // Both are of this moment: nothing that was handed out is unapplied between two rounds.

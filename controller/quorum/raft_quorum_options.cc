@@ -23,7 +23,7 @@ absl::Status RaftQuorumOptions::Validate() const {
   if (entry_bytes_max + (size_t{64} << 10) > kControlMessageBytesMax) {
     return refuse("an entry must fit into a message between controllers");
   }
-  if (snapshot_bytes < 1 || snapshot_interval <= Duration(0)) {
+  if (snapshot_bytes < 1 || snapshot_interval.value_or(Duration(1)) <= Duration(0)) {
     return refuse("snapshots are taken after at least one byte and some time");
   }
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <absl/status/status.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,10 +45,11 @@ struct RaftQuorumOptions {
   milliseconds election_timeout{1000};
   // Smaller: followers learn of commits sooner where nothing else is said; larger: less talk.
   milliseconds heartbeat{120};
-  // Records after which a snapshot is taken, and how old one may get while there is anything new.
-  // Smaller: less to replay at a start, less memory; larger: fewer snapshots are written.
+  // Records after which a snapshot is taken, and how old one may get while there is anything new
+  // (nothing: as old as it likes). Smaller: less to replay at a start, less memory; larger: fewer
+  // snapshots are written.
   int64_t snapshot_bytes = int64_t{20} << 20;
-  Duration snapshot_interval = std::chrono::hours(1);
+  std::optional<Duration> snapshot_interval = std::chrono::hours(1);
   size_t uncommitted_bytes_max = size_t{64} << 20;
   // One entry: what fits into a message between controllers.
   size_t entry_bytes_max = size_t{6} << 20;

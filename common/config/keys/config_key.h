@@ -52,10 +52,10 @@ inline constexpr bool kHidden = true;
 // Notes that many rows share.
 inline constexpr std::string_view kShardsInstead =
     "There are no thread pools: one thread per shard does all of it (millrace.shards).";
-inline constexpr std::string_view kNoQuorumYet =
-    "This node is its own quorum for now; the value is checked and has no effect.";
-inline constexpr std::string_view kNoReplicationYet =
-    "Replication between brokers is not served yet; the value is checked and has no effect.";
+inline constexpr std::string_view kStreamsInstead =
+    "Nodes do not ask each other request by request: what is new is sent over a stream, at once.";
+inline constexpr std::string_view kRaftStreamsInstead =
+    "Controllers send the metadata log over streams, in pieces of 256 KiB.";
 inline constexpr std::string_view kNoCompactionYet =
     "Logs are not compacted yet; the value is checked and has no effect.";
 inline constexpr std::string_view kNoGroupsYet =

@@ -15,7 +15,7 @@ inline constexpr ConfigKey kLogKeys[] = {
     {"cordoned.log.dirs", ConfigType::kList, "", Any(), UpdateScope::kReadOnly, Used(),
      "Data directories that take no new replicas."},
     {"log.dir.failure.timeout.ms", ConfigType::kLong, "30000", AtLeast(1), UpdateScope::kReadOnly,
-     NotYet(kNoQuorumYet),
+     NotYet("A broker that cannot report it serves on; the value is checked and has no effect."),
      "A broker that cannot report a failed directory to the controller for this long stops."},
     {"num.partitions", ConfigType::kInt, "1", AtLeast(1), UpdateScope::kReadOnly, Used(),
      "Partitions of a topic created without a number of them."},
