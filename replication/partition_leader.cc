@@ -213,7 +213,9 @@ bool PartitionLeader::MayJoin(const Follower& follower) const {
 }
 
 bool PartitionLeader::IsAboutToJoin(const Follower& follower, Instant now) const {
-  return follower.assigned.active && follower.epoch == follower.assigned.epoch &&
+  // Taken out of the ISR by the controller (its directory failed) it is waited for when it is heard
+  // again, not for as long as it would take to lag.
+  return follower.assigned.active && follower.heard && follower.epoch == follower.assigned.epoch &&
          follower.ends.has_value() && !Lags(follower, now);
 }
 

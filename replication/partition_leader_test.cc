@@ -80,4 +80,20 @@ TEST_CASE("PartitionLeader: below min.insync.replicas nothing commits (KIP-966)"
   CHECK(led.leader.high_watermark() == Offset(8));
 }
 
+TEST_CASE(
+    "PartitionLeader: who was taken out of the ISR is not waited for until it is heard again") {
+  Led led({n1, n2, n3}, 2);
+  led.Own(10);
+  led.Agreed(n2, 10);
+  led.Agreed(n3, 4);
+  CHECK(led.leader.high_watermark() == Offset(4));
+  // Its log directory failed.
+  CHECK(led.Keep(led.leader.OnAssignment(Assigned({n1, n2}, 1), 2, led.now)).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(10));
+  led.Own(12);
+  led.Has(n3, 10);  // It comes back, and is about to join.
+  led.Has(n2, 12);
+  CHECK(led.leader.high_watermark() == Offset(10));
+}
+
 }  // namespace millrace
