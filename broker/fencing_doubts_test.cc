@@ -10,10 +10,6 @@ constexpr Duration kTimeout = seconds(3);
 constexpr Instant At(int64_t ms) { return Instant(0) + milliseconds(ms); }
 constexpr TopicPartitionId kPartition{TopicId(1, 1), PartitionId(0)};
 
-}  // namespace
-
-namespace {
-
 // Asks every interval, as a wait does; what the last one heard.
 bool Ask(FencingDoubts* doubts, Offset reached, int64_t from_ms, int64_t to_ms) {
   bool fenced = false;

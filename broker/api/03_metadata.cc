@@ -142,14 +142,17 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   const std::shared_ptr<const MetadataImage> image = broker->image();
   const std::string& listener = request.connection->listener;
   MetadataResponse response;
-  // Fenced brokers are not told; and a client that hears of us asks us again, and not the others.
-  const bool alone = image->brokers().size() == 1;
-  const bool hide_self = !alone && broker->fencing != nullptr &&
-                         broker->fencing->MayBeFenced(broker->env.reactor.Now());
   for (const BrokerView& view : BrokersOn(*image, listener, /*with_fenced=*/false)) {
-    if (hide_self && view.broker->id == broker->options.node_id) continue;
     response.brokers.push_back(
         {view.broker->id.value(), view.endpoint->host, view.endpoint->port, view.broker->rack});
+  }
+  // Fenced brokers are not told, and a client that hears of us asks nobody else; but it must have
+  // somebody to ask.
+  if (response.brokers.size() > 1 && broker->fencing != nullptr &&
+      broker->fencing->MayBeFenced(broker->env.reactor.Now())) {
+    std::erase_if(response.brokers, [broker](const auto& one) {
+      return one.node_id == broker->options.node_id.value();
+    });
   }
   response.cluster_id = broker->options.cluster_id;
   response.controller_id = AnyBroker(*image, broker->options.node_id);

@@ -282,17 +282,17 @@ void RefuseUnservedProtection(SettingTable& settings) {
   }
 }
 
-// The keys that set what this one sets, itself included, in order of precedence: as Kafka's
-// DynamicBrokerConfig.brokerConfigSynonyms.
+// The keys that set what this one sets, itself included, in order of precedence: those on which the
+// same topic key falls back (Kafka's DynamicBrokerConfig.brokerConfigSynonyms).
 std::vector<std::string_view> SynonymsOf(std::string_view name) {
-  using Chain = std::vector<std::string_view>;
-  for (const Chain& chain :
-       {Chain{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
-        Chain{"log.roll.ms", "log.roll.hours"},
-        Chain{"log.roll.jitter.ms", "log.roll.jitter.hours"}}) {
-    if (std::ranges::find(chain, name) != chain.end()) return chain;
+  // Only stands in for log.flush.interval.ms; nothing stands in for it.
+  if (name == "log.flush.scheduler.interval.ms") return {name};
+  for (const TopicConfigKey& key : TopicConfigKeys()) {
+    if (std::ranges::find(key.synonyms, name, &ServerSynonym::name) == key.synonyms.end()) continue;
+    std::vector<std::string_view> names;
+    for (const ServerSynonym& synonym : key.synonyms) names.push_back(synonym.name);
+    return names;
   }
-  if (name == "log.flush.interval.ms") return {name, "log.flush.scheduler.interval.ms"};
   return {name};
 }
 
