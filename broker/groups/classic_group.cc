@@ -1,0 +1,1 @@
+#include "broker/groups/classic_group.h"
