@@ -32,6 +32,14 @@ class ReplicationDoor;
 
 class BrokerDoubts;
 class FencingDoubts;
+class GroupService;
+
+// How __consumer_offsets is made.
+struct GroupsTopicOptions {
+  int32_t partitions = 50;            // offsets.topic.num.partitions.
+  int32_t replication_factor = 3;     // offsets.topic.replication.factor.
+  int32_t segment_bytes = 100 << 20;  // offsets.topic.segment.bytes.
+};
 
 struct BrokerOptions {
   BrokerId node_id{1};
@@ -40,6 +48,7 @@ struct BrokerOptions {
   bool read_from_rack = false;             // replica.selector.class: consumers read in their rack.
   size_t fetch_bytes_max = 57671680;       // fetch.max.bytes: of one Fetch answer.
   int32_t describe_partitions_max = 2000;  // max.request.partition.size.limit: of one page.
+  GroupsTopicOptions groups_topic = {};
 };
 
 struct Broker {
@@ -54,6 +63,7 @@ struct Broker {
   LogStore& store;
   const TopicConfigSource& configs;
   ByteBudget& fetch_budget;
+  GroupService* groups = nullptr;          // Null in tests of other things.
   ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
   const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted.
   FencingDoubts* fencing = nullptr;        // Null: nor is this broker.

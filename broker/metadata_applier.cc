@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/coordinator/group_service.h"
 #include "broker/directory_reporter.h"
 #include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"
@@ -77,7 +78,12 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
                       std::string(opened.message()));
     co_return;
   }
+  TellCoordinator(topic->name, whole);
   co_await TellDirectory(whole, assigned);
+}
+
+void MetadataApplier::TellCoordinator(const std::string& topic, TopicPartitionId id) {
+  if (groups_ != nullptr && topic == kGroupsTopic) groups_->coordinators().OnPartition(id);
 }
 
 Task<void> MetadataApplier::TellDirectory(TopicPartitionId id, DirectoryId assigned) {
@@ -105,6 +111,7 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
 
 Task<void> MetadataApplier::RemoveMoved(MetadataImage::Topic topic, PartitionId id) {
   absl::Status removed = co_await partitions_.Remove({topic->topic_id, id}, /*moved=*/true);
+  TellCoordinator(topic->name, {topic->topic_id, id});
   if (!removed.ok()) {
     env_.logger.Error("partition {}-{}, which moved to other brokers, cannot be removed: {}",
                       topic->name, id, std::string(removed.message()));
@@ -130,8 +137,9 @@ void MetadataApplier::ApplyBrokers(const MetadataChange& change) {
 
 Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
-    absl::Status removed =
-        co_await partitions_.Remove({topic->topic_id, PartitionId(static_cast<int32_t>(p))});
+    const TopicPartitionId id{topic->topic_id, PartitionId(static_cast<int32_t>(p))};
+    absl::Status removed = co_await partitions_.Remove(id);
+    TellCoordinator(topic->name, id);
     if (!removed.ok()) {
       env_.logger.Error("partition {}-{} cannot be removed: {}", topic->name, p,
                         std::string(removed.message()));
@@ -163,7 +171,12 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
 
 Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {
   image_ = change->image;
-  for (const auto& [id, topic] : change->removed) co_await RemoveTopic(topic);
+  std::vector<std::string> names;
+  for (const auto& [id, topic] : change->removed) {
+    co_await RemoveTopic(topic);
+    names.push_back(topic->name);
+  }
+  if (groups_ != nullptr && !names.empty()) groups_->coordinators().OnTopicsDeleted(names);
 }
 
 Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) {

@@ -25,6 +25,7 @@
 namespace millrace {
 
 class DirectoryReports;
+class GroupService;
 class ReplicationShard;
 
 // One step of the metadata, as every shard gets it.
@@ -58,6 +59,8 @@ class MetadataApplier final : public MetadataSource {
 
   // Hears where replicas lie, when the metadata says otherwise. Null: nobody.
   void set_directories(DirectoryReports* directories) { directories_ = directories; }
+  // Hears of leaderships of the topic that keeps groups, and of topics that are gone. Null: nobody.
+  void set_groups(GroupService* groups) { groups_ = groups; }
   // Hears of brokers that changed. Null: nobody.
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
 
@@ -67,6 +70,7 @@ class MetadataApplier final : public MetadataSource {
   Task<void> ApplyTopic(MetadataImage::Topic topic);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
+  void TellCoordinator(const std::string& topic, TopicPartitionId id);
   Task<void> TellDirectory(TopicPartitionId id, DirectoryId assigned);
   // The partition has other replicas now.
   Task<void> RemoveMoved(MetadataImage::Topic topic, PartitionId id);
@@ -81,6 +85,7 @@ class MetadataApplier final : public MetadataSource {
   const TopicConfigSource& configs_;
   ReplicationShard* replication_ = nullptr;
   DirectoryReports* directories_ = nullptr;
+  GroupService* groups_ = nullptr;
   std::shared_ptr<const MetadataImage> image_;
 };
 

@@ -16,6 +16,19 @@ namespace {
 
 constexpr int32_t kUnlimitedAccepts = 2147483647;
 
+GroupServiceOptions OptionsOf(const GroupConfig& config) {
+  GroupServiceOptions options;
+  options.groups.classic.session_min = config.session_min;
+  options.groups.classic.session_max = config.session_max;
+  options.groups.classic.initial_rebalance_delay = config.initial_rebalance_delay;
+  options.groups.classic.members_max = static_cast<size_t>(config.members_max);
+  options.groups.offset_metadata_bytes_max = static_cast<size_t>(config.offset_metadata_bytes_max);
+  options.groups.offsets_retention = config.offsets_retention;
+  options.groups.expiration_interval = config.expiration_interval;
+  options.commit_timeout = config.commit_timeout;
+  return options;
+}
+
 absl::Status While(std::string_view doing, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
@@ -171,6 +184,9 @@ void NodeShard::Open(const NodeServices& services) {
     directories = remote_directories_.get();
   }
   applier_->set_directories(directories);
+  groups_ = std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_,
+                                           OptionsOf(config.groups));
+  applier_->set_groups(groups_.get());
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
   const std::vector<std::string>& controller_names = config.listeners.controller_names;
   if (!controller_names.empty()) options.controller_listener = controller_names.front();
@@ -192,7 +208,10 @@ void NodeShard::Open(const NodeServices& services) {
                   .auto_create_topics = config.topic_creation.auto_create,
                   .read_from_rack = config.replication.read_from_rack,
                   .fetch_bytes_max = static_cast<size_t>(config.fetch_bytes_max),
-                  .describe_partitions_max = config.describe_partitions_max},
+                  .describe_partitions_max = config.describe_partitions_max,
+                  .groups_topic = {.partitions = config.groups.topic_partitions,
+                                   .replication_factor = config.groups.topic_replication_factor,
+                                   .segment_bytes = config.groups.topic_segment_bytes}},
       .env = env_,
       .shards = context_.shards,
       .controller = *controller,
@@ -201,6 +220,7 @@ void NodeShard::Open(const NodeServices& services) {
       .store = *store_,
       .configs = context_.configs,
       .fetch_budget = fetch_budget_,
+      .groups = groups_.get(),
       .replication = replication_door_.get(),
       .doubts = &doubts_,
       .fencing = &fencing_,
@@ -321,6 +341,8 @@ Task<absl::StatusOr<std::vector<uint16_t>>> NodeShard::Listen(std::vector<uint16
 void NodeShard::Accept() { server_->Accept(); }
 
 Task<void> NodeShard::StopServer() {
+  // First, so that members who wait for their group are told to look for another coordinator.
+  if (groups_ != nullptr) co_await groups_->Stop();
   if (server_ != nullptr) co_await server_->Stop();
   server_.reset();
   co_await telling_.Stop();
@@ -339,6 +361,7 @@ Task<absl::Status> NodeShard::StopStore(absl::Status others) {
   replication_.reset();
   peers_.reset();
   applier_.reset();
+  groups_.reset();
   partitions_.reset();
   store_.reset();
   co_return status;

@@ -27,6 +27,7 @@
 #include "broker/broker_doubts.h"
 #include "broker/connection_admission.h"
 #include "broker/controller_requests.h"
+#include "broker/coordinator/group_service.h"
 #include "broker/directory_reporter.h"
 #include "broker/dispatcher.h"
 #include "broker/fencing_doubts.h"
@@ -138,6 +139,7 @@ class NodeShard {
   std::unique_ptr<PartitionTable> partitions_;
   std::unique_ptr<MetadataApplier> applier_;
   std::unique_ptr<ImagePeers> peers_;
+  std::unique_ptr<GroupService> groups_;
   BrokerDoubts doubts_;
   FencingDoubts fencing_;
   std::unique_ptr<ReplicationShard> replication_;

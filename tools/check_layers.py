@@ -39,8 +39,9 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
                           "controller/transport"],
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
-    "broker": [*_NODE, "broker/groups", "common/http", "common/json", "proto", "storage", "replication", "controller/image", "controller/transport"],
+    "broker": [*_NODE, "broker/groups", "broker/coordinator", "common/http", "common/json", "proto", "storage", "replication", "controller/image", "controller/transport"],
     "broker/groups": ["common", "proto", "controller/image"],
+    "broker/coordinator": [*_RUNTIME, "proto", "storage", "replication", "controller/image", "broker/groups"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.
     "test": None,
 }

@@ -9,10 +9,19 @@
 
 namespace millrace {
 
-Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request);            // 00_produce.cc
-Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request);              // 01_fetch.cc
-Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request);        // 02_list_offsets.cc
-Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request);           // 03_metadata.cc
+Task<ApiReply> HandleProduce(Broker* broker, ApiRequest request);          // 00_produce.cc
+Task<ApiReply> HandleFetch(Broker* broker, ApiRequest request);            // 01_fetch.cc
+Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request);      // 02_list_offsets.cc
+Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request);         // 03_metadata.cc
+Task<ApiReply> HandleOffsetCommit(Broker* broker, ApiRequest request);     // 08_offset_commit.cc
+Task<ApiReply> HandleOffsetFetch(Broker* broker, ApiRequest request);      // 09_offset_fetch.cc
+Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request);  // 10_find_coordinator.cc
+Task<ApiReply> HandleJoinGroup(Broker* broker, ApiRequest request);        // 11_join_group.cc
+Task<ApiReply> HandleHeartbeat(Broker* broker, ApiRequest request);        // 12_heartbeat.cc
+Task<ApiReply> HandleLeaveGroup(Broker* broker, ApiRequest request);       // 13_leave_group.cc
+Task<ApiReply> HandleSyncGroup(Broker* broker, ApiRequest request);        // 14_sync_group.cc
+Task<ApiReply> HandleDescribeGroups(Broker* broker, ApiRequest request);   // 15_describe_groups.cc
+Task<ApiReply> HandleListGroups(Broker* broker, ApiRequest request);       // 16_list_groups.cc
 Task<ApiReply> HandleApiVersions(AdminContext* admin, ApiRequest request);   // 18_api_versions.cc
 Task<ApiReply> HandleCreateTopics(AdminContext* admin, ApiRequest request);  // 19_create_topics.cc
 Task<ApiReply> HandleDeleteTopics(AdminContext* admin, ApiRequest request);  // 20_delete_topics.cc
@@ -28,7 +37,8 @@ Task<ApiReply> HandleAlterReplicaLogDirs(Broker* broker,
 Task<ApiReply> HandleDescribeLogDirs(Broker* broker,
                                      ApiRequest request);  // 35_describe_log_dirs.cc
 Task<ApiReply> HandleCreatePartitions(AdminContext* admin,
-                                      ApiRequest request);  // 37_create_partitions.cc
+                                      ApiRequest request);              // 37_create_partitions.cc
+Task<ApiReply> HandleDeleteGroups(Broker* broker, ApiRequest request);  // 42_delete_groups.cc
 Task<ApiReply> HandleElectLeaders(AdminContext* admin, ApiRequest request);  // 43_elect_leaders.cc
 Task<ApiReply> HandleIncrementalAlterConfigs(
     AdminContext* admin, ApiRequest request);  // 44_incremental_alter_configs.cc
@@ -40,6 +50,7 @@ Task<ApiReply> HandleAlterPartition(AdminContext* admin,
                                     ApiRequest request);  // 56_alter_partition.cc
 Task<ApiReply> HandleAllocateProducerIds(AdminContext* admin,
                                          ApiRequest request);  // 67_allocate_producer_ids.cc
+Task<ApiReply> HandleOffsetDelete(Broker* broker, ApiRequest request);  // 47_offset_delete.cc
 Task<ApiReply> HandleDescribeQuorum(AdminContext* admin,
                                     ApiRequest request);  // 55_describe_quorum.cc
 Task<ApiReply> HandleUpdateFeatures(AdminContext* admin,

@@ -241,6 +241,27 @@ LeaderElectionConfig ReadElections(const SettingTable& settings) {
           .unclean_interval = Milliseconds(settings, "unclean.leader.election.interval.ms")};
 }
 
+// A node that knows of no other one is the whole cluster: what it makes for itself has one replica,
+// unless it was told otherwise.
+GroupConfig ReadGroups(const SettingTable& settings, bool alone) {
+  constexpr std::string_view kReplicas = "offsets.topic.replication.factor";
+  const bool told = settings.Values().contains(std::string(kReplicas));
+  return {
+      .session_min = Milliseconds(settings, "group.min.session.timeout.ms"),
+      .session_max = Milliseconds(settings, "group.max.session.timeout.ms"),
+      .initial_rebalance_delay = Milliseconds(settings, "group.initial.rebalance.delay.ms"),
+      .members_max = settings.Int32("group.max.size"),
+      .offset_metadata_bytes_max = settings.Int32("offset.metadata.max.bytes"),
+      .offsets_retention = std::chrono::minutes(settings.Integer("offsets.retention.minutes")),
+      .expiration_interval = Milliseconds(settings, "offsets.retention.check.interval.ms"),
+      .commit_timeout = Milliseconds(settings, "offsets.commit.timeout.ms"),
+      .topic_partitions = settings.Int32("offsets.topic.num.partitions"),
+      .topic_replication_factor =
+          static_cast<int16_t>(alone && !told ? 1 : settings.Integer(kReplicas)),
+      .topic_segment_bytes = settings.Int32("offsets.topic.segment.bytes"),
+  };
+}
+
 // Combinations that Kafka refuses, of keys that have no effect here yet: a file that starts with us
 // must also start later, when they have one.
 void CheckCombinations(SettingTable& settings) {
@@ -348,6 +369,7 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
   config.replication = ReadReplication(settings);
   config.quorum = ReadQuorum(settings);
   config.elections = ReadElections(settings);
+  config.groups = ReadGroups(settings, config.voters.empty() && config.quorum_bootstrap.empty());
   config.fetch_bytes_max = settings.Int32("fetch.max.bytes");
   config.fetch_sessions_max = settings.Int32("max.incremental.fetch.session.cache.slots");
   config.describe_partitions_max = settings.Int32("max.request.partition.size.limit");

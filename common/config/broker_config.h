@@ -127,6 +127,21 @@ struct LeaderElectionConfig {
   std::chrono::milliseconds unclean_interval{0};
 };
 
+// Consumer groups, and the topic that keeps them.
+struct GroupConfig {
+  std::chrono::milliseconds session_min{0};
+  std::chrono::milliseconds session_max{0};
+  std::chrono::milliseconds initial_rebalance_delay{0};
+  int32_t members_max = 0;
+  int32_t offset_metadata_bytes_max = 0;
+  std::chrono::minutes offsets_retention{0};
+  std::chrono::milliseconds expiration_interval{0};
+  std::chrono::milliseconds commit_timeout{0};
+  int32_t topic_partitions = 0;
+  int16_t topic_replication_factor = 0;
+  int32_t topic_segment_bytes = 0;
+};
+
 struct BrokerConfig {
   BrokerId node_id{1};
   bool is_broker = true;
@@ -145,6 +160,7 @@ struct BrokerConfig {
   ReplicationConfig replication;
   QuorumConfig quorum;
   LeaderElectionConfig elections;
+  GroupConfig groups;
 
   int32_t fetch_bytes_max = 0;
   int32_t fetch_sessions_max = 0;

@@ -1,0 +1,104 @@
+// FindCoordinator (key 10), versions 0 to 6. Which broker keeps a group's state.
+//
+// Promises: the internal topic is made when it does not exist yet, also where topics are not made by
+//           themselves otherwise. The address is that of the listener by which the request came.
+// Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody leads the partition, or the topic cannot
+//           be made (too few brokers); INVALID_REQUEST for another kind of key; transactions and
+//           share groups are not served yet: COORDINATOR_NOT_AVAILABLE.
+// Source:   KIP-699 (several keys); rules 6.1-6.7.
+#include <utility>
+
+#include "broker/api/api_support.h"
+#include "broker/api/group_support.h"
+#include "broker/api/handlers.h"
+#include "broker/api/internal_topics.h"
+#include "broker/api/metadata_view.h"
+#include "proto/kafka/find_coordinator_request.h"
+#include "proto/kafka/find_coordinator_response.h"
+
+namespace millrace {
+namespace {
+
+using Response = kafka::FindCoordinatorResponse;
+
+constexpr int8_t kGroup = 0;
+constexpr int8_t kTransaction = 1;
+constexpr int8_t kShare = 2;
+constexpr int16_t kSeveralKeysVersion = 4;
+constexpr int16_t kShareKeyVersion = 6;
+
+Response::Coordinator Refuse(std::string key, kafka::KafkaError error, std::string message) {
+  Response::Coordinator coordinator;
+  coordinator.key = std::move(key);
+  coordinator.node_id = -1;
+  coordinator.port = -1;
+  coordinator.error_code = ErrorCode(error);
+  coordinator.error_message = std::move(message);
+  return coordinator;
+}
+
+Response::Coordinator Find(const Broker& broker, const std::string& listener, std::string key) {
+  auto at = CoordinatorOf(broker, key);
+  const MetadataImage& image = *broker.image();
+  const MetadataImage::Topic topic = at.has_value() ? image.FindTopic(at->topic_id) : nullptr;
+  const PartitionImage* partition = topic == nullptr ? nullptr : topic->Find(at->partition);
+  const BrokerImage* leader = partition == nullptr || !partition->leader.has_value()
+                                  ? nullptr
+                                  : image.FindBroker(*partition->leader);
+  const BrokerEndpoint* endpoint =
+      leader == nullptr || leader->fenced ? nullptr : leader->FindEndpoint(listener);
+  if (endpoint == nullptr) {
+    return Refuse(std::move(key), kafka::KafkaError::kCoordinatorNotAvailable,
+                  "The coordinator is not available.");
+  }
+  Response::Coordinator coordinator;
+  coordinator.key = std::move(key);
+  coordinator.node_id = leader->id.value();
+  coordinator.host = endpoint->host;
+  coordinator.port = endpoint->port;
+  coordinator.error_message = std::nullopt;
+  return coordinator;
+}
+
+}  // namespace
+
+Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
+  absl::StatusOr<kafka::FindCoordinatorRequest> body =
+      DecodeBody<kafka::FindCoordinatorRequest>(request);
+  if (!body.ok()) co_return Undecodable(body.status());
+  const bool several = request.version >= kSeveralKeysVersion;
+  std::vector<std::string> keys =
+      several ? std::move(body->coordinator_keys) : std::vector<std::string>{std::move(body->key)};
+  const int8_t type = body->key_type;
+  const bool known = type == kGroup || type == kTransaction ||
+                     (type == kShare && request.version >= kShareKeyVersion);
+  if (type == kGroup && !keys.empty() &&
+      broker->image()->FindTopic(std::string(kGroupsTopic)) == nullptr) {
+    co_await MakeInternalTopic(broker, std::string(kGroupsTopic));
+  }
+  Response response;
+  for (std::string& key : keys) {
+    if (type == kGroup) {
+      response.coordinators.push_back(Find(*broker, request.connection->listener, std::move(key)));
+    } else if (known) {
+      response.coordinators.push_back(Refuse(std::move(key),
+                                             kafka::KafkaError::kCoordinatorNotAvailable,
+                                             "Transactions and share groups are not served yet."));
+    } else {
+      response.coordinators.push_back(Refuse(std::move(key), kafka::KafkaError::kInvalidRequest,
+                                             "The key is of an unknown type."));
+    }
+  }
+  if (!several && !response.coordinators.empty()) {
+    const Response::Coordinator only = std::move(response.coordinators.front());
+    response.coordinators.clear();
+    response.error_code = only.error_code;
+    response.error_message = only.error_message;
+    response.node_id = only.node_id;
+    response.host = only.host;
+    response.port = only.port;
+  }
+  co_return Reply(request, response);
+}
+
+}  // namespace millrace

@@ -1,0 +1,261 @@
+#include "broker/coordinator/coordinator_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/error_kind.h"
+#include "common/runtime/reactor.h"
+#include "common/status_macros.h"
+#include "storage/batch_builder.h"
+#include "storage/compression.h"
+#include "storage/record.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kQueuedBytesMax = 8 << 20;
+// What comes together goes into one batch, up to this. A single record may be larger: it is a group
+// with many members, and the topic's max.message.bytes, which is for clients, does not hold it back.
+constexpr size_t kBatchBytes = 512 << 10;
+constexpr size_t kLoadBytes = 1 << 20;
+constexpr size_t kLoadedBatchBytesMax = 256 << 20;
+
+size_t SizeOf(const CoordinatorRecord& record) {
+  return record.key.size() + (record.value.has_value() ? record.value->size() : 0);
+}
+
+std::span<const uint8_t> BytesOf(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+CoordinatorLog::CoordinatorLog(Env& env, PartitionTable& partitions, LogStore& store,
+                               TopicPartitionId id, LeaderEpoch epoch,
+                               std::function<void()> on_failure)
+    : id_(id),
+      epoch_(epoch),
+      env_(env),
+      partitions_(partitions),
+      store_(store),
+      on_failure_(std::move(on_failure)),
+      room_(env.reactor),
+      scope_(env.reactor) {}
+
+CoordinatorLog::~CoordinatorLog() = default;
+
+Partition* CoordinatorLog::Leading() const {
+  Partition* partition = partitions_.Find(id_);
+  const bool leads =
+      partition != nullptr && partition->leads() && partition->leader_epoch() == epoch_;
+  return leads ? partition : nullptr;
+}
+
+// --- Loading -------------------------------------------------------------------------------------
+
+void CoordinatorLog::LoadBatch(const BatchView& batch, CoordinatorMachine& machine) {
+  const BatchHeader& header = batch.header();
+  const CoordinatorTime time{env_.reactor.Now(), env_.clock.Now()};
+  std::span<const uint8_t> bytes = batch.records();
+  Slice decompressed;
+  const Compression codec = *header.attributes.compression();
+  absl::Status read;
+  if (codec != Compression::kNone) {
+    absl::StatusOr<Slice> output = Decompress(codec, bytes, kLoadedBatchBytesMax);
+    read = output.status();
+    if (output.ok()) decompressed = *std::move(output);
+    bytes = decompressed.span();
+  }
+  RecordReader records(bytes, header.record_count);
+  RecordView record;
+  while (read.ok() && records.Next(record)) {
+    if (!record.key.has_value()) continue;
+    absl::Status loaded = machine.Load(*record.key, record.value, time);
+    if (loaded.ok()) continue;
+    env_.logger.Warning("record {} of a coordinator's log is passed over: {}",
+                        (header.base_offset + OffsetDelta(record.offset_delta)).value(),
+                        std::string(loaded.message()));
+  }
+  read.Update(records.status());
+  if (!read.ok()) {
+    env_.logger.Error("records of a coordinator's log from {} on are passed over: {}",
+                      header.base_offset.value(), std::string(read.message()));
+  }
+}
+
+absl::Status CoordinatorLog::LoadBatches(const Chain& bytes, CoordinatorMachine& machine) {
+  BatchReader batches(bytes.Flatten());
+  for (;;) {
+    MR_ASSIGN_OR_RETURN(std::optional<BatchView> batch, batches.Next());
+    if (!batch.has_value()) return absl::OkStatus();
+    MR_RETURN_IF_ERROR(CheckBatchFields(batch->header()));
+    if (!batch->header().attributes.is_control()) LoadBatch(*batch, machine);
+  }
+}
+
+Task<absl::Status> CoordinatorLog::Load(CoordinatorMachine* machine, CancellationToken cancel) {
+  constexpr std::string_view kNotLeader = "this broker does not lead the coordinator's partition";
+  Partition* partition = Leading();
+  if (partition == nullptr) co_return MakeError(ErrorKind::kNotLeaderOrFollower, kNotLeader.data());
+  const Offset end = partition->log().end_offset();
+  Offset at = partition->log().start_offset();
+  while (at < end) {
+    if (cancel.cancelled()) co_return absl::CancelledError("loading is no longer wanted");
+    partition = Leading();
+    if (partition == nullptr) {
+      co_return MakeError(ErrorKind::kNotLeaderOrFollower, kNotLeader.data());
+    }
+    // Its start moves when records are deleted.
+    at = std::max(at, partition->log().start_offset());
+    LogReadOptions options{.bytes_max = kLoadBytes,
+                           .upper_bound = partition->log().end_offset(),
+                           .at_least_one_batch = true};
+    absl::StatusOr<LogRead> read = co_await partition->log().Read(at, options);
+    if (!read.ok()) co_return read.status();
+    MR_CO_RETURN_IF_ERROR(LoadBatches(read->batches, *machine));
+    if (read->next_offset <= at) break;  // Compaction has removed the last records.
+    at = read->next_offset;
+    co_await Yield(env_.reactor);
+  }
+  co_return absl::OkStatus();
+}
+
+// --- Writing -------------------------------------------------------------------------------------
+
+absl::Status CoordinatorLog::CanWrite() const {
+  if (!failure_.ok()) return failure_;
+  const Partition* partition = Leading();
+  if (partition == nullptr) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower, "the coordinator has moved");
+  }
+  if (!partition->has_enough_replicas()) {
+    return MakeError(ErrorKind::kNotEnoughReplicas,
+                     "fewer than min.insync.replicas of the coordinator's partition are in sync");
+  }
+  return absl::OkStatus();
+}
+
+Task<bool> CoordinatorLog::Room(CancellationToken cancel) {
+  while (failure_.ok() && queued_bytes_ >= kQueuedBytesMax) {
+    if (co_await room_.Wait(std::nullopt, cancel) == WaitResult::kCancelled) co_return false;
+  }
+  co_return failure_.ok();
+}
+
+void CoordinatorLog::Append(std::vector<CoordinatorRecord> records) {
+  if (records.empty() || !failure_.ok()) return;
+  appended_ += records.size();
+  for (CoordinatorRecord& record : records) {
+    queued_bytes_ += SizeOf(record);
+    queue_.push_back(std::move(record));
+  }
+  if (writing_) return;
+  writing_ = true;
+  scope_.Spawn(Write());
+}
+
+absl::StatusOr<BatchView> CoordinatorLog::TakeBatch() {
+  BatchBuilder builder;
+  const Timestamp now = env_.clock.Now();
+  size_t taken = 0;
+  while (!queue_.empty() && (taken == 0 || builder.uncompressed_bytes() < kBatchBytes)) {
+    const CoordinatorRecord& record = queue_.front();
+    builder.Append(now, BytesOf(record.key),
+                   record.value.has_value() ? std::optional(BytesOf(*record.value)) : std::nullopt);
+    queued_bytes_ -= SizeOf(record);
+    queue_.pop_front();
+    ++taken;
+  }
+  written_ += taken;
+  return builder.Build();
+}
+
+absl::Status CoordinatorLog::AppendBatch(BatchView batch, Admission& admission) {
+  Partition* partition = Leading();
+  if (partition == nullptr) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower, "the coordinator has moved");
+  }
+  const Timestamp max_timestamp = batch.header().max_timestamp;
+  ValidatedBatch valid{.batch = std::move(batch),
+                       .rebuilt = true,
+                       .max_timestamp = max_timestamp,
+                       .max_timestamp_delta = OffsetDelta(0),
+                       .log_append_time = std::nullopt};
+  MR_ASSIGN_OR_RETURN(const LeaderAppend appended,
+                      partition->Append(std::move(valid), /*acks_all=*/true, admission));
+  Batch& waiter = batches_.emplace_back(*this, written_);
+  if (partition->high_watermark() >= appended.next_offset) {
+    OnCommitted(written_, absl::OkStatus());
+  } else {
+    partition->committed().Add(waiter, appended.next_offset);
+  }
+  return absl::OkStatus();
+}
+
+Task<void> CoordinatorLog::Write() {
+  while (failure_.ok() && !queue_.empty()) {
+    absl::StatusOr<BatchView> batch = TakeBatch();
+    if (!batch.ok()) {
+      Fail(batch.status());
+      break;
+    }
+    absl::StatusOr<Admission> admitted =
+        co_await store_.Admit(batch->bytes().size(), scope_.token());
+    if (!failure_.ok()) break;
+    absl::Status appended =
+        admitted.ok() ? AppendBatch(*std::move(batch), *admitted) : admitted.status();
+    if (!appended.ok()) Fail(std::move(appended));
+    room_.Pulse();
+  }
+  writing_ = false;
+}
+
+void CoordinatorLog::OnCommitted(uint64_t place, const absl::Status& status) {
+  if (!status.ok()) {
+    Fail(status);
+    return;
+  }
+  // The partition tells in the order of the offsets. (It is the Batch that goes which has called us:
+  // it touches nothing any more.)
+  batches_.pop_front();
+  committed_ = place;
+  while (!waiting_.empty() && waiting_.begin()->first <= committed_) {
+    Event* reached = waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    reached->Set();
+  }
+}
+
+Task<absl::Status> CoordinatorLog::Committed(CoordinatorPlace place, Instant deadline,
+                                             CancellationToken cancel) {
+  if (!failure_.ok()) co_return failure_;
+  if (committed_ >= place.value()) co_return absl::OkStatus();
+  Event reached(env_.reactor);
+  auto at = waiting_.emplace(place.value(), &reached);
+  const WaitResult result = co_await reached.Wait(deadline, cancel);
+  if (!reached.is_set()) waiting_.erase(at);
+  if (!failure_.ok()) co_return failure_;
+  if (result == WaitResult::kSignalled) co_return absl::OkStatus();
+  if (result == WaitResult::kCancelled) co_return absl::CancelledError("nobody waits any more");
+  co_return MakeError(ErrorKind::kRequestTimedOut, "what was decided is not committed yet");
+}
+
+void CoordinatorLog::Fail(absl::Status why) {
+  if (!failure_.ok()) return;
+  failure_ = std::move(why);
+  queue_.clear();
+  queued_bytes_ = 0;
+  room_.Pulse();
+  on_failure_();
+  for (auto& [place, reached] : std::exchange(waiting_, {})) reached->Set();
+}
+
+Task<void> CoordinatorLog::Stop() {
+  Fail(absl::CancelledError("the coordinator stops"));
+  co_await scope_.Stop();
+  batches_.clear();
+}
+
+}  // namespace millrace

@@ -1,0 +1,115 @@
+// GroupService: what the group APIs of one shard stand on: the coordinators of the partitions of
+// __consumer_offsets that this shard leads. Nobody is told of anything before it is committed.
+//
+// Shard:    one; callers of other shards come by OnShard() (broker/on_shard.h). Requests and answers
+//           are values.
+// Lifetime: everything lent outlives it. Stop() must have finished before destruction; requests
+//           that wait are answered NOT_COORDINATOR then.
+// Errors:   beside what the groups say: COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR,
+//           COORDINATOR_NOT_AVAILABLE (it cannot be written now, or was not committed in time).
+//           Clients retry all three.
+#pragma once
+
+#include <expected>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/coordinator/coordinator_set.h"
+#include "broker/coordinator/group_machine.h"
+#include "broker/groups/group_coordinator.h"
+#include "common/env.h"
+#include "common/ids.h"
+#include "common/runtime/cancellation.h"
+#include "common/runtime/task.h"
+#include "controller/image/metadata_source.h"
+#include "proto/kafka/kafka_error.h"
+#include "replication/partition_table.h"
+#include "storage/log_store.h"
+
+namespace millrace {
+
+inline constexpr std::string_view kGroupsTopic = "__consumer_offsets";
+
+struct GroupServiceOptions {
+  GroupOptions groups;
+  Duration commit_timeout = seconds(5);  // offsets.commit.timeout.ms.
+};
+
+struct LeftGroup {
+  kafka::KafkaError error = kafka::KafkaError::kNone;
+  std::vector<kafka::KafkaError> members = {};
+};
+
+struct CommittedOffsets {
+  kafka::KafkaError error = kafka::KafkaError::kNone;  // Of all; then `partitions` is empty.
+  PartitionErrors partitions = {};
+};
+
+struct DescribedGroup {
+  kafka::KafkaError error = kafka::KafkaError::kNone;
+  std::optional<GroupView> group = {};  // Nothing: there is none.
+};
+
+struct ListedGroups {
+  kafka::KafkaError error = kafka::KafkaError::kNone;  // A partition is loading: not all are here.
+  std::vector<GroupListing> groups = {};
+};
+
+class GroupService {
+ public:
+  GroupService(Env& env, PartitionTable& partitions, LogStore& store,
+               const MetadataSource& metadata, GroupServiceOptions options);
+
+  CoordinatorSet& coordinators() { return coordinators_; }
+
+  // `at` is the partition of __consumer_offsets that the group belongs to.
+  Task<JoinedGroup> Join(TopicPartitionId at, std::string group_id, JoinGroup request,
+                         CancellationToken cancel);
+  Task<SyncedGroup> Sync(TopicPartitionId at, std::string group_id, SyncGroup request,
+                         CancellationToken cancel);
+  kafka::KafkaError Heartbeat(TopicPartitionId at, const std::string& group_id,
+                              const MemberIdentity& member, GenerationId generation);
+  Task<LeftGroup> Leave(TopicPartitionId at, std::string group_id,
+                        std::vector<MemberIdentity> members);
+  Task<CommittedOffsets> Commit(TopicPartitionId at, OffsetsToCommit request,
+                                CancellationToken cancel);
+  Task<FetchedOffsets> Fetch(TopicPartitionId at, OffsetsToFetch request);
+  Task<DeletedOffsets> DeleteOffsets(TopicPartitionId at, OffsetsToDelete request);
+  Task<DescribedGroup> Describe(TopicPartitionId at, std::string group_id);
+  // Those of this shard.
+  ListedGroups List() const;
+  Task<kafka::KafkaError> Delete(TopicPartitionId at, std::string group_id);
+
+  Task<void> Stop() { return coordinators_.Stop(); }
+
+ private:
+  using Inside = CoordinatorPartition::Inside;
+  // Where a request is served.
+  struct Place {
+    CoordinatorPartition* partition;  // In this turn only.
+    Inside inside;
+    GroupMachine& machine() const { return static_cast<GroupMachine&>(inside.machine()); }
+  };
+
+  std::expected<Place, kafka::KafkaError> Enter(TopicPartitionId at, bool to_write);
+  // What was decided on `place` in this turn.
+  void Carry(const Place& place, GroupOutput out);
+  // Until everything decided so far is committed. kNone, or what to answer instead.
+  Task<kafka::KafkaError> Told(Inside inside, CancellationToken cancel);
+  template <typename Answer>
+  Task<Answer> Wait(Place place, std::string group_id, Ticket ticket, ParkedRequest<Answer>* parked,
+                    CancellationToken cancel);
+  GroupTime Time() const { return {env_.reactor.Now(), env_.clock.Now()}; }
+
+  // Constant after construction.
+  const GroupServiceOptions options_;
+  // Borrowed.
+  Env& env_;
+  const MetadataSource& metadata_;
+  // Owned.
+  CoordinatorSet coordinators_;
+};
+
+}  // namespace millrace

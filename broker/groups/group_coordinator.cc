@@ -1,0 +1,229 @@
+#include "broker/groups/group_coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+using kafka::KafkaError;
+
+// So many groups are woken, or looked at for what has expired, in a turn.
+constexpr size_t kGroupsPerTurn = 256;
+
+}  // namespace
+
+GroupCoordinator::GroupCoordinator(const GroupOptions& options, GroupTime time)
+    : options_(options), next_expiration_(time.now + options.expiration_interval) {}
+
+bool GroupCoordinator::Group::has_members() const {
+  return classic->state() != ClassicGroupState::kEmpty &&
+         classic->state() != ClassicGroupState::kDead;
+}
+
+GroupCoordinator::Group* GroupCoordinator::Find(const std::string& group_id) const {
+  auto found = groups_.find(group_id);
+  return found == groups_.end() ? nullptr : found->second.get();
+}
+
+GroupCoordinator::Group& GroupCoordinator::FindOrMake(const std::string& group_id, GroupTime time) {
+  std::unique_ptr<Group>& group = groups_[group_id];
+  if (group == nullptr) {
+    group = std::make_unique<Group>();
+    group->classic.emplace(group_id, options_.classic, time);
+  }
+  return *group;
+}
+
+void GroupCoordinator::Settle(Group& group) {
+  const bool vacant = !group.recorded && group.offsets.empty() && !group.has_members() &&
+                      !group.classic->deadline().has_value();
+  const std::optional<Instant> wake = vacant ? std::nullopt : group.classic->deadline();
+  if (wake != group.wake) {
+    if (group.wake.has_value()) wakes_.erase({*group.wake, group.id()});
+    if (wake.has_value()) wakes_.emplace(*wake, group.id());
+    group.wake = wake;
+  }
+  if (vacant) groups_.erase(std::string(group.id()));
+}
+
+void GroupCoordinator::Settle(Group& group, ClassicGroupOutput& from, GroupOutput& out) {
+  std::ranges::move(from.joined, std::back_inserter(out.joined));
+  std::ranges::move(from.synced, std::back_inserter(out.synced));
+  if (from.write) {
+    out.records.emplace_back(ClassicGroupRecord{{.group = group.id()}, group.classic->ToRecord()});
+    group.recorded = true;
+  }
+  Settle(group);
+}
+
+// --- Members -------------------------------------------------------------------------------------
+
+void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Ticket ticket,
+                            Uuid drawn, GroupTime time, GroupOutput& out) {
+  // Who names itself was a member of a group that is no more (rule 7.3).
+  if (Find(group_id) == nullptr && !request.member.member_id.empty()) {
+    JoinedGroup refused;
+    refused.error = KafkaError::kUnknownMemberId;
+    refused.member_id = request.member.member_id;
+    out.joined.emplace_back(ticket, std::move(refused));
+    return;
+  }
+  Group& group = FindOrMake(group_id, time);
+  ClassicGroupOutput came;
+  group.classic->Join(std::move(request), ticket, drawn, time, came);
+  Settle(group, came, out);
+}
+
+void GroupCoordinator::Sync(const std::string& group_id, SyncGroup request, Ticket ticket,
+                            GroupTime time, GroupOutput& out) {
+  Group* group = Find(group_id);
+  if (group == nullptr) {
+    SyncedGroup refused;
+    refused.error = KafkaError::kUnknownMemberId;
+    out.synced.emplace_back(ticket, std::move(refused));
+    return;
+  }
+  ClassicGroupOutput came;
+  group->classic->Sync(std::move(request), ticket, time, came);
+  Settle(*group, came, out);
+}
+
+KafkaError GroupCoordinator::Heartbeat(const std::string& group_id, const MemberIdentity& member,
+                                       GenerationId generation, GroupTime time) {
+  Group* group = Find(group_id);
+  if (group == nullptr) return KafkaError::kUnknownMemberId;
+  const KafkaError error = group->classic->Heartbeat(member, generation, time);
+  Settle(*group);
+  return error;
+}
+
+std::vector<KafkaError> GroupCoordinator::Leave(const std::string& group_id,
+                                                const std::vector<MemberIdentity>& members,
+                                                GroupTime time, GroupOutput& out) {
+  Group* group = Find(group_id);
+  if (group == nullptr) {
+    return std::vector<KafkaError>(members.size(), KafkaError::kUnknownMemberId);
+  }
+  ClassicGroupOutput came;
+  std::vector<KafkaError> errors = group->classic->Leave(members, time, came);
+  Settle(*group, came, out);
+  return errors;
+}
+
+void GroupCoordinator::Forget(const std::string& group_id, Ticket ticket) {
+  if (Group* group = Find(group_id); group != nullptr) group->classic->Forget(ticket);
+}
+
+// --- Groups --------------------------------------------------------------------------------------
+
+std::optional<GroupView> GroupCoordinator::Describe(const std::string& group_id) const {
+  const Group* group = Find(group_id);
+  if (group == nullptr) return std::nullopt;
+  return GroupView{group_id, std::string(ToString(group->classic->state())),
+                   group->classic->protocol_type(), group->classic->protocol().value_or(""),
+                   group->classic->Members()};
+}
+
+std::vector<GroupListing> GroupCoordinator::List() const {
+  std::vector<GroupListing> listings;
+  listings.reserve(groups_.size());
+  for (const auto& [id, group] : groups_) {
+    listings.push_back({id, group->classic->protocol_type(),
+                        std::string(ToString(group->classic->state())), "classic"});
+  }
+  return listings;
+}
+
+void GroupCoordinator::Delete(Group& group, GroupOutput& out) {
+  ClassicGroupOutput came;
+  group.classic->Dismiss(KafkaError::kGroupIdNotFound, came);
+  if (group.recorded) {
+    out.records.emplace_back(ClassicGroupRecord{{.group = group.id()}, std::nullopt});
+    group.recorded = false;
+  }
+  Settle(group, came, out);
+}
+
+KafkaError GroupCoordinator::Delete(const std::string& group_id, GroupOutput& out) {
+  Group* group = Find(group_id);
+  if (group == nullptr) return KafkaError::kGroupIdNotFound;
+  if (group->has_members()) return KafkaError::kNonEmptyGroup;
+  RemoveOffsets(*group, [](const std::string&, const CommittedOffset&) { return true; }, out);
+  Delete(*group, out);
+  return KafkaError::kNone;
+}
+
+// --- Loading and time ----------------------------------------------------------------------------
+
+void GroupCoordinator::Replay(Group& group, const GroupRecord& record) {
+  if (const auto* offset = std::get_if<OffsetCommitRecord>(&record)) {
+    offset_count_ -= group.offsets.size();
+    group.offsets.Replay(*offset);
+    offset_count_ += group.offsets.size();
+  } else if (const auto* classic = std::get_if<ClassicGroupRecord>(&record)) {
+    group.recorded = classic->value.has_value();
+    group.loaded = classic->value;
+  }
+}
+
+void GroupCoordinator::Load(const GroupRecord& record, GroupTime time) {
+  Group& group = FindOrMake(GroupOf(record), time);
+  Replay(group, record);
+  Settle(group);
+}
+
+void GroupCoordinator::OnLoaded(GroupTime time) {
+  for (auto& [id, group] : groups_) {
+    if (!group->loaded.has_value()) continue;
+    group->classic.emplace(id, options_.classic, *group->loaded, time);
+    group->loaded.reset();
+    Settle(*group);
+  }
+  next_expiration_ = time.now + options_.expiration_interval;
+}
+
+Instant GroupCoordinator::deadline() const {
+  return wakes_.empty() ? next_expiration_ : std::min(next_expiration_, wakes_.begin()->first);
+}
+
+void GroupCoordinator::OnTime(GroupTime time, GroupOutput& out) {
+  std::vector<std::string> due;
+  for (auto wake = wakes_.begin(); wake != wakes_.end() && wake->first <= time.now; ++wake) {
+    if (due.size() == kGroupsPerTurn) break;
+    due.push_back(wake->second);
+  }
+  for (const std::string& id : due) {
+    Group& group = *Find(id);
+    ClassicGroupOutput came;
+    group.classic->OnTime(time, came);
+    Settle(group, came, out);
+  }
+  if (next_expiration_ <= time.now) ExpireSome(time, out);
+}
+
+void GroupCoordinator::Dismiss(KafkaError error, GroupOutput& out) {
+  for (auto& [id, group] : groups_) {
+    ClassicGroupOutput came;
+    group->classic->Dismiss(error, came);
+    std::ranges::move(came.joined, std::back_inserter(out.joined));
+    std::ranges::move(came.synced, std::back_inserter(out.synced));
+  }
+}
+
+void GroupCoordinator::ExpireSome(GroupTime time, GroupOutput& out) {
+  auto at = expiring_.has_value() ? groups_.lower_bound(*expiring_) : groups_.begin();
+  for (size_t looked = 0; at != groups_.end() && looked < kGroupsPerTurn; ++looked) {
+    Group& group = *at->second;
+    ++at;  // The group may go.
+    ExpireOffsets(group, time, out);
+  }
+  if (at == groups_.end()) {
+    expiring_.reset();
+    next_expiration_ = time.now + options_.expiration_interval;
+  } else {
+    expiring_ = at->first;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,146 @@
+// GroupCoordinator: all groups of one partition of __consumer_offsets, and the offsets they have
+// committed. Requests, records and time go in; answers and records come out.
+//
+//   decide:  a call gives its answer and, in GroupOutput, the records that make it true. What they
+//            change has been changed when the call returns.
+//   shell:   appends the records in the order in which they were given, and gives no answer away
+//            before everything decided up to it is committed. When that fails, the coordinator is
+//            dropped and another one loads the log: what was not written has not been.
+//   load:    Load() for every record in the log's order, then OnLoaded().
+//
+// Shard:    the partition's; pure.
+// Lifetime: `options` outlives it.
+// Errors:   Kafka's codes in the answers.
+// Bounds:   see ClassicGroupOptions; what a group is told about itself (metadata) is bounded by what
+//           a request may hold.
+// Cost:     a request costs its own group; one ordered list of times wakes what is due, and an idle
+//           group costs nothing but a look at its offsets every expiration_interval.
+// Source:   rules 7, 8 and 9 of Kafka's broker behaviour.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/groups/classic_group.h"
+#include "broker/groups/group_offsets.h"
+#include "broker/groups/group_record.h"
+#include "broker/groups/group_time.h"
+#include "broker/groups/group_views.h"
+#include "broker/groups/join_requests.h"
+#include "broker/groups/offset_requests.h"
+#include "common/uuid.h"
+#include "controller/image/metadata_image.h"
+
+namespace millrace {
+
+struct GroupOptions {
+  ClassicGroupOptions classic;
+  size_t offset_metadata_bytes_max = 4096;                  // offset.metadata.max.bytes.
+  Duration offsets_retention = std::chrono::hours(24 * 7);  // offsets.retention.minutes.
+  Duration expiration_interval = std::chrono::minutes(10);  // offsets.retention.check...
+};
+
+// What a call came to, besides its own answer.
+struct GroupOutput {
+  std::vector<GroupRecord> records;
+  std::vector<std::pair<Ticket, JoinedGroup>> joined;
+  std::vector<std::pair<Ticket, SyncedGroup>> synced;
+};
+
+class GroupCoordinator {
+ public:
+  GroupCoordinator(const GroupOptions& options, GroupTime time);
+
+  // --- Members of classic groups ---------------------------------------------------------------
+  // Every ticket is answered exactly once, in this call's output or a later one's, unless it is
+  // forgotten.
+
+  void Join(const std::string& group_id, JoinGroup request, Ticket ticket, Uuid drawn,
+            GroupTime time, GroupOutput& out);
+  void Sync(const std::string& group_id, SyncGroup request, Ticket ticket, GroupTime time,
+            GroupOutput& out);
+  kafka::KafkaError Heartbeat(const std::string& group_id, const MemberIdentity& member,
+                              GenerationId generation, GroupTime time);
+  std::vector<kafka::KafkaError> Leave(const std::string& group_id,
+                                       const std::vector<MemberIdentity>& members, GroupTime time,
+                                       GroupOutput& out);
+  void Forget(const std::string& group_id, Ticket ticket);
+
+  // --- Offsets ---------------------------------------------------------------------------------
+
+  // `request`: its topics exist.
+  PartitionErrors Commit(const OffsetsToCommit& request, GroupTime time, GroupOutput& out);
+  FetchedOffsets Fetch(const OffsetsToFetch& request, const MetadataImage& image) const;
+  // `request`: its topics exist.
+  DeletedOffsets DeleteOffsets(const OffsetsToDelete& request, GroupOutput& out);
+  // These topics are gone; so are offsets in them (rule 9.9).
+  void OnTopicsDeleted(const std::set<std::string>& topics, GroupOutput& out);
+
+  // --- Groups ----------------------------------------------------------------------------------
+
+  // Nothing: there is no such group, of a kind that DescribeGroups tells of.
+  std::optional<GroupView> Describe(const std::string& group_id) const;
+  std::vector<GroupListing> List() const;
+  kafka::KafkaError Delete(const std::string& group_id, GroupOutput& out);
+
+  // --- Loading and time ------------------------------------------------------------------------
+
+  void Load(const GroupRecord& record, GroupTime time);
+  void OnLoaded(GroupTime time);
+  // When OnTime() has something to do.
+  Instant deadline() const;
+  void OnTime(GroupTime time, GroupOutput& out);
+  // It coordinates no longer: all who wait are answered `error`.
+  void Dismiss(kafka::KafkaError error, GroupOutput& out);
+
+  size_t group_count() const { return groups_.size(); }
+  size_t offset_count() const { return offset_count_; }
+
+ private:
+  // What kind a group is of is decided by who uses it first; one that only keeps offsets is a
+  // classic group that nobody has joined.
+  struct Group {
+    const std::string& id() const { return classic->id(); }
+    bool has_members() const;
+
+    std::optional<ClassicGroup> classic;  // Always.
+    GroupOffsets offsets;
+    bool recorded = false;                            // The log has a record of it.
+    std::optional<kafka::GroupMetadataValue> loaded;  // While loading: the last record.
+    std::optional<Instant> wake;
+  };
+  using Groups = std::map<std::string, std::unique_ptr<Group>>;
+
+  Group* Find(const std::string& group_id) const;
+  Group& FindOrMake(const std::string& group_id, GroupTime time);
+  // Takes over what a group came to, and notes when it is to be woken. The group is gone afterwards
+  // if nothing is left of it.
+  void Settle(Group& group, ClassicGroupOutput& from, GroupOutput& out);
+  void Settle(Group& group);
+  // The one way by which committed offsets change.
+  void Replay(Group& group, const GroupRecord& record);
+  // Nothing is left of it but, perhaps, its record.
+  void Delete(Group& group, GroupOutput& out);
+  void RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone, GroupOutput& out);
+  void ExpireOffsets(Group& group, GroupTime time, GroupOutput& out);
+  void ExpireSome(GroupTime time, GroupOutput& out);
+
+  // Constant after construction.
+  const GroupOptions& options_;
+  // State.
+  Groups groups_;
+  std::set<std::pair<Instant, std::string>> wakes_;
+  size_t offset_count_ = 0;
+  Instant next_expiration_;
+  std::optional<std::string> expiring_;  // Where a round of expiration goes on.
+};
+
+}  // namespace millrace

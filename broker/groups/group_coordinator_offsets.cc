@@ -1,0 +1,180 @@
+// What GroupCoordinator does with committed offsets.
+#include <algorithm>
+#include <utility>
+
+#include "broker/groups/group_coordinator.h"
+
+namespace millrace {
+namespace {
+
+using kafka::KafkaError;
+
+PartitionErrors SameForAll(const std::vector<OffsetsToCommit::Topic>& topics, KafkaError error) {
+  PartitionErrors errors;
+  errors.reserve(topics.size());
+  for (const auto& topic : topics) errors.emplace_back(topic.partitions.size(), error);
+  return errors;
+}
+
+FetchedOffsets::Topic FetchTopic(const GroupOffsets* offsets, const OffsetsToFetch::Topic& topic) {
+  FetchedOffsets::Topic fetched{topic.name, {}};
+  fetched.partitions.reserve(topic.partitions.size());
+  for (PartitionId partition : topic.partitions) {
+    const CommittedOffset* committed =
+        offsets == nullptr ? nullptr : offsets->Find(topic.name, partition);
+    fetched.partitions.push_back(
+        {partition, committed == nullptr ? std::nullopt : std::optional(*committed)});
+  }
+  return fetched;
+}
+
+}  // namespace
+
+PartitionErrors GroupCoordinator::Commit(const OffsetsToCommit& request, GroupTime time,
+                                         GroupOutput& out) {
+  Group* found = Find(request.group_id);
+  // Whoever is in a generation was a member of a group that is no more (rule 9.1).
+  if (found == nullptr && request.owner.epoch.has_value()) {
+    return SameForAll(request.topics, KafkaError::kIllegalGeneration);
+  }
+  Group& group = found != nullptr ? *found : FindOrMake(request.group_id, time);
+  const KafkaError refused = group.classic->CheckCommit(request.owner.member, request.owner.epoch,
+                                                        /*transactional=*/false, time);
+  PartitionErrors errors = SameForAll(request.topics, refused);
+  for (size_t t = 0; refused == KafkaError::kNone && t < request.topics.size(); ++t) {
+    const OffsetsToCommit::Topic& topic = request.topics[t];
+    for (size_t p = 0; p < topic.partitions.size(); ++p) {
+      const OffsetsToCommit::Partition& partition = topic.partitions[p];
+      if (partition.metadata.size() > options_.offset_metadata_bytes_max) {
+        errors[t][p] = KafkaError::kOffsetMetadataTooLarge;
+        continue;
+      }
+      CommittedOffset committed{partition.offset, partition.leader_epoch, partition.metadata,
+                                time.wall,        std::nullopt,           topic.topic_id};
+      if (request.retention.has_value()) {
+        committed.expires_at = Timestamp(
+            time.wall.ms() + std::chrono::duration_cast<milliseconds>(*request.retention).count());
+      }
+      GroupRecord record =
+          MakeOffsetRecord(request.group_id, topic.name, partition.partition, committed);
+      Replay(group, record);
+      out.records.push_back(std::move(record));
+    }
+  }
+  Settle(group);
+  return errors;
+}
+
+FetchedOffsets GroupCoordinator::Fetch(const OffsetsToFetch& request,
+                                       const MetadataImage& image) const {
+  const Group* group = Find(request.group_id);
+  FetchedOffsets fetched;
+  if (group != nullptr) {
+    fetched.error = group->classic->CheckFetch(request.owner.member, request.owner.epoch);
+    if (fetched.error != KafkaError::kNone) return fetched;
+  }
+  const GroupOffsets* offsets = group == nullptr ? nullptr : &group->offsets;
+  if (request.topics.has_value()) {
+    for (const OffsetsToFetch::Topic& topic : *request.topics) {
+      fetched.topics.push_back(FetchTopic(offsets, topic));
+    }
+    return fetched;
+  }
+  if (offsets == nullptr) return fetched;
+  for (const auto& [name, partitions] : offsets->topics()) {
+    // Their offsets go when the deletion has come here (rule 9.4).
+    if (image.FindTopic(name) == nullptr) continue;
+    FetchedOffsets::Topic& topic = fetched.topics.emplace_back(name);
+    for (const auto& [partition, committed] : partitions) {
+      topic.partitions.push_back({partition, committed});
+    }
+  }
+  return fetched;
+}
+
+DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, GroupOutput& out) {
+  DeletedOffsets deleted;
+  Group* group = Find(request.group_id);
+  if (group == nullptr) {
+    deleted.error = KafkaError::kGroupIdNotFound;
+    return deleted;
+  }
+  std::optional<std::set<std::string>> subscribed = std::set<std::string>();
+  if (group->has_members()) subscribed = group->classic->SubscribedTopics();
+  // Members of another kind of group do not say what they use (rule 7.25).
+  if (!subscribed.has_value()) {
+    deleted.error = KafkaError::kNonEmptyGroup;
+    return deleted;
+  }
+  for (const OffsetsToDelete::Topic& topic : request.topics) {
+    std::vector<KafkaError>& errors = deleted.partitions.emplace_back();
+    for (PartitionId partition : topic.partitions) {
+      const bool used = subscribed->contains(topic.name);
+      errors.push_back(used ? KafkaError::kGroupSubscribedToTopic : KafkaError::kNone);
+      if (used || group->offsets.Find(topic.name, partition) == nullptr) continue;
+      GroupRecord tombstone = MakeOffsetTombstone(request.group_id, topic.name, partition);
+      Replay(*group, tombstone);
+      out.records.push_back(std::move(tombstone));
+    }
+  }
+  Settle(*group);
+  return deleted;
+}
+
+void GroupCoordinator::RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone,
+                                     GroupOutput& out) {
+  for (GroupRecord& tombstone : group.offsets.Tombstones(group.id(), gone)) {
+    Replay(group, tombstone);
+    out.records.push_back(std::move(tombstone));
+  }
+}
+
+void GroupCoordinator::OnTopicsDeleted(const std::set<std::string>& topics, GroupOutput& out) {
+  for (auto at = groups_.begin(); at != groups_.end();) {
+    Group& group = *at->second;
+    ++at;  // The group may go.
+    const bool any = std::ranges::any_of(
+        topics, [&](const std::string& topic) { return group.offsets.topics().contains(topic); });
+    if (!any) continue;
+    RemoveOffsets(
+        group,
+        [&](const std::string& topic, const CommittedOffset&) { return topics.contains(topic); },
+        out);
+    Settle(group);
+  }
+}
+
+// Rule 9.7. What a group still uses does not expire: retention begins when it became empty, or, for a
+// topic that a stable group does not subscribe to (or for a group without members ever), with the
+// last commit.
+void GroupCoordinator::ExpireOffsets(Group& group, GroupTime time, GroupOutput& out) {
+  const ClassicGroup& classic = *group.classic;
+  const int64_t retention =
+      std::chrono::duration_cast<milliseconds>(options_.offsets_retention).count();
+  const bool simple = classic.protocol_type().empty();
+  const bool empty = !group.has_members();
+  std::optional<std::set<std::string>> subscribed = std::set<std::string>();
+  if (!empty) {
+    subscribed =
+        classic.state() == ClassicGroupState::kStable ? classic.SubscribedTopics() : std::nullopt;
+  }
+  if (!subscribed.has_value()) return;
+  RemoveOffsets(
+      group,
+      [&](const std::string& topic, const CommittedOffset& committed) {
+        if (subscribed->contains(topic)) return false;
+        if (committed.expires_at.has_value()) return *committed.expires_at <= time.wall;
+        int64_t base = committed.committed_at.ms();
+        if (empty && !simple) base = std::max(base, classic.state_since().ms());
+        return base + retention <= time.wall.ms();
+      },
+      out);
+  // Nobody is in it and nothing is kept for it (rule 9.8).
+  if (empty && group.offsets.empty()) {
+    Delete(group, out);
+  } else {
+    Settle(group);
+  }
+}
+
+}  // namespace millrace
