@@ -87,17 +87,24 @@ log.retention.hours=168
 )");
   REQUIRE(result.config.has_value());
   CHECK(result.report.warnings.empty());
-  REQUIRE(result.report.notes.size() == 3);
+  REQUIRE(result.report.notes.size() == 2);
   CHECK(result.report.notes[0] ==
         "server.properties:10: num.network.threads=3: There are no thread pools: one thread per "
         "shard "
         "does all of it (millrace.shards).");
-  CHECK(result.report.notes[2].starts_with(
-      "server.properties:15: offsets.topic.replication.factor=1: "
-      "Consumer groups are not served yet"));
+  CHECK(result.config->groups.topic_replication_factor == 1);
   CHECK(result.config->listeners.advertised_controller ==
         std::vector<Endpoint>{{"CONTROLLER", "localhost", 9093}});
   CHECK(result.config->quorum_bootstrap == std::vector<HostPort>{{"localhost", 9093}});
+}
+
+TEST_CASE("BrokerConfig: a node that is the whole cluster keeps its groups in one replica") {
+  CHECK(Good("").groups.topic_replication_factor == 1);
+  CHECK(Good("offsets.topic.replication.factor=2").groups.topic_replication_factor == 2);
+  CHECK(Good("process.roles=broker,controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\n"
+             "controller.quorum.bootstrap.servers=localhost:9093\n"
+             "listeners=PLAINTEXT://:9092,CONTROLLER://:9093")
+            .groups.topic_replication_factor == 3);
 }
 
 TEST_CASE("BrokerConfig: --set wins over the file, and errors say where a value was set") {

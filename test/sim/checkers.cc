@@ -181,4 +181,26 @@ void ProducerOrderIsKept::OnFinalLog(int, const TopicPartition& partition,
   }
 }
 
+void OneOwnerPerGeneration::OnAssigned(int32_t generation, const std::string& member,
+                                       const TopicPartition& partition) {
+  auto [owner, first] = owners_.try_emplace({generation, partition}, member);
+  if (first || owner->second == member) return;
+  Violated("{} of generation {} was given to {} and to {}", partition.ToString(), generation,
+           owner->second, member);
+}
+
+void CommittedPositionNeverGoesBack::OnCommitSent(const TopicPartition& partition,
+                                                  int64_t position) {
+  sent_.emplace(partition, position);
+}
+
+void CommittedPositionNeverGoesBack::OnPositionTold(const TopicPartition& partition,
+                                                    int64_t position, int64_t floor) {
+  if (position < floor) {
+    Violated("{}: position {} was acknowledged, {} is told", partition.ToString(), floor, position);
+  } else if (position >= 0 && !sent_.contains({partition, position})) {
+    Violated("{}: position {} is told, which nobody committed", partition.ToString(), position);
+  }
+}
+
 }  // namespace millrace::simtest

@@ -137,4 +137,30 @@ class ProducerOrderIsKept final : public Checker {
                   const std::vector<ReadRecord>& records) override;
 };
 
+// P25.
+class OneOwnerPerGeneration final : public Checker {
+ public:
+  const char* sentence() const override {
+    return "a partition has one owner in a generation of a group";
+  }
+  void OnAssigned(int32_t generation, const std::string& member,
+                  const TopicPartition& partition) override;
+
+ private:
+  std::map<std::pair<int32_t, TopicPartition>, std::string> owners_;
+};
+
+// P26, P27: what was acknowledged stays, and whoever has lost a partition does not move it.
+class CommittedPositionNeverGoesBack final : public Checker {
+ public:
+  const char* sentence() const override {
+    return "a group's position is the last one that was acknowledged, or one that was sent since";
+  }
+  void OnCommitSent(const TopicPartition& partition, int64_t position) override;
+  void OnPositionTold(const TopicPartition& partition, int64_t position, int64_t floor) override;
+
+ private:
+  std::set<std::pair<TopicPartition, int64_t>> sent_;
+};
+
 }  // namespace millrace::simtest

@@ -73,6 +73,20 @@ Outcome Everything(uint64_t seed, const RunOptions& run) {
   return Story(seed, ClusterStory(run)).Run();
 }
 
+Outcome Groups(uint64_t seed, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run);
+  options.groups = true;
+  options.network_faults = options.disk_faults = false;
+  return Story(seed, options).Run();
+}
+
+Outcome GroupsEverything(uint64_t seed, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run);
+  options.groups = true;
+  options.shards_max = 3;
+  return Story(seed, options).Run();
+}
+
 }  // namespace
 
 void AddClusterScenarios(std::vector<Scenario>* scenarios) {
@@ -82,6 +96,9 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-cuts", "three nodes that are cut from each other", Cuts});
   scenarios->push_back({"cluster-shards", "three nodes of 1 to 3 shards, no disk faults", Shards});
   scenarios->push_back({"cluster", "three nodes under every fault", Everything});
+  scenarios->push_back({"groups-power", "a consumer group on three nodes that lose power", Groups});
+  scenarios->push_back({"groups", "a consumer group on three nodes of 1 to 3 shards, every fault",
+                        GroupsEverything});
 }
 
 }  // namespace millrace::simtest

@@ -1,5 +1,7 @@
 #include "test/sim/history.h"
 
+#include <algorithm>
+
 #include "test/sim/checkers.h"
 
 namespace millrace::simtest {
@@ -13,6 +15,8 @@ History::History(Promises promises) {
     checkers_.push_back(std::make_unique<ReadsAreMonotonic>());
   }
   checkers_.push_back(std::make_unique<OnlyWhatWasSentIsRead>());
+  checkers_.push_back(std::make_unique<OneOwnerPerGeneration>());
+  checkers_.push_back(std::make_unique<CommittedPositionNeverGoesBack>());
   checkers_.push_back(std::make_unique<ReplicasAreIdentical>());
   if (promises.idempotent) {
     checkers_.push_back(std::make_unique<NoDuplicatePerSequence>());
@@ -49,6 +53,33 @@ void History::HighWatermark(int consumer, const TopicPartition& partition, int64
 void History::FinalLog(int replica, const TopicPartition& partition,
                        const std::vector<ReadRecord>& records) {
   for (auto& checker : checkers_) checker->OnFinalLog(replica, partition, records);
+}
+
+void History::Assigned(int32_t generation, const std::string& member,
+                       const TopicPartition& partition) {
+  for (auto& checker : checkers_) checker->OnAssigned(generation, member, partition);
+}
+
+int64_t History::CommitSent(const TopicPartition& partition) {
+  const int64_t position = next_position_++;
+  for (auto& checker : checkers_) checker->OnCommitSent(partition, position);
+  return position;
+}
+
+void History::CommitAcknowledged(const TopicPartition& partition, int64_t position) {
+  ++committed_;
+  int64_t& floor = floors_.try_emplace(partition, -1).first->second;
+  floor = std::max(floor, position);
+  for (auto& checker : checkers_) checker->OnCommitAcknowledged(partition, position);
+}
+
+int64_t History::CommitFloor(const TopicPartition& partition) const {
+  auto found = floors_.find(partition);
+  return found == floors_.end() ? -1 : found->second;
+}
+
+void History::PositionTold(const TopicPartition& partition, int64_t position, int64_t floor) {
+  for (auto& checker : checkers_) checker->OnPositionTold(partition, position, floor);
 }
 
 std::vector<std::string> History::Finish() {

@@ -9,6 +9,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,15 @@ class Checker {
   virtual void OnHighWatermark(int /*consumer*/, const TopicPartition&, int64_t) {}
   // At rest, everything healed: the whole log, as replica `replica` has it.
   virtual void OnFinalLog(int /*replica*/, const TopicPartition&, const std::vector<ReadRecord>&) {}
+  // Member `member` was told that it has `partition` in this generation of the group.
+  virtual void OnAssigned(int32_t /*generation*/, const std::string& /*member*/,
+                          const TopicPartition&) {}
+  // The group's position is about to be committed; positions are drawn from one counter.
+  virtual void OnCommitSent(const TopicPartition&, int64_t /*position*/) {}
+  virtual void OnCommitAcknowledged(const TopicPartition&, int64_t /*position*/) {}
+  // The coordinator said where the group is. `floor`: the largest position that had been
+  // acknowledged when it was asked.
+  virtual void OnPositionTold(const TopicPartition&, int64_t /*position*/, int64_t /*floor*/) {}
   // After all of these.
   virtual void AtEnd() {}
 
@@ -98,6 +108,13 @@ class History {
   void HighWatermark(int consumer, const TopicPartition& partition, int64_t high_watermark);
   void FinalLog(int replica, const TopicPartition& partition,
                 const std::vector<ReadRecord>& records);
+  void Assigned(int32_t generation, const std::string& member, const TopicPartition& partition);
+  // Draws the position that is committed.
+  int64_t CommitSent(const TopicPartition& partition);
+  void CommitAcknowledged(const TopicPartition& partition, int64_t position);
+  // The largest position that was acknowledged; -1 before the first.
+  int64_t CommitFloor(const TopicPartition& partition) const;
+  void PositionTold(const TopicPartition& partition, int64_t position, int64_t floor);
   // Something outside the checkers' model went wrong: an undecodable answer, a story that hangs.
   void Wrong(std::string what) { wrong_.push_back(std::move(what)); }
   // All violations, each with its sentence. Ends the history.
@@ -106,6 +123,7 @@ class History {
   uint64_t sent() const { return sent_; }
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t read() const { return read_; }
+  uint64_t committed() const { return committed_; }
 
  private:
   std::vector<std::unique_ptr<Checker>> checkers_;
@@ -113,6 +131,9 @@ class History {
   uint64_t sent_ = 0;
   uint64_t acknowledged_ = 0;
   uint64_t read_ = 0;
+  uint64_t committed_ = 0;  // Positions that were acknowledged.
+  int64_t next_position_ = 1;
+  std::map<TopicPartition, int64_t> floors_;
 };
 
 }  // namespace millrace::simtest

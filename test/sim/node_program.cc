@@ -41,6 +41,8 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
       {"controller.listener.names", "CONTROLLER", "simulator"},
       {"controller.quorum.voters", plan.voters, "simulator"},
       {"log.dirs", kDataFolder, "simulator"},
+      {"offsets.topic.num.partitions", "3", "simulator"},
+      {"group.initial.rebalance.delay.ms", "500", "simulator"},
   };
   if (plan.is_broker) {
     settings.push_back(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/runtime/sim/sim_fabric.h"
+#include "test/sim/group_member.h"
 
 namespace millrace::simtest {
 namespace {
@@ -15,7 +16,7 @@ constexpr Duration kPatience = seconds(120);
 // All producers and consumers of the story; their machine does not crash.
 class Story::Clients final : public SimProgram {
  public:
-  Clients(SimProcess& process, Story& story, int producers, int consumers) {
+  Clients(SimProcess& process, Story& story, int producers, int consumers, int members) {
     Env& env = process.env();
     for (int i = 0; i < producers; ++i) {
       producers_.push_back(std::make_unique<SimProducer>(env, story.plan_, story.history_, i));
@@ -23,15 +24,20 @@ class Story::Clients final : public SimProgram {
     for (int i = 0; i < consumers; ++i) {
       consumers_.push_back(std::make_unique<SimConsumer>(env, story.plan_, story.history_, i));
     }
+    for (int i = 0; i < members; ++i) {
+      members_.push_back(std::make_unique<SimGroupMember>(env, story.plan_, story.history_, i));
+    }
   }
   Task<absl::Status> Start() override {
     for (auto& producer : producers_) producer->Start();
     for (auto& consumer : consumers_) consumer->Start();
+    for (auto& member : members_) member->Start();
     co_return absl::OkStatus();
   }
   Task<void> Stop() override {
     for (auto& producer : producers_) co_await producer->Stop();
     for (auto& consumer : consumers_) co_await consumer->Stop();
+    for (auto& member : members_) co_await member->Stop();
   }
   void Drain() {
     for (auto& producer : producers_) producer->Drain();
@@ -48,10 +54,23 @@ class Story::Clients final : public SimProgram {
     }
     return stuck;
   }
+  // Positions that members of the group have committed.
+  uint64_t Committed() const {
+    uint64_t committed = 0;
+    for (const auto& member : members_) committed += member->committed();
+    return committed;
+  }
+  bool HasMembers() const { return !members_.empty(); }
+  std::string Members() const {
+    std::string states;
+    for (const auto& member : members_) states += " " + member->state();
+    return states;
+  }
 
  private:
   std::vector<std::unique_ptr<SimProducer>> producers_;
   std::vector<std::unique_ptr<SimConsumer>> consumers_;
+  std::vector<std::unique_ptr<SimGroupMember>> members_;
 };
 
 Story::Story(uint64_t seed, const StoryOptions& options)
@@ -268,15 +287,31 @@ bool Story::Verify(int replica) {
   for (const auto& [partition, records] : *logs) {
     history_.FinalLog(replica, partition, records);
   }
-  return true;
+  return !clients_->HasMembers() || VerifyPositions(env);
+}
+
+bool Story::VerifyPositions(Env& env) {
+  SimGroupMember reader(env, plan_, history_, 1000);
+  absl::Status told;
+  const Instant give_up = world_->Now() + kPatience;
+  for (;;) {
+    told = world_->Run(env, reader.TellPositions());
+    if (told.ok() || world_->Now() > give_up || absl::IsDataLoss(told)) break;
+    world_->RunFor(milliseconds(200));
+  }
+  world_->Run(env, reader.Stop());
+  if (!told.ok())
+    history_.Wrong(fmt::format("where the group is is not told: {}", told.ToString()));
+  return told.ok();
 }
 
 Outcome Story::Run() {
   const int producers = static_cast<int>(swarm_.Between(1, 3));
   const int consumers = static_cast<int>(swarm_.Between(1, 2));
+  const int members = options_.groups ? static_cast<int>(swarm_.Between(2, 4)) : 0;
   for (SimNode* node : brokers_) StartBroker(*node);
   client_node_->Start([&](SimProcess& process) {
-    auto clients = std::make_unique<Clients>(process, *this, producers, consumers);
+    auto clients = std::make_unique<Clients>(process, *this, producers, consumers, members);
     clients_ = clients.get();
     return clients;
   });
@@ -290,6 +325,12 @@ Outcome Story::Run() {
     history_.Wrong(fmt::format("healed, but after {} s not acknowledged:{}",
                                std::chrono::duration_cast<seconds>(kPatience).count(),
                                clients_->Stuck()));
+  }
+  // A healed group is served again: somebody gets partitions, and commits.
+  const uint64_t committed = clients_->Committed();
+  if (clients_->HasMembers() &&
+      !world_->RunUntil([&] { return clients_->Committed() > committed; }, kPatience)) {
+    history_.Wrong(fmt::format("healed, but nobody commits:{}", clients_->Members()));
   }
   if (!Verify(0)) return Finish();
   for (SimNode* node : brokers_) node->StopGracefully();
@@ -305,10 +346,10 @@ Outcome Story::Finish() {
   outcome.violations = history_.Finish();
   outcome.trace_hash = world_->trace().hash();
   outcome.events = world_->trace().records();
-  outcome.summary =
-      fmt::format("{} sent, {} acknowledged, {} read, {} faults, {} events, {:.1f} virtual s",
-                  history_.sent(), history_.acknowledged(), history_.read(), faults_,
-                  outcome.events, static_cast<double>(world_->Now().nanoseconds()) / 1e9);
+  outcome.summary = fmt::format(
+      "{} sent, {} acknowledged, {} read, {} committed, {} faults, {} events, {:.1f} virtual s",
+      history_.sent(), history_.acknowledged(), history_.read(), history_.committed(), faults_,
+      outcome.events, static_cast<double>(world_->Now().nanoseconds()) / 1e9);
   return outcome;
 }
 

@@ -40,6 +40,7 @@ struct StoryOptions {
   bool power_losses = true;
   bool network_faults = true;
   bool disk_faults = true;
+  bool groups = false;  // Members of a consumer group come and go, too.
   int16_t produce_version_max = 12;
   int16_t fetch_version_max = 12;
   std::function<void(std::string)> trace;  // Every decision as a line; for finding a divergence.
@@ -69,6 +70,7 @@ class Story {
   void RestartAfter(SimNode& node, Duration delay);
   void Heal();
   bool AllRunning();
+  bool VerifyPositions(Env& env);
   // Reads all and tells the history; says whether that was possible.
   bool Verify(int replica);
   Outcome Finish();
