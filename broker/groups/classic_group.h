@@ -20,7 +20,8 @@
 // Units:    in the types; sizes in the names.
 // Errors:   Kafka's codes in the answers.
 // Bounds:   options.members_max; of those that were given an id and have not joined with it,
-//           options.pending_members_max. Beyond either: GROUP_MAX_SIZE_REACHED.
+//           options.pending_members_max. Beyond either: GROUP_MAX_SIZE_REACHED. Static members that
+//           have not joined the present generation come on top, until their time is over.
 // Cost:     O(log n) per request and per timer, but for what ends or begins a phase: O(n). A group
 //           that nobody asks anything and whose timers are not due costs nothing.
 // Source:   Kafka's group membership protocol; KIP-62, KIP-134, KIP-345, KIP-394, KIP-559, KIP-814;
@@ -90,7 +91,8 @@ class ClassicGroup {
   kafka::KafkaError CheckCommit(const MemberIdentity& member,
                                 std::optional<GenerationId> generation, bool transactional,
                                 GroupTime time);
-  // Whether OffsetFetch may name this member (v9+); nothing named: always.
+  // Whether OffsetFetch may name this member (v9+). As Kafka: whomever it likes, while the group
+  // lives.
   kafka::KafkaError CheckFetch(const MemberIdentity& member,
                                std::optional<GenerationId> generation) const;
 
