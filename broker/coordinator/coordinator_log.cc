@@ -119,7 +119,19 @@ Task<absl::Status> CoordinatorLog::Load(CoordinatorMachine* machine, Cancellatio
     at = read->next_offset;
     co_await Yield(env_.reactor);
   }
-  co_return absl::OkStatus();
+  co_return AwaitLoaded(end);
+}
+
+absl::Status CoordinatorLog::AwaitLoaded(Offset end) {
+  Partition* partition = Leading();
+  if (partition == nullptr) {
+    return MakeError(ErrorKind::kNotLeaderOrFollower, "the coordinator has moved");
+  }
+  if (partition->high_watermark() >= end) return absl::OkStatus();
+  // What a leader before us appended counts as one record of ours.
+  appended_ = written_ = 1;
+  partition->committed().Add(batches_.emplace_back(*this, written_), end);
+  return absl::OkStatus();
 }
 
 // --- Writing -------------------------------------------------------------------------------------

@@ -49,8 +49,9 @@ class CoordinatorLog {
                  LeaderEpoch epoch, std::function<void()> on_failure);
   ~CoordinatorLog();
 
-  // Reads the log from its start to where it ends now. An error: this broker leads no longer, or
-  // the log cannot be read. REQUIRES: nothing was appended yet.
+  // Reads the log from its start to where it ends now. What of it is not committed yet counts as
+  // decided: Committed() waits for it, too. An error: this broker leads no longer, or the log cannot
+  // be read. REQUIRES: nothing was appended yet.
   Task<absl::Status> Load(CoordinatorMachine* machine, CancellationToken cancel);
 
   // OK when an append has a chance: this broker leads, and enough replicas are in sync.
@@ -85,6 +86,7 @@ class CoordinatorLog {
 
   // Null when this broker does not lead in our epoch.
   Partition* Leading() const;
+  absl::Status AwaitLoaded(Offset end);
   void OnCommitted(uint64_t place, const absl::Status& status);
   Task<void> Write();
   // The next records of the queue as one batch.

@@ -16,14 +16,22 @@ PartitionErrors SameForAll(const std::vector<OffsetsToCommit::Topic>& topics, Ka
   return errors;
 }
 
-FetchedOffsets::Topic FetchTopic(const GroupOffsets* offsets, const OffsetsToFetch::Topic& topic) {
+// Whether it was committed for the topic of that name as it is now, and not for one that was deleted
+// since. (Its tombstone may be on its way, or was never written: nobody coordinated the group then.)
+bool IsOf(const MetadataImage::Topic& topic, const CommittedOffset& committed) {
+  return topic != nullptr &&
+         (committed.topic_id.is_zero() || committed.topic_id == topic->topic_id);
+}
+
+FetchedOffsets::Topic FetchTopic(const GroupOffsets& offsets, const OffsetsToFetch::Topic& topic,
+                                 const MetadataImage::Topic& known) {
   FetchedOffsets::Topic fetched{topic.name, {}};
   fetched.partitions.reserve(topic.partitions.size());
   for (PartitionId partition : topic.partitions) {
-    const CommittedOffset* committed =
-        offsets == nullptr ? nullptr : offsets->Find(topic.name, partition);
-    fetched.partitions.push_back(
-        {partition, committed == nullptr ? std::nullopt : std::optional(*committed)});
+    const CommittedOffset* committed = offsets.Find(topic.name, partition);
+    FetchedOffsets::Partition& told =
+        fetched.partitions.emplace_back(FetchedOffsets::Partition{partition, {}});
+    if (committed != nullptr && IsOf(known, *committed)) told.committed = *committed;
   }
   return fetched;
 }
@@ -73,21 +81,21 @@ FetchedOffsets GroupCoordinator::Fetch(const OffsetsToFetch& request,
     fetched.error = group->classic->CheckFetch(request.owner.member, request.owner.epoch);
     if (fetched.error != KafkaError::kNone) return fetched;
   }
-  const GroupOffsets* offsets = group == nullptr ? nullptr : &group->offsets;
+  const GroupOffsets none;
+  const GroupOffsets& offsets = group == nullptr ? none : group->offsets;
   if (request.topics.has_value()) {
     for (const OffsetsToFetch::Topic& topic : *request.topics) {
-      fetched.topics.push_back(FetchTopic(offsets, topic));
+      fetched.topics.push_back(FetchTopic(offsets, topic, image.FindTopic(topic.name)));
     }
     return fetched;
   }
-  if (offsets == nullptr) return fetched;
-  for (const auto& [name, partitions] : offsets->topics()) {
-    // Their offsets go when the deletion has come here (rule 9.4).
-    if (image.FindTopic(name) == nullptr) continue;
-    FetchedOffsets::Topic& topic = fetched.topics.emplace_back(name);
+  for (const auto& [name, partitions] : offsets.topics()) {
+    const MetadataImage::Topic known = image.FindTopic(name);
+    FetchedOffsets::Topic topic(name);
     for (const auto& [partition, committed] : partitions) {
-      topic.partitions.push_back({partition, committed});
+      if (IsOf(known, committed)) topic.partitions.push_back({partition, committed});
     }
+    if (!topic.partitions.empty()) fetched.topics.push_back(std::move(topic));
   }
   return fetched;
 }

@@ -80,6 +80,9 @@ int64_t History::CommitFloor(const TopicPartition& partition) const {
 
 void History::PositionTold(const TopicPartition& partition, int64_t position, int64_t floor) {
   for (auto& checker : checkers_) checker->OnPositionTold(partition, position, floor);
+  // What was told is committed.
+  int64_t& known = floors_.try_emplace(partition, -1).first->second;
+  known = std::max(known, position);
 }
 
 std::vector<std::string> History::Finish() {

@@ -68,7 +68,7 @@ class Checker {
   virtual void OnCommitSent(const TopicPartition&, int64_t /*position*/) {}
   virtual void OnCommitAcknowledged(const TopicPartition&, int64_t /*position*/) {}
   // The coordinator said where the group is. `floor`: the largest position that had been
-  // acknowledged when it was asked.
+  // acknowledged, or told to anybody, when it was asked.
   virtual void OnPositionTold(const TopicPartition&, int64_t /*position*/, int64_t /*floor*/) {}
   // After all of these.
   virtual void AtEnd() {}
@@ -112,7 +112,7 @@ class History {
   // Draws the position that is committed.
   int64_t CommitSent(const TopicPartition& partition);
   void CommitAcknowledged(const TopicPartition& partition, int64_t position);
-  // The largest position that was acknowledged; -1 before the first.
+  // The largest position that was acknowledged or told; -1 before the first.
   int64_t CommitFloor(const TopicPartition& partition) const;
   void PositionTold(const TopicPartition& partition, int64_t position, int64_t floor);
   // Something outside the checkers' model went wrong: an undecodable answer, a story that hangs.

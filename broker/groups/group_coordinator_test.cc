@@ -1,0 +1,265 @@
+#include "broker/groups/group_coordinator.h"
+
+#include <catch2/catch.hpp>
+
+#include "controller/image/metadata_delta.h"
+
+namespace millrace {
+namespace {
+
+using kafka::KafkaError;
+
+constexpr Timestamp kBegin{1'700'000'000'000};
+
+// A coordinator and its clock; keeps what it wrote.
+struct World {
+  GroupOptions options;
+  Instant now{0};
+  std::vector<GroupRecord> log;
+  std::optional<GroupCoordinator> groups;
+  uint64_t tickets = 0;
+
+  World() {
+    options.classic.initial_rebalance_delay = Duration(0);
+    groups.emplace(options, Time());
+  }
+  GroupTime Time() const { return {now, Timestamp(kBegin.ms() + (now - Instant(0)) / milliseconds(1))}; }
+  void Keep(GroupOutput& out) { log.insert(log.end(), out.records.begin(), out.records.end()); }
+
+  PartitionErrors Commit(const std::string& group, const std::string& topic, int64_t offset,
+                         OffsetOwner owner = {}, std::string metadata = "") {
+    OffsetsToCommit commit;
+    commit.group_id = group;
+    commit.owner = std::move(owner);
+    commit.topics.push_back(
+        {topic, TopicId(0, 0), {{PartitionId(0), Offset(offset), std::nullopt, std::move(metadata)}}});
+    GroupOutput out;
+    PartitionErrors errors = groups->Commit(commit, Time(), out);
+    Keep(out);
+    return errors;
+  }
+  // A member alone in its group; its owner to commit by.
+  OffsetOwner JoinAlone(const std::string& group, std::string subscription = "") {
+    GroupOutput out;
+    JoinGroup join{.member = {},
+                   .client_id = "c",
+                   .client_host = "/127.0.0.1",
+                   .session_timeout = seconds(10),
+                   .rebalance_timeout = seconds(30),
+                   .protocol_type = "consumer",
+                   .protocols = {{"range", std::move(subscription)}}};
+    groups->Join(group, join, Ticket(++tickets), Uuid(1, tickets), Time(), out);
+    Advance(Duration(1));
+    if (out.joined.empty()) {
+      GroupOutput later;
+      groups->OnTime(Time(), later);
+      out.joined = std::move(later.joined);
+    }
+    REQUIRE(out.joined.size() == 1);
+    const JoinedGroup& joined = out.joined.front().second;
+    REQUIRE(joined.error == KafkaError::kNone);
+    SyncGroup sync{.member = {joined.member_id, {}},
+                   .generation = *joined.generation,
+                   .protocol_type = {},
+                   .protocol_name = {},
+                   .assignments = {{joined.member_id, "mine"}}};
+    GroupOutput synced;
+    groups->Sync(group, sync, Ticket(++tickets), Time(), synced);
+    Keep(synced);
+    REQUIRE(synced.synced.size() == 1);
+    return {{joined.member_id, {}}, joined.generation};
+  }
+  void Advance(Duration by) { now = now + by; }
+  // What is due, as the shell's clock would have it.
+  void Run() {
+    while (groups->deadline() <= now) {
+      GroupOutput out;
+      groups->OnTime(Time(), out);
+      Keep(out);
+    }
+  }
+  // Another broker reads the log.
+  void Reload() {
+    groups.emplace(options, Time());
+    for (const GroupRecord& record : log) {
+      const EncodedRecord encoded = EncodeGroupRecord(record);
+      auto bytes = [](const std::string& text) {
+        return std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+      };
+      auto decoded = DecodeGroupRecord(
+          bytes(encoded.key),
+          encoded.value.has_value() ? std::optional(bytes(*encoded.value)) : std::nullopt);
+      REQUIRE(decoded.ok());
+      REQUIRE(*decoded == record);
+      groups->Load(**decoded, Time());
+    }
+    groups->OnLoaded(Time());
+  }
+};
+
+MetadataImage ImageWith(const std::vector<std::string>& topics) {
+  auto image = std::make_shared<const MetadataImage>();
+  MetadataDelta delta(image);
+  uint64_t number = 0;
+  for (const std::string& topic : topics) delta.Apply(TopicRecord{topic, TopicId(7, ++number)});
+  return *delta.Build(RaftIndex(1));
+}
+
+std::optional<int64_t> Told(const World& world, const std::string& group, const std::string& topic,
+                            const MetadataImage& image) {
+  OffsetsToFetch fetch;
+  fetch.group_id = group;
+  fetch.topics.emplace().push_back({topic, {PartitionId(0)}});
+  FetchedOffsets fetched = world.groups->Fetch(fetch, image);
+  REQUIRE(fetched.error == KafkaError::kNone);
+  const auto& committed = fetched.topics.at(0).partitions.at(0).committed;
+  return committed.has_value() ? std::optional(committed->offset.value()) : std::nullopt;
+}
+
+TEST_CASE("GroupCoordinator: whoever is no member commits for a group without members (rule 9.1)") {
+  World world;
+  const MetadataImage image = ImageWith({"orders"});
+  CHECK(world.Commit("simple", "orders", 5)[0][0] == KafkaError::kNone);
+  CHECK(Told(world, "simple", "orders", image) == 5);
+  // It may go back (rule 9.3).
+  CHECK(world.Commit("simple", "orders", 3)[0][0] == KafkaError::kNone);
+  CHECK(Told(world, "simple", "orders", image) == 3);
+  // A generation of a group that nobody knows.
+  CHECK(world.Commit("other", "orders", 5, {{"m", {}}, GenerationId(1)})[0][0] ==
+        KafkaError::kIllegalGeneration);
+  // Members have the say.
+  world.JoinAlone("busy");
+  CHECK(world.Commit("busy", "orders", 5)[0][0] == KafkaError::kUnknownMemberId);
+}
+
+TEST_CASE("GroupCoordinator: metadata that is too long refuses its partition alone (rule 9.2)") {
+  World world;
+  world.options.offset_metadata_bytes_max = 4;
+  CHECK(world.Commit("g", "orders", 1, {}, "12345")[0][0] == KafkaError::kOffsetMetadataTooLarge);
+  CHECK(world.Commit("g", "orders", 1, {}, "1234")[0][0] == KafkaError::kNone);
+}
+
+TEST_CASE("GroupCoordinator: who loads the log knows members and offsets") {
+  World world;
+  const MetadataImage image = ImageWith({"orders"});
+  const OffsetOwner owner = world.JoinAlone("g");
+  CHECK(world.Commit("g", "orders", 42, owner)[0][0] == KafkaError::kNone);
+  world.Reload();
+  CHECK(Told(world, "g", "orders", image) == 42);
+  CHECK(world.groups->Heartbeat("g", owner.member, *owner.epoch, world.Time()) == KafkaError::kNone);
+  CHECK(world.Commit("g", "orders", 43, owner)[0][0] == KafkaError::kNone);
+  auto described = world.groups->Describe("g");
+  REQUIRE(described.has_value());
+  CHECK(described->state == "Stable");
+  REQUIRE(described->members.size() == 1);
+  CHECK(described->members[0].assignment == "mine");
+}
+
+TEST_CASE("GroupCoordinator: a deleted group leaves nothing, for those who load the log too") {
+  World world;
+  const MetadataImage image = ImageWith({"orders"});
+  const OffsetOwner owner = world.JoinAlone("g");
+  world.Commit("g", "orders", 42, owner);
+  GroupOutput out;
+  CHECK(world.groups->Delete("g", out) == KafkaError::kNonEmptyGroup);
+  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  CHECK(world.groups->Delete("g", out) == KafkaError::kNone);
+  CHECK(world.groups->Delete("g", out) == KafkaError::kGroupIdNotFound);
+  world.Keep(out);
+  CHECK(world.groups->group_count() == 0);
+  CHECK(world.groups->offset_count() == 0);
+  world.Reload();
+  CHECK(world.groups->group_count() == 0);
+  CHECK(Told(world, "g", "orders", image) == std::nullopt);
+}
+
+TEST_CASE("GroupCoordinator: offsets expire when nobody has used them for long enough (rule 9.7)") {
+  World world;
+  const MetadataImage image = ImageWith({"orders"});
+  const Duration day = std::chrono::hours(24);
+  world.Commit("simple", "orders", 1);
+  const OffsetOwner owner = world.JoinAlone("group");
+  world.Commit("group", "orders", 1, owner);
+  // Its member lives for three days more, then the group is empty.
+  for (int beat = 0; beat < 3 * 24 * 3600 / 5; ++beat) {
+    world.Advance(seconds(5));
+    REQUIRE(world.groups->Heartbeat("group", owner.member, *owner.epoch, world.Time()) ==
+            KafkaError::kNone);
+  }
+  world.Run();
+  world.Advance(4 * day + std::chrono::minutes(11));
+  world.Run();
+  CHECK(Told(world, "simple", "orders", image) == std::nullopt);
+  CHECK(Told(world, "group", "orders", image) == 1);
+  world.Advance(3 * day);
+  world.Run();
+  CHECK(Told(world, "group", "orders", image) == std::nullopt);
+  CHECK(world.groups->group_count() == 0);
+  world.Reload();
+  CHECK(world.groups->group_count() == 0);
+}
+
+TEST_CASE("GroupCoordinator: offsets of a deleted topic go, and are not those of a later one") {
+  World world;
+  world.Commit("g", "orders", 5);
+  world.Commit("g", "bills", 6);
+  const MetadataImage image = ImageWith({"orders", "bills"});
+  GroupOutput out;
+  world.groups->OnTopicsDeleted({"orders"}, out);
+  world.Keep(out);
+  CHECK(out.records.size() == 1);
+  CHECK(Told(world, "g", "orders", image) == std::nullopt);
+  CHECK(Told(world, "g", "bills", image) == 6);
+  // Committed for a topic that has been made anew since.
+  OffsetsToCommit commit;
+  commit.group_id = "g";
+  commit.topics.push_back({"bills", TopicId(9, 9), {{PartitionId(0), Offset(8), {}, ""}}});
+  world.groups->Commit(commit, world.Time(), out);
+  CHECK(Told(world, "g", "bills", image) == std::nullopt);
+}
+
+TEST_CASE("GroupCoordinator: what a group with members reads is not deleted (rule 7.25)") {
+  World world;
+  // Version 1 of ConsumerProtocolSubscription: topics, user data, owned partitions.
+  const std::string subscription("\0\1\0\0\0\1\0\6orders\xff\xff\xff\xff\0\0\0\0", 22);
+  const OffsetOwner owner = world.JoinAlone("g", subscription);
+  world.Commit("g", "orders", 5, owner);
+  world.Commit("g", "bills", 5, owner);
+  OffsetsToDelete deletion{"g", {{"orders", {PartitionId(0)}}, {"bills", {PartitionId(0)}}}};
+  GroupOutput out;
+  const DeletedOffsets deleted = world.groups->DeleteOffsets(deletion, out);
+  CHECK(deleted.error == KafkaError::kNone);
+  CHECK(deleted.partitions[0][0] == KafkaError::kGroupSubscribedToTopic);
+  CHECK(deleted.partitions[1][0] == KafkaError::kNone);
+  CHECK(out.records.size() == 1);
+}
+
+TEST_CASE("GroupCoordinator: requests for groups that are not there leave nothing behind") {
+  World world;
+  GroupOutput out;
+  JoinGroup named{.member = {"known", {}},
+                  .client_id = "c",
+                  .client_host = "h",
+                  .session_timeout = seconds(10),
+                  .rebalance_timeout = seconds(30),
+                  .protocol_type = "consumer",
+                  .protocols = {{"range", ""}}};
+  world.groups->Join("g", named, Ticket(1), Uuid(1, 1), world.Time(), out);
+  REQUIRE(out.joined.size() == 1);
+  CHECK(out.joined[0].second.error == KafkaError::kUnknownMemberId);
+  JoinGroup hasty = named;
+  hasty.member.member_id.clear();
+  hasty.session_timeout = milliseconds(1);
+  world.groups->Join("g", hasty, Ticket(2), Uuid(1, 2), world.Time(), out);
+  REQUIRE(out.joined.size() == 2);
+  CHECK(out.joined[1].second.error == KafkaError::kInvalidSessionTimeout);
+  CHECK(world.groups->Heartbeat("g", {"m", {}}, GenerationId(1), world.Time()) ==
+        KafkaError::kUnknownMemberId);
+  CHECK(world.groups->Leave("g", {{"m", {}}}, world.Time(), out) ==
+        std::vector{KafkaError::kUnknownMemberId});
+  CHECK(out.records.empty());
+  CHECK(world.groups->group_count() == 0);
+}
+
+}  // namespace
+}  // namespace millrace
