@@ -45,6 +45,14 @@ class Assignor {
   virtual std::vector<PartitionList> Assign(const AssignorRequest& request) const = 0;
 };
 
+// Topics that have the same subscribers, and these: indexes into the request, rising. Never empty.
+struct TopicPool {
+  std::vector<uint32_t> topics;
+  std::vector<uint32_t> members;
+};
+// Those with fewer members first. Each topic that has subscribers is in one.
+std::vector<TopicPool> PoolsOf(const AssignorRequest& request);
+
 // The one of that name; null: there is none.
 const Assignor* FindAssignor(std::string_view name);
 

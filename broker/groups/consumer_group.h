@@ -137,8 +137,9 @@ class ConsumerGroup {
     Instant session;                // Removed then.
     std::optional<Instant> revoke;  // Removed then: it has partitions to give up.
   };
-  ConsumerHeartbeatDecision Leave(const ConsumerHeartbeat& request);
-  void FollowTimers(const std::string& member_id, GroupTime time);
+  ConsumerHeartbeatDecision Leave(const ConsumerHeartbeat& request) const;
+  // Whether offsets are committed by somebody who need not be a member.
+  bool IsNoMember(const OffsetClient& client) const;
   void Watch(const Timers& timers);
 
   const ConsumerGroupOptions& options_;

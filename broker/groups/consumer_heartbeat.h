@@ -12,6 +12,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "broker/groups/consumer_group_options.h"
 #include "broker/groups/consumer_group_state.h"
@@ -31,6 +32,7 @@ struct HeartbeatMemory {
   std::optional<RaftIndex> topics_seen;
   std::optional<RaftIndex> regexes_seen;
   std::optional<Instant> regexes_matched;
+  std::string regex_last;  // Matched last; the next one's turn is next.
   std::optional<Instant> target_computed;
 };
 

@@ -1,0 +1,342 @@
+#include "broker/groups/consumer_heartbeat.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "broker/groups/assignor.h"
+#include "broker/groups/group_draft.h"
+#include "broker/groups/topic_pattern.h"
+
+namespace millrace {
+namespace {
+
+using kafka::KafkaError;
+
+ConsumerHeartbeatReply Refusal(KafkaError error, std::string message) {
+  return {.error = error, .message = std::move(message)};
+}
+
+// Patterns mean topics of users. Members that want one of these say its name.
+bool IsInternal(std::string_view topic) {
+  static constexpr std::array<std::string_view, 3> kInternal = {
+      "__consumer_offsets", "__transaction_state", "__share_group_state"};
+  return std::ranges::find(kInternal, topic) != kInternal.end();
+}
+
+class Heartbeat {
+ public:
+  Heartbeat(const ConsumerGroupState& state, const ConsumerGroupOptions& options,
+            const ConsumerHeartbeat& request, const MetadataImage& image, GroupTime time,
+            HeartbeatMemory& memory)
+      : state_(state),
+        options_(options),
+        request_(request),
+        image_(image),
+        time_(time),
+        memory_(memory),
+        draft_(state),
+        epoch_(state.group_epoch()),
+        target_epoch_(state.assignment_epoch()) {}
+
+  ConsumerHeartbeatDecision Decide(Uuid drawn) {
+    const std::string id = request_.member_id.empty() ? drawn.ToString() : request_.member_id;
+    std::optional<ConsumerHeartbeatReply> refusal = Identify(id);
+    if (!refusal.has_value()) refusal = UpdateMember(id);
+    if (refusal.has_value()) return {*std::move(refusal), {}};
+    MatchRegexes();
+    NoticeTopics();
+    Retarget();
+    TakeStep();
+    return {Reply(), std::move(records_)};
+  }
+
+ private:
+  bool joins() const { return request_.epoch == kJoinEpoch; }
+
+  std::optional<ConsumerHeartbeatReply> Identify(const std::string& id) {
+    known_ = state_.Find(id);
+    if (request_.instance_id.has_value()) {
+      const ConsumerMember* holder = state_.FindStatic(*request_.instance_id);
+      if (auto refusal = IdentifyStatic(holder, id)) return refusal;
+    }
+    if (known_ == nullptr && draft_.replaced == nullptr) {
+      if (!joins()) return Refusal(KafkaError::kUnknownMemberId, "not a member of the group");
+      if (state_.members().size() >= options_.members_max) {
+        return Refusal(KafkaError::kGroupMaxSizeReached, "the group has as many members as it may");
+      }
+    }
+    if (known_ == nullptr || joins()) return std::nullopt;
+    return CheckEpoch(known_->current);
+  }
+
+  std::optional<ConsumerHeartbeatReply> IdentifyStatic(const ConsumerMember* holder,
+                                                       const std::string& id) {
+    if (holder != nullptr && holder->member_id == id) return std::nullopt;
+    if (!joins()) {
+      if (holder == nullptr) {
+        return Refusal(KafkaError::kUnknownMemberId, "no member has this instance id");
+      }
+      return Refusal(KafkaError::kFencedInstanceId, "another member has this instance id now");
+    }
+    if (known_ != nullptr) {
+      return Refusal(KafkaError::kInvalidRequest, "a member may not change its instance id");
+    }
+    if (holder == nullptr) return std::nullopt;
+    if (holder->current.epoch != kStaticLeaveEpoch) {
+      return Refusal(KafkaError::kUnreleasedInstanceId,
+                     "another member has this instance id still");
+    }
+    draft_.replaced = holder;
+    return std::nullopt;
+  }
+
+  // Rule 8.5. An answer with a new epoch may be lost: then the member comes with the one before, and
+  // with no more than it was given.
+  std::optional<ConsumerHeartbeatReply> CheckEpoch(const CurrentAssignment& current) const {
+    if (request_.epoch == current.epoch) return std::nullopt;
+    const bool answer_lost =
+        request_.epoch < current.epoch && request_.epoch == current.previous_epoch &&
+        request_.owned.has_value() && Includes(WithoutEpochs(current.assigned), *request_.owned);
+    if (answer_lost) return std::nullopt;
+    return Refusal(KafkaError::kFencedMemberEpoch, "not the epoch of the member");
+  }
+
+  std::optional<ConsumerHeartbeatReply> UpdateMember(const std::string& id) {
+    ConsumerMember& member = draft_.member;
+    if (joins()) {
+      // It says all it wants, and owns nothing any more. What was assigned to it, or to the one it
+      // replaces, is free for it.
+      member.member_id = id;
+      member.instance_id = request_.instance_id;
+    } else {
+      member = *known_;
+    }
+    if (request_.rack.has_value()) member.rack = request_.rack;
+    if (request_.rebalance_timeout.has_value()) {
+      member.rebalance_timeout =
+          std::clamp<Duration>(*request_.rebalance_timeout, Duration(0), milliseconds(INT32_MAX));
+    }
+    if (request_.server_assignor.has_value()) member.assignor = request_.server_assignor;
+    if (request_.topic_names.has_value()) {
+      const std::set<std::string> names(request_.topic_names->begin(), request_.topic_names->end());
+      member.topic_names = {names.begin(), names.end()};
+    }
+    if (request_.topic_regex.has_value()) {
+      if (request_.topic_regex->empty()) {
+        member.topic_regex.reset();
+      } else if (member.topic_regex != request_.topic_regex) {
+        const auto pattern = TopicPattern::Compile(*request_.topic_regex);
+        if (!pattern.ok()) {
+          return Refusal(KafkaError::kInvalidRegularExpression,
+                         std::string(pattern.status().message()));
+        }
+        member.topic_regex = request_.topic_regex;
+      }
+    }
+    member.client_id = request_.client_id;
+    member.client_host = request_.client_host;
+    RecordMember();
+    return std::nullopt;
+  }
+
+  void RecordMember() {
+    const ConsumerMember* before = this->before();
+    const std::string& group = state_.group_id();
+    if (draft_.replaced != nullptr) {
+      AppendMemberTombstones(group, draft_.replaced->member_id, records_);
+    }
+    GroupRecord record = MemberRecord(group, draft_.member);
+    if (known_ == nullptr || record != MemberRecord(group, *known_)) {
+      records_.push_back(std::move(record));
+    }
+    raise_epoch_ = before == nullptr || before->topic_names != draft_.member.topic_names ||
+                   before->topic_regex != draft_.member.topic_regex;
+    if (before == nullptr || !before->topic_regex.has_value()) return;
+    if (state_.resolved().contains(*before->topic_regex) &&
+        !draft_.Regexes().contains(*before->topic_regex)) {
+      records_.push_back(RegexTombstone(group, *before->topic_regex));
+    }
+  }
+
+  // Those that were never matched first. Others in turns, from where the last decision stopped.
+  void MatchRegexes() {
+    const std::set<std::string> regexes = draft_.Regexes();
+    if (regexes.empty()) return;
+    const Duration since = memory_.regexes_matched.has_value()
+                               ? time_.now - *memory_.regexes_matched
+                               : Duration::max();
+    const bool newer = memory_.regexes_seen != image_.index();
+    const bool match_known = since >= options_.regex_refresh_interval ||
+                             (newer && since >= options_.regex_batch_interval);
+    std::vector<std::string> wanted;
+    for (const std::string& regex : regexes) {
+      if (!state_.resolved().contains(regex)) wanted.push_back(regex);
+    }
+    const bool match_new = !wanted.empty() && since >= options_.regex_resolve_interval;
+    if (!match_known && !match_new) return;
+    if (match_known) AppendKnown(regexes, wanted);
+
+    uint64_t cost = 0;
+    size_t done = 0;
+    for (; done < wanted.size() && cost < options_.regex_cost_max; ++done) {
+      MatchRegex(wanted[done], cost);
+      memory_.regex_last = wanted[done];
+    }
+    if (match_known && done == wanted.size()) memory_.regexes_seen = image_.index();
+    memory_.regexes_matched = time_.now;
+  }
+
+  void AppendKnown(const std::set<std::string>& regexes, std::vector<std::string>& wanted) const {
+    const auto append = [&](auto from, auto to) {
+      std::copy_if(from, to, std::back_inserter(wanted),
+                   [&](const std::string& regex) { return state_.resolved().contains(regex); });
+    };
+    const auto next = regexes.upper_bound(memory_.regex_last);
+    append(next, regexes.end());
+    append(regexes.begin(), next);
+  }
+
+  void MatchRegex(const std::string& regex, uint64_t& cost) {
+    ResolvedRegex resolved{.topics = {},
+                           .version = image_.index().has_value() ? image_.index()->value() : 0,
+                           .resolved = time_.wall};
+    const auto pattern = TopicPattern::Compile(regex);
+    // One from a record, of a broker with a larger limit, may not compile here: it matches nothing.
+    if (pattern.ok()) {
+      image_.topics().ForEach([&](const std::string& name, const MetadataImage::Topic&) {
+        cost += pattern->Cost(name);
+        if (!IsInternal(name) && pattern->Matches(name)) {
+          resolved.topics.insert(resolved.topics.end(), name);
+        }
+        return true;
+      });
+    }
+    const std::set<std::string>* before = draft_.TopicsOf(regex);
+    if (before != nullptr && *before == resolved.topics) return;
+    raise_epoch_ |= before == nullptr ? !resolved.topics.empty() : true;
+    records_.push_back(ToRecord(state_.group_id(), regex, resolved));
+    draft_.matched.insert_or_assign(regex, std::move(resolved));
+  }
+
+  void NoticeTopics() {
+    if (!raise_epoch_ && memory_.topics_seen == image_.index()) return;
+    memory_.topics_seen = image_.index();
+    const int64_t hash = HashTopics(draft_.SubscribedTopics(), image_);
+    if (!raise_epoch_ && hash == state_.metadata_hash()) return;
+    ++epoch_;
+    records_.push_back(EpochRecord(state_.group_id(), epoch_, hash));
+  }
+
+  void Retarget() {
+    const std::string& group = state_.group_id();
+    target_ = draft_.TargetOf(draft_.member);
+    const bool too_soon = target_epoch_ > 0 && memory_.target_computed.has_value() &&
+                          time_.now - *memory_.target_computed < options_.assignment_interval;
+    if (epoch_ <= target_epoch_ || too_soon) {
+      if (draft_.replaced != nullptr && !target_.empty()) {
+        records_.push_back(TargetRecord(group, draft_.member.member_id, target_));
+      }
+      return;
+    }
+    memory_.target_computed = time_.now;
+    const Assignor* assignor = FindAssignor(VoteForAssignor(draft_.Members(), options_.assignors));
+    if (assignor == nullptr) assignor = FindAssignor("uniform");
+    for (auto& [id, target] : ComputeTarget(draft_, *assignor, image_)) {
+      if (target != state_.Target(id)) records_.push_back(TargetRecord(group, id, target));
+      if (id == draft_.member.member_id) target_ = std::move(target);
+    }
+    target_epoch_ = epoch_;
+    records_.push_back(TargetEpochRecord(group, target_epoch_, time_.wall));
+  }
+
+  void TakeStep() {
+    CurrentAssignment& current = draft_.member.current;
+    current = NextAssignment(current, MemberEpoch(target_epoch_), target_, request_.owned,
+                             [&](const TopicPartitionId& partition) {
+                               return !state_.HeldByOther(partition, before());
+                             });
+    if (known_ != nullptr && current == known_->current) return;
+    records_.push_back(CurrentRecord(state_.group_id(), draft_.member.member_id, current));
+  }
+
+  // Rule 8.8.
+  ConsumerHeartbeatReply Reply() const {
+    const ConsumerMember& member = draft_.member;
+    ConsumerHeartbeatReply reply{.member_id = member.member_id,
+                                 .epoch = member.current.epoch,
+                                 .heartbeat_interval = options_.heartbeat_interval};
+    const bool asks_for_all =
+        joins() || (request_.rebalance_timeout.has_value() && request_.owned.has_value() &&
+                    (request_.topic_names.has_value() || request_.topic_regex.has_value()));
+    PartitionList assigned = WithoutEpochs(member.current.assigned);
+    if (asks_for_all || assigned != WithoutEpochs(known_->current.assigned)) {
+      reply.assignment = std::move(assigned);
+    }
+    return reply;
+  }
+
+  const ConsumerMember* before() const { return known_ != nullptr ? known_ : draft_.replaced; }
+
+  const ConsumerGroupState& state_;
+  const ConsumerGroupOptions& options_;
+  const ConsumerHeartbeat& request_;
+  const MetadataImage& image_;
+  const GroupTime time_;
+  HeartbeatMemory& memory_;
+  // What is being decided.
+  GroupDraft draft_;
+  const ConsumerMember* known_ = nullptr;  // The member as it is; null: it is new.
+  bool raise_epoch_ = false;
+  int32_t epoch_;
+  int32_t target_epoch_;
+  PartitionList target_;
+  std::vector<GroupRecord> records_;
+};
+
+}  // namespace
+
+std::optional<ConsumerHeartbeatReply> RefuseMalformed(const ConsumerHeartbeat& request,
+                                                      const ConsumerGroupOptions& options) {
+  const auto invalid = [](std::string message) {
+    return Refusal(KafkaError::kInvalidRequest, std::move(message));
+  };
+  const bool joins = request.epoch == kJoinEpoch;
+  if (request.group_id.empty()) return invalid("GroupId is empty");
+  if (request.instance_id == "") return invalid("InstanceId is empty");
+  if (request.rack == "") return invalid("RackId is empty");
+  if (request.epoch < kStaticLeaveEpoch) return invalid("MemberEpoch is less than -2");
+  if (request.member_id.empty() && (!joins || request.must_bring_its_id)) {
+    return invalid("MemberId is empty");
+  }
+  if (request.epoch == kStaticLeaveEpoch && !request.instance_id.has_value()) {
+    return invalid("only a member with an InstanceId may leave for a restart");
+  }
+  if (joins) {
+    if (!request.rebalance_timeout.has_value()) {
+      return invalid("RebalanceTimeoutMs is needed to join");
+    }
+    if (!request.owned.has_value() || !request.owned->empty()) {
+      return invalid("TopicPartitions are to be empty to join");
+    }
+    if (!request.topic_names.has_value() && !request.topic_regex.has_value()) {
+      return invalid("SubscribedTopicNames or SubscribedTopicRegex is needed to join");
+    }
+  }
+  if (request.server_assignor.has_value() &&
+      std::ranges::find(options.assignors, *request.server_assignor) == options.assignors.end()) {
+    return Refusal(KafkaError::kUnsupportedAssignor,
+                   "there is no assignor " + *request.server_assignor);
+  }
+  return std::nullopt;
+}
+
+ConsumerHeartbeatDecision DecideHeartbeat(const ConsumerGroupState& state,
+                                          const ConsumerGroupOptions& options,
+                                          const ConsumerHeartbeat& request,
+                                          const MetadataImage& image, Uuid drawn, GroupTime time,
+                                          HeartbeatMemory& memory) {
+  return Heartbeat(state, options, request, image, time, memory).Decide(drawn);
+}
+
+}  // namespace millrace
