@@ -60,9 +60,7 @@ ConsumerHeartbeatDecision ConsumerGroup::Heartbeat(const ConsumerHeartbeat& requ
   if (request.epoch == kLeaveEpoch || request.epoch == kStaticLeaveEpoch) {
     decision = Leave(request);
   } else {
-    ConsumerHeartbeat sorted = request;
-    if (sorted.owned.has_value()) sorted.owned = SortedPartitions(*std::move(sorted.owned));
-    decision = DecideHeartbeat(state_, options_, sorted, image, drawn, time, memory_);
+    decision = DecideHeartbeat(state_, options_, request, image, drawn, time, memory_);
   }
   if (decision.reply.error == KafkaError::kNone) {
     const auto it = timers_.find(*decision.reply.member_id);

@@ -35,6 +35,7 @@ class Heartbeat {
         image_(image),
         time_(time),
         memory_(memory),
+        owned_(request.owned.transform(SortedPartitions)),
         draft_(state),
         epoch_(state.group_epoch()),
         target_epoch_(state.assignment_epoch()) {}
@@ -234,6 +235,7 @@ class Heartbeat {
     const bool too_soon = target_epoch_ > 0 && memory_.target_computed.has_value() &&
                           time_.now - *memory_.target_computed < options_.assignment_interval;
     if (epoch_ <= target_epoch_ || too_soon) {
+      if (epoch_ > target_epoch_) DropUnsubscribed();
       if (draft_.replaced != nullptr && !target_.empty()) {
         records_.push_back(TargetRecord(group, draft_.member.member_id, target_));
       }
@@ -250,9 +252,28 @@ class Heartbeat {
     records_.push_back(TargetEpochRecord(group, target_epoch_, time_.wall));
   }
 
+  // The target is older than the subscription may be: the member, which may just have come back with
+  // another one, gets no topic that it did not ask for, until there is a newer target.
+  void DropUnsubscribed() {
+    const ConsumerMember& member = draft_.member;
+    const std::set<std::string>* matched =
+        member.topic_regex.has_value() ? draft_.TopicsOf(*member.topic_regex) : nullptr;
+    std::map<TopicId, bool> wanted;
+    std::erase_if(target_, [&](const TopicPartitionId& partition) {
+      const auto [it, fresh] = wanted.try_emplace(partition.topic_id, false);
+      if (fresh) {
+        const MetadataImage::Topic topic = image_.FindTopic(partition.topic_id);
+        it->second =
+            topic != nullptr && (std::ranges::binary_search(member.topic_names, topic->name) ||
+                                 (matched != nullptr && matched->contains(topic->name)));
+      }
+      return !it->second;
+    });
+  }
+
   void TakeStep() {
     CurrentAssignment& current = draft_.member.current;
-    current = NextAssignment(current, MemberEpoch(target_epoch_), target_, request_.owned,
+    current = NextAssignment(current, MemberEpoch(target_epoch_), target_, owned_,
                              [&](const TopicPartitionId& partition) {
                                return !state_.HeldByOther(partition, before());
                              });
@@ -284,6 +305,7 @@ class Heartbeat {
   const MetadataImage& image_;
   const GroupTime time_;
   HeartbeatMemory& memory_;
+  const std::optional<PartitionList> owned_;  // Sorted.
   // What is being decided.
   GroupDraft draft_;
   const ConsumerMember* known_ = nullptr;  // The member as it is; null: it is new.
