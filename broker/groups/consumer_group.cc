@@ -117,12 +117,13 @@ void ConsumerGroup::Replay(const GroupRecord& record, GroupTime time) {
   const auto [it, fresh] =
       timers_.try_emplace(*member_id, Timers{time.now + options_.session_timeout, std::nullopt});
   Timers& timers = it->second;
+  if (fresh) Watch(timers);
   if (member->current.state != CurrentAssignment::State::kUnrevoked) {
     timers.revoke.reset();
   } else if (!timers.revoke.has_value() || member->current.revoking != revoking_before) {
     timers.revoke = time.now + member->rebalance_timeout;
+    Watch(timers);
   }
-  Watch(timers);
 }
 
 void ConsumerGroup::OnLoaded(GroupTime time) {

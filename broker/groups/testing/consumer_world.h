@@ -30,6 +30,9 @@ class ConsumerWorld {
     options.assignment_interval = Duration(0);
     group = std::make_unique<ConsumerGroup>("g", options);
   }
+  // The group looks at the options here.
+  ConsumerWorld(const ConsumerWorld&) = delete;
+  ConsumerWorld& operator=(const ConsumerWorld&) = delete;
 
   // Creates or expands it.
   void Topic(const std::string& name, int32_t partition_count) {
