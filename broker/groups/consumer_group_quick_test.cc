@@ -235,7 +235,7 @@ class Crowd {
 }  // namespace
 
 TEST_CASE("ConsumerGroup: no partition has two owners, and records make the group again (P25)") {
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
     INFO("seed " << seed);
     Crowd crowd(seed);
     for (int step = 0; step < 150; ++step) {

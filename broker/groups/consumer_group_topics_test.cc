@@ -211,3 +211,27 @@ TEST_CASE("ConsumerGroup: a group that is loaded goes on where it was, with new 
     CHECK(world.Loaded(world.Compacted(keep_tombstones))->Snapshot() == world.group->Snapshot());
   }
 }
+
+TEST_CASE("ConsumerGroup: new regular expressions do not keep known ones from their turn (8.14)") {
+  ConsumerWorld world;
+  world.Topic("t", 1);
+  JoinRegex(world, "a", "[tu]");
+  world.Topic("u", 1);
+  for (int i = 0; i < 10; ++i) {
+    world.Pass(seconds(1));
+    JoinRegex(world, "b", "b" + std::to_string(i));
+  }
+  CHECK(world.group->SubscribesTo("u"));
+}
+
+TEST_CASE("ConsumerGroup: who leaves takes its topics along, without another epoch later (8.4)") {
+  ConsumerWorld world;
+  world.Topic("t", 1);
+  world.Topic("u", 1);
+  world.Join("a", {"t"});
+  world.Join("b", {"u"});
+  CHECK(world.Beat("b", -1) == "-1: =");
+  CHECK(world.Beat("a", 1) == "3: =");
+  world.Topic("other", 1);
+  CHECK(world.Beat("a", 3) == "3: =");
+}

@@ -164,18 +164,19 @@ class Heartbeat {
   void MatchRegexes() {
     const std::set<std::string> regexes = draft_.Regexes();
     if (regexes.empty()) return;
-    const Duration since = memory_.regexes_matched.has_value()
-                               ? time_.now - *memory_.regexes_matched
-                               : Duration::max();
+    const auto since = [&](const std::optional<Instant>& last) {
+      return last.has_value() ? time_.now - *last : Duration::max();
+    };
+    if (since(memory_.regexes_matched) < options_.regex_resolve_interval) return;
     const bool newer = memory_.regexes_seen != image_.index();
-    const bool match_known = since >= options_.regex_refresh_interval ||
-                             (newer && since >= options_.regex_batch_interval);
+    const Duration idle = since(memory_.regexes_refreshed);
+    const bool match_known =
+        idle >= options_.regex_refresh_interval || (newer && idle >= options_.regex_batch_interval);
     std::vector<std::string> wanted;
     for (const std::string& regex : regexes) {
       if (!state_.resolved().contains(regex)) wanted.push_back(regex);
     }
-    const bool match_new = !wanted.empty() && since >= options_.regex_resolve_interval;
-    if (!match_known && !match_new) return;
+    if (wanted.empty() && !match_known) return;
     if (match_known) AppendKnown(regexes, wanted);
 
     uint64_t cost = 0;
@@ -184,8 +185,10 @@ class Heartbeat {
       MatchRegex(wanted[done], cost);
       memory_.regex_last = wanted[done];
     }
-    if (match_known && done == wanted.size()) memory_.regexes_seen = image_.index();
     memory_.regexes_matched = time_.now;
+    if (!match_known) return;
+    memory_.regexes_refreshed = time_.now;
+    if (done == wanted.size()) memory_.regexes_seen = image_.index();
   }
 
   void AppendKnown(const std::set<std::string>& regexes, std::vector<std::string>& wanted) const {
@@ -221,11 +224,15 @@ class Heartbeat {
   }
 
   void NoticeTopics() {
-    if (!raise_epoch_ && memory_.topics_seen == image_.index()) return;
+    // Members that were removed left the hash as it was, for want of an image.
+    const bool target_is_due = epoch_ > target_epoch_;
+    if (!raise_epoch_ && !target_is_due && memory_.topics_seen == image_.index()) return;
     memory_.topics_seen = image_.index();
     const int64_t hash = HashTopics(draft_.SubscribedTopics(), image_);
-    if (!raise_epoch_ && hash == state_.metadata_hash()) return;
-    ++epoch_;
+    const bool changed = hash != state_.metadata_hash();
+    if (!raise_epoch_ && !changed) return;
+    // An epoch that nothing was computed for yet may as well stand for the newer topics.
+    if (raise_epoch_ || !target_is_due) ++epoch_;
     records_.push_back(EpochRecord(state_.group_id(), epoch_, hash));
   }
 

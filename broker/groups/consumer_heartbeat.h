@@ -31,8 +31,9 @@ struct HeartbeatMemory {
   // The metadata the subscribed topics, and the regular expressions, were last compared with.
   std::optional<RaftIndex> topics_seen;
   std::optional<RaftIndex> regexes_seen;
-  std::optional<Instant> regexes_matched;
-  std::string regex_last;  // Matched last; the next one's turn is next.
+  std::optional<Instant> regexes_matched;    // Some.
+  std::optional<Instant> regexes_refreshed;  // Those that had been matched before.
+  std::string regex_last;                    // Matched last; the next one's turn is next.
   std::optional<Instant> target_computed;
 };
 
