@@ -22,6 +22,12 @@ GroupServiceOptions OptionsOf(const GroupConfig& config) {
   options.groups.classic.session_max = config.session_max;
   options.groups.classic.initial_rebalance_delay = config.initial_rebalance_delay;
   options.groups.classic.members_max = static_cast<size_t>(config.members_max);
+  options.groups.consumer.session_timeout = config.consumer_session;
+  options.groups.consumer.heartbeat_interval = config.consumer_heartbeat;
+  options.groups.consumer.members_max = static_cast<size_t>(config.consumer_members_max);
+  options.groups.consumer.assignors = config.consumer_assignors;
+  options.groups.consumer.assignment_interval = config.consumer_assignment_interval;
+  options.groups.consumer.regex_refresh_interval = config.consumer_regex_refresh;
   options.groups.offset_metadata_bytes_max = static_cast<size_t>(config.offset_metadata_bytes_max);
   options.groups.offsets_retention = config.offsets_retention;
   options.groups.expiration_interval = config.expiration_interval;

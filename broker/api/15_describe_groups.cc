@@ -20,8 +20,6 @@ namespace {
 using Answer = kafka::DescribeGroupsResponse::DescribedGroup;
 
 constexpr int16_t kNotFoundVersion = 6;
-// READ (3), DELETE (6), DESCRIBE (8), DESCRIBE_CONFIGS (10), ALTER_CONFIGS (11).
-constexpr int32_t kAllGroupOperations = (1 << 3) | (1 << 6) | (1 << 8) | (1 << 10) | (1 << 11);
 
 Answer ToWire(std::string group_id, DescribedGroup described, int16_t version) {
   Answer answer;

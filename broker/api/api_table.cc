@@ -83,6 +83,8 @@ constexpr std::array kServed{
     OfController(ApiKey::kUnregisterBroker, {0, 0}, ServedOn::kBoth, HandleUnregisterBroker),
     OfController(ApiKey::kAllocateProducerIds, {0, 0}, ServedOn::kController,
                  HandleAllocateProducerIds),
+    OfBroker(ApiKey::kConsumerGroupHeartbeat, {0, 1}, HandleConsumerGroupHeartbeat),
+    OfBroker(ApiKey::kConsumerGroupDescribe, {0, 1}, HandleConsumerGroupDescribe),
     OfController(ApiKey::kAssignReplicasToDirs, {0, 0}, ServedOn::kController,
                  HandleAssignReplicasToDirs),
     Anywhere(ApiKey::kListConfigResources, {0, 1}, ServedOn::kBroker, HandleListConfigResources),

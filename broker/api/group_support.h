@@ -30,6 +30,16 @@ inline Slice BytesOf(const std::string& text) {
   return Slice::Copy({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
+// READ (3), DELETE (6), DESCRIBE (8), DESCRIBE_CONFIGS (10), ALTER_CONFIGS (11): what may be done to
+// a group where there is no authorizer.
+inline constexpr int32_t kAllGroupOperations =
+    (1 << 3) | (1 << 6) | (1 << 8) | (1 << 10) | (1 << 11);
+
+// Consumer groups of the new protocol are served from this level of group.version on.
+inline bool ServesConsumerGroups(const MetadataImage& image) {
+  return image.feature_level("group.version") >= 1;
+}
+
 // NOT_COORDINATOR while the topic does not exist: whoever asks for the coordinator makes it.
 inline std::expected<TopicPartitionId, kafka::KafkaError> CoordinatorOf(const Broker& broker,
                                                                         const std::string& group) {

@@ -61,6 +61,10 @@ Task<ApiReply> HandleDescribeProducers(Broker* broker,
                                        ApiRequest request);  // 61_describe_producers.cc
 Task<ApiReply> HandleUnregisterBroker(AdminContext* admin,
                                       ApiRequest request);  // 64_unregister_broker.cc
+Task<ApiReply> HandleConsumerGroupHeartbeat(Broker* broker,
+                                            ApiRequest request);  // 68_consumer_group_heartbeat.cc
+Task<ApiReply> HandleConsumerGroupDescribe(Broker* broker,
+                                           ApiRequest request);  // 69_consumer_group_describe.cc
 Task<ApiReply> HandleAssignReplicasToDirs(AdminContext* admin,
                                           ApiRequest request);  // 73_assign_replicas_to_dirs.cc
 Task<ApiReply> HandleListConfigResources(AdminContext* admin,

@@ -47,7 +47,8 @@ class CoordinatorMachine {
   virtual Instant deadline() const = 0;
   virtual std::vector<CoordinatorRecord> OnTime(CoordinatorTime time) = 0;
   // Topics that are gone.
-  virtual std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names) = 0;
+  virtual std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names,
+                                                         CoordinatorTime time) = 0;
 
   // It coordinates no longer: whoever waits for it is told. Nothing is called afterwards.
   virtual void Dismiss() = 0;

@@ -63,7 +63,7 @@ void CoordinatorPartition::OnTopicsDeleted(const std::vector<std::string>& names
     deleted_topics_.insert(deleted_topics_.end(), names.begin(), names.end());
     return;
   }
-  life_->log->Append(life_->machine->OnTopicsDeleted(names));
+  life_->log->Append(life_->machine->OnTopicsDeleted(names, Time()));
 }
 
 void CoordinatorPartition::OnTime() {

@@ -44,10 +44,10 @@ std::vector<CoordinatorRecord> GroupMachine::OnTime(CoordinatorTime time) {
   return Settle(std::move(out));
 }
 
-std::vector<CoordinatorRecord> GroupMachine::OnTopicsDeleted(
-    const std::vector<std::string>& names) {
+std::vector<CoordinatorRecord> GroupMachine::OnTopicsDeleted(const std::vector<std::string>& names,
+                                                             CoordinatorTime time) {
   GroupOutput out;
-  groups_.OnTopicsDeleted(std::set<std::string>(names.begin(), names.end()), out);
+  groups_.OnTopicsDeleted(std::set<std::string>(names.begin(), names.end()), TimeOf(time), out);
   return Settle(std::move(out));
 }
 

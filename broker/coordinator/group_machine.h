@@ -36,7 +36,8 @@ class GroupMachine final : public CoordinatorMachine {
   void OnLoaded(CoordinatorTime time) override;
   Instant deadline() const override { return groups_.deadline(); }
   std::vector<CoordinatorRecord> OnTime(CoordinatorTime time) override;
-  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names) override;
+  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names,
+                                                 CoordinatorTime time) override;
   void Dismiss() override;
 
   GroupCoordinator& groups() { return groups_; }

@@ -135,6 +135,26 @@ Task<LeftGroup> GroupService::Leave(TopicPartitionId at, std::string group_id,
   co_return left;
 }
 
+Task<ConsumerHeartbeatReply> GroupService::ConsumerBeat(TopicPartitionId at,
+                                                        ConsumerHeartbeat request) {
+  auto place = Enter(at, /*to_write=*/true);
+  ConsumerHeartbeatReply reply;
+  if (!place.has_value()) {
+    reply.error = place.error();
+    co_return reply;
+  }
+  GroupOutput out;
+  reply = place->machine().groups().ConsumerBeat(request, *metadata_.image(),
+                                                 env_.random.NextUuid(), Time(), out);
+  Carry(*place, std::move(out));
+  if (reply.error != KafkaError::kNone) co_return reply;
+  const KafkaError error = co_await Told(std::move(place->inside), {});
+  if (error == KafkaError::kNone) co_return reply;
+  ConsumerHeartbeatReply refused;
+  refused.error = error;
+  co_return refused;
+}
+
 Task<CommittedOffsets> GroupService::Commit(TopicPartitionId at, OffsetsToCommit request,
                                             CancellationToken cancel) {
   auto place = Enter(at, /*to_write=*/true);
@@ -167,7 +187,7 @@ Task<DeletedOffsets> GroupService::DeleteOffsets(TopicPartitionId at, OffsetsToD
   auto place = Enter(at, /*to_write=*/true);
   if (!place.has_value()) co_return DeletedOffsets{place.error()};
   GroupOutput out;
-  DeletedOffsets deleted = place->machine().groups().DeleteOffsets(request, out);
+  DeletedOffsets deleted = place->machine().groups().DeleteOffsets(request, Time(), out);
   Carry(*place, std::move(out));
   const KafkaError error = co_await Told(std::move(place->inside), {});
   if (error != KafkaError::kNone) co_return DeletedOffsets{error};
@@ -179,6 +199,16 @@ Task<DescribedGroup> GroupService::Describe(TopicPartitionId at, std::string gro
   if (!place.has_value()) co_return DescribedGroup{place.error()};
   DescribedGroup described;
   described.group = place->machine().groups().Describe(group_id);
+  described.error = co_await Told(std::move(place->inside), {});
+  co_return described;
+}
+
+Task<DescribedConsumerGroup> GroupService::DescribeConsumer(TopicPartitionId at,
+                                                            std::string group_id) {
+  auto place = Enter(at, /*to_write=*/false);
+  if (!place.has_value()) co_return DescribedConsumerGroup{place.error()};
+  DescribedConsumerGroup described;
+  described.group = place->machine().groups().DescribeConsumer(group_id);
   described.error = co_await Told(std::move(place->inside), {});
   co_return described;
 }
@@ -204,7 +234,7 @@ Task<KafkaError> GroupService::Delete(TopicPartitionId at, std::string group_id)
   auto place = Enter(at, /*to_write=*/true);
   if (!place.has_value()) co_return place.error();
   GroupOutput out;
-  const KafkaError error = place->machine().groups().Delete(group_id, out);
+  const KafkaError error = place->machine().groups().Delete(group_id, Time(), out);
   Carry(*place, std::move(out));
   if (error != KafkaError::kNone) co_return error;
   co_return co_await Told(std::move(place->inside), {});

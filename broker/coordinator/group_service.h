@@ -52,6 +52,11 @@ struct DescribedGroup {
   std::optional<GroupView> group = {};  // Nothing: there is none.
 };
 
+struct DescribedConsumerGroup {
+  kafka::KafkaError error = kafka::KafkaError::kNone;
+  std::optional<ConsumerGroupView> group = {};  // Nothing: there is none of this kind.
+};
+
 struct ListedGroups {
   kafka::KafkaError error = kafka::KafkaError::kNone;  // A partition is loading: not all are here.
   std::vector<GroupListing> groups = {};
@@ -73,11 +78,13 @@ class GroupService {
                               const MemberIdentity& member, GenerationId generation);
   Task<LeftGroup> Leave(TopicPartitionId at, std::string group_id,
                         std::vector<MemberIdentity> members);
+  Task<ConsumerHeartbeatReply> ConsumerBeat(TopicPartitionId at, ConsumerHeartbeat request);
   Task<CommittedOffsets> Commit(TopicPartitionId at, OffsetsToCommit request,
                                 CancellationToken cancel);
   Task<FetchedOffsets> Fetch(TopicPartitionId at, OffsetsToFetch request);
   Task<DeletedOffsets> DeleteOffsets(TopicPartitionId at, OffsetsToDelete request);
   Task<DescribedGroup> Describe(TopicPartitionId at, std::string group_id);
+  Task<DescribedConsumerGroup> DescribeConsumer(TopicPartitionId at, std::string group_id);
   // Those of this shard.
   ListedGroups List() const;
   Task<kafka::KafkaError> Delete(TopicPartitionId at, std::string group_id);

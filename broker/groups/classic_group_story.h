@@ -7,6 +7,7 @@
 //   $ load                                       it is dropped, and loaded as it was written last
 //   $ join A [how ...]                           how, kept for A's next requests:
 //       instance=i type=consumer protocols=range:x,sticky:y session=10s rebalance=60s v=3
+//       client=A: what it calls itself
 //       as=A-1: with this id and not the one that A knows; as=none: with none
 //   $ sync A [B=part ...] [as=ID] [generation=N] [type=T] [protocol=P]
 //   $ beat A [as=ID] [generation=N]
@@ -205,7 +206,7 @@ class GroupStory {
     }
     const int drawn = client.id.empty() || Value("as") == "none" ? next_id_++ : 0;
     group_->Join({.member = Identity(client),
-                  .client_id = client.name,
+                  .client_id = Value("client").value_or(client.name),
                   .client_host = "/127.0.0.1",
                   .session_timeout = seconds(client.session_s),
                   .rebalance_timeout = seconds(client.rebalance_s),

@@ -140,7 +140,7 @@ TEST_CASE("ClassicGroup: what consumers subscribe to is read from their metadata
   const auto topics = [](JoinGroup request) {
     return SmallGroup(std::move(request)).group.SubscribedTopics();
   };
-  for (const int16_t version : {0, 1, 2, 3, 9}) {
+  for (const int16_t version : std::initializer_list<int16_t>{0, 1, 2, 3, 9}) {
     CHECK(topics(JoinOf("a", {{"range", Subscription({"t", "u"}, version)}})) ==
           std::set<std::string>{"t", "u"});
   }

@@ -30,6 +30,8 @@
 // options.regex_resolve_interval, known ones against newer metadata at most once per
 // options.regex_batch_interval; each time work for about options.regex_cost_max (see TopicPattern),
 // and the rest at later heartbeats. Until then they stand for what they last stood for, or nothing.
+// They never mean internal topics (Kafka's broker would match those, and only its clients leave them
+// out of patterns by default); rights to topics are not looked at here.
 //
 // Shard:    any; pure.
 // Lifetime: `options` outlives it, and may change while it lives.

@@ -1,5 +1,7 @@
 #include "broker/groups/group_coordinator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -17,8 +19,18 @@ GroupCoordinator::GroupCoordinator(const GroupOptions& options, GroupTime time)
     : options_(options), next_expiration_(time.now + options.expiration_interval) {}
 
 bool GroupCoordinator::Group::has_members() const {
+  if (consumer != nullptr) return consumer->member_count() > 0;
   return classic->state() != ClassicGroupState::kEmpty &&
          classic->state() != ClassicGroupState::kDead;
+}
+
+std::optional<Instant> GroupCoordinator::Group::deadline() const {
+  return consumer != nullptr ? consumer->deadline() : classic->deadline();
+}
+
+std::optional<std::set<std::string>> GroupCoordinator::Group::SubscribedTopics() const {
+  if (consumer != nullptr) return consumer->SubscribedTopics();
+  return has_members() ? classic->SubscribedTopics() : std::set<std::string>();
 }
 
 GroupCoordinator::Group* GroupCoordinator::Find(const std::string& group_id) const {
@@ -36,9 +48,10 @@ GroupCoordinator::Group& GroupCoordinator::FindOrMake(const std::string& group_i
 }
 
 void GroupCoordinator::Settle(Group& group) {
-  const bool vacant = !group.recorded && group.offsets.empty() && !group.has_members() &&
-                      !group.classic->deadline().has_value();
-  const std::optional<Instant> wake = vacant ? std::nullopt : group.classic->deadline();
+  const std::optional<Instant> deadline = group.deadline();
+  const bool vacant = !group.recorded && group.consumer == nullptr && group.offsets.empty() &&
+                      !group.has_members() && !deadline.has_value();
+  const std::optional<Instant> wake = vacant ? std::nullopt : deadline;
   if (wake != group.wake) {
     if (group.wake.has_value()) wakes_.erase({*group.wake, group.id()});
     if (wake.has_value()) wakes_.emplace(*wake, group.id());
@@ -70,6 +83,16 @@ void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Tick
     return;
   }
   Group& group = FindOrMake(group_id, time);
+  if (group.consumer != nullptr) {
+    if (group.has_members()) {
+      JoinedGroup refused;
+      refused.error = KafkaError::kInconsistentGroupProtocol;
+      refused.member_id = request.member.member_id;
+      out.joined.emplace_back(ticket, std::move(refused));
+      return;
+    }
+    Empty(group, time, out);
+  }
   ClassicGroupOutput came;
   group.classic->Join(std::move(request), ticket, drawn, time, came);
   Settle(group, came, out);
@@ -115,48 +138,122 @@ void GroupCoordinator::Forget(const std::string& group_id, Ticket ticket) {
   if (Group* group = Find(group_id); group != nullptr) group->classic->Forget(ticket);
 }
 
+// --- Members of consumer groups ------------------------------------------------------------------
+
+void GroupCoordinator::Empty(Group& group, GroupTime time, GroupOutput& out) {
+  if (group.consumer != nullptr) {
+    Write(group, group.consumer->Tombstones(), time, out);
+    group.consumer = nullptr;
+  }
+  if (!group.recorded) return;
+  out.records.emplace_back(ClassicGroupRecord{{.group = group.id()}, std::nullopt});
+  group.recorded = false;
+  group.classic.emplace(std::string(group.id()), options_.classic, time);
+}
+
+void GroupCoordinator::Write(Group& group, std::vector<GroupRecord> records, GroupTime time,
+                             GroupOutput& out) {
+  for (GroupRecord& record : records) {
+    Replay(group, record, time);
+    out.records.push_back(std::move(record));
+  }
+}
+
+ConsumerHeartbeatReply GroupCoordinator::ConsumerBeat(const ConsumerHeartbeat& request,
+                                                      const MetadataImage& image, Uuid drawn,
+                                                      GroupTime time, GroupOutput& out) {
+  if (auto malformed = RefuseMalformed(request, options_.consumer); malformed.has_value()) {
+    return *std::move(malformed);
+  }
+  Group* known = Find(request.group_id);
+  const bool is_one = known != nullptr && known->consumer != nullptr;
+  const bool may_become_one = known == nullptr || !known->has_members();
+  if (!is_one && (request.epoch != kJoinEpoch || !may_become_one)) {
+    ConsumerHeartbeatReply refused;
+    refused.error = KafkaError::kGroupIdNotFound;
+    refused.message = fmt::format("Group {} is not a consumer group.", request.group_id);
+    return refused;
+  }
+  // It decides before anything is made of it: a request that is refused leaves nothing behind.
+  std::unique_ptr<ConsumerGroup> made;
+  if (!is_one) made = std::make_unique<ConsumerGroup>(request.group_id, options_.consumer);
+  ConsumerGroup& group = is_one ? *known->consumer : *made;
+  ConsumerHeartbeatDecision decision = group.Heartbeat(request, image, drawn, time);
+  if (decision.records.empty() && !is_one) return std::move(decision.reply);
+  Group& whole = known != nullptr ? *known : FindOrMake(request.group_id, time);
+  if (!is_one) {
+    Empty(whole, time, out);
+    whole.consumer = std::move(made);
+  }
+  Write(whole, std::move(decision.records), time, out);
+  Settle(whole);
+  return std::move(decision.reply);
+}
+
 // --- Groups --------------------------------------------------------------------------------------
 
 std::optional<GroupView> GroupCoordinator::Describe(const std::string& group_id) const {
   const Group* group = Find(group_id);
-  if (group == nullptr) return std::nullopt;
+  if (group == nullptr || group->consumer != nullptr) return std::nullopt;
   return GroupView{group_id, std::string(ToString(group->classic->state())),
                    group->classic->protocol_type(), group->classic->protocol().value_or(""),
                    group->classic->Members()};
+}
+
+std::optional<ConsumerGroupView> GroupCoordinator::DescribeConsumer(
+    const std::string& group_id) const {
+  const Group* group = Find(group_id);
+  if (group == nullptr || group->consumer == nullptr) return std::nullopt;
+  const ConsumerGroup& consumer = *group->consumer;
+  return ConsumerGroupView{group_id,
+                           std::string(ToString(consumer.phase())),
+                           consumer.group_epoch(),
+                           consumer.assignment_epoch(),
+                           consumer.assignor(),
+                           consumer.Members()};
 }
 
 std::vector<GroupListing> GroupCoordinator::List() const {
   std::vector<GroupListing> listings;
   listings.reserve(groups_.size());
   for (const auto& [id, group] : groups_) {
+    if (group->consumer != nullptr) {
+      listings.push_back(
+          {id, "consumer", std::string(ToString(group->consumer->phase())), "consumer"});
+      continue;
+    }
     listings.push_back({id, group->classic->protocol_type(),
                         std::string(ToString(group->classic->state())), "classic"});
   }
   return listings;
 }
 
-void GroupCoordinator::Delete(Group& group, GroupOutput& out) {
+void GroupCoordinator::Delete(Group& group, GroupTime time, GroupOutput& out) {
   ClassicGroupOutput came;
   group.classic->Dismiss(KafkaError::kGroupIdNotFound, came);
-  if (group.recorded) {
-    out.records.emplace_back(ClassicGroupRecord{{.group = group.id()}, std::nullopt});
-    group.recorded = false;
-  }
+  Empty(group, time, out);
   Settle(group, came, out);
 }
 
-KafkaError GroupCoordinator::Delete(const std::string& group_id, GroupOutput& out) {
+KafkaError GroupCoordinator::Delete(const std::string& group_id, GroupTime time, GroupOutput& out) {
   Group* group = Find(group_id);
   if (group == nullptr) return KafkaError::kGroupIdNotFound;
   if (group->has_members()) return KafkaError::kNonEmptyGroup;
-  RemoveOffsets(*group, [](const std::string&, const CommittedOffset&) { return true; }, out);
-  Delete(*group, out);
+  RemoveOffsets(*group, [](const std::string&, const CommittedOffset&) { return true; }, time, out);
+  Delete(*group, time, out);
   return KafkaError::kNone;
 }
 
 // --- Loading and time ----------------------------------------------------------------------------
 
-void GroupCoordinator::Replay(Group& group, const GroupRecord& record) {
+void GroupCoordinator::ReplayConsumer(Group& group, const GroupRecord& record, GroupTime time) {
+  if (group.consumer == nullptr) {
+    group.consumer = std::make_unique<ConsumerGroup>(group.id(), options_.consumer);
+  }
+  group.consumer->Replay(record, time);
+}
+
+void GroupCoordinator::Replay(Group& group, const GroupRecord& record, GroupTime time) {
   if (const auto* offset = std::get_if<OffsetCommitRecord>(&record)) {
     offset_count_ -= group.offsets.size();
     group.offsets.Replay(*offset);
@@ -164,17 +261,25 @@ void GroupCoordinator::Replay(Group& group, const GroupRecord& record) {
   } else if (const auto* classic = std::get_if<ClassicGroupRecord>(&record)) {
     group.recorded = classic->value.has_value();
     group.loaded = classic->value;
+  } else {
+    ReplayConsumer(group, record, time);
   }
 }
 
 void GroupCoordinator::Load(const GroupRecord& record, GroupTime time) {
   Group& group = FindOrMake(GroupOf(record), time);
-  Replay(group, record);
+  Replay(group, record, time);
+  // Tombstones of a group that is gone, or is of another kind now.
+  if (group.consumer != nullptr && !group.consumer->exists()) group.consumer = nullptr;
   Settle(group);
 }
 
 void GroupCoordinator::OnLoaded(GroupTime time) {
   for (auto& [id, group] : groups_) {
+    if (group->consumer != nullptr) {
+      group->consumer->OnLoaded(time);
+      Settle(*group);
+    }
     if (!group->loaded.has_value()) continue;
     group->classic.emplace(id, options_.classic, *group->loaded, time);
     group->loaded.reset();
@@ -195,6 +300,11 @@ void GroupCoordinator::OnTime(GroupTime time, GroupOutput& out) {
   }
   for (const std::string& id : due) {
     Group& group = *Find(id);
+    if (group.consumer != nullptr) {
+      Write(group, group.consumer->OnTime(time), time, out);
+      Settle(group);
+      continue;
+    }
     ClassicGroupOutput came;
     group.classic->OnTime(time, came);
     Settle(group, came, out);

@@ -11,7 +11,7 @@
 // Shard:    the partition's; pure.
 // Lifetime: `options` outlives it.
 // Errors:   Kafka's codes in the answers.
-// Bounds:   see ClassicGroupOptions; what a group is told about itself (metadata) is bounded by what
+// Bounds:   see ClassicGroupOptions and ConsumerGroupOptions; what a group is told about itself (metadata) is bounded by what
 //           a request may hold.
 // Cost:     a request costs its own group; one ordered list of times wakes what is due, and an idle
 //           group costs nothing but a look at its offsets every expiration_interval.
@@ -30,6 +30,8 @@
 #include <vector>
 
 #include "broker/groups/classic_group.h"
+#include "broker/groups/consumer_group.h"
+#include "broker/groups/consumer_requests.h"
 #include "broker/groups/group_offsets.h"
 #include "broker/groups/group_record.h"
 #include "broker/groups/group_time.h"
@@ -43,6 +45,7 @@ namespace millrace {
 
 struct GroupOptions {
   ClassicGroupOptions classic;
+  ConsumerGroupOptions consumer;
   size_t offset_metadata_bytes_max = 4096;                  // offset.metadata.max.bytes.
   Duration offsets_retention = std::chrono::hours(24 * 7);  // offsets.retention.minutes.
   Duration expiration_interval = std::chrono::minutes(10);  // offsets.retention.check...
@@ -74,22 +77,30 @@ class GroupCoordinator {
                                        GroupOutput& out);
   void Forget(const std::string& group_id, Ticket ticket);
 
+  // --- Members of consumer groups --------------------------------------------------------------
+
+  // A classic group without members becomes a consumer group with the first one, and the reverse.
+  ConsumerHeartbeatReply ConsumerBeat(const ConsumerHeartbeat& request, const MetadataImage& image,
+                                      Uuid drawn, GroupTime time, GroupOutput& out);
+
   // --- Offsets ---------------------------------------------------------------------------------
 
   // `request`: its topics exist.
   PartitionErrors Commit(const OffsetsToCommit& request, GroupTime time, GroupOutput& out);
   FetchedOffsets Fetch(const OffsetsToFetch& request, const MetadataImage& image) const;
   // `request`: its topics exist.
-  DeletedOffsets DeleteOffsets(const OffsetsToDelete& request, GroupOutput& out);
+  DeletedOffsets DeleteOffsets(const OffsetsToDelete& request, GroupTime time, GroupOutput& out);
   // These topics are gone; so are offsets in them (rule 9.9).
-  void OnTopicsDeleted(const std::set<std::string>& topics, GroupOutput& out);
+  void OnTopicsDeleted(const std::set<std::string>& topics, GroupTime time, GroupOutput& out);
 
   // --- Groups ----------------------------------------------------------------------------------
 
   // Nothing: there is no such group, of a kind that DescribeGroups tells of.
   std::optional<GroupView> Describe(const std::string& group_id) const;
+  // The same for ConsumerGroupDescribe.
+  std::optional<ConsumerGroupView> DescribeConsumer(const std::string& group_id) const;
   std::vector<GroupListing> List() const;
-  kafka::KafkaError Delete(const std::string& group_id, GroupOutput& out);
+  kafka::KafkaError Delete(const std::string& group_id, GroupTime time, GroupOutput& out);
 
   // --- Loading and time ------------------------------------------------------------------------
 
@@ -106,12 +117,16 @@ class GroupCoordinator {
 
  private:
   // What kind a group is of is decided by who uses it first; one that only keeps offsets is a
-  // classic group that nobody has joined.
+  // classic group that nobody has joined. A group without members may become one of another kind.
   struct Group {
     const std::string& id() const { return classic->id(); }
     bool has_members() const;
+    std::optional<Instant> deadline() const;
+    // The topics its members read, as far as they tell; nothing: they do not tell.
+    std::optional<std::set<std::string>> SubscribedTopics() const;
 
-    std::optional<ClassicGroup> classic;  // Always.
+    std::optional<ClassicGroup> classic;      // Always; empty beside a consumer group.
+    std::unique_ptr<ConsumerGroup> consumer;  // Null: it is a classic group.
     GroupOffsets offsets;
     bool recorded = false;                            // The log has a record of it.
     std::optional<kafka::GroupMetadataValue> loaded;  // While loading: the last record.
@@ -126,10 +141,18 @@ class GroupCoordinator {
   void Settle(Group& group, ClassicGroupOutput& from, GroupOutput& out);
   void Settle(Group& group);
   // The one way by which committed offsets change.
-  void Replay(Group& group, const GroupRecord& record);
-  // Nothing is left of it but, perhaps, its record.
-  void Delete(Group& group, GroupOutput& out);
-  void RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone, GroupOutput& out);
+  void Replay(Group& group, const GroupRecord& record, GroupTime time);
+  void ReplayConsumer(Group& group, const GroupRecord& record, GroupTime time);
+  // Replays what was decided, and writes it.
+  void Write(Group& group, std::vector<GroupRecord> records, GroupTime time, GroupOutput& out);
+  // It has no members: nothing is left of it, for another kind of group, but offsets.
+  void Empty(Group& group, GroupTime time, GroupOutput& out);
+  void CommitOne(Group& group, const OffsetsToCommit& request, const OffsetsToCommit::Topic& topic,
+                 const OffsetsToCommit::Partition& partition, GroupTime time, GroupOutput& out);
+  // Nothing is left of it but, perhaps, records of itself.
+  void Delete(Group& group, GroupTime time, GroupOutput& out);
+  void RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone, GroupTime time,
+                     GroupOutput& out);
   void ExpireOffsets(Group& group, GroupTime time, GroupOutput& out);
   void ExpireSome(GroupTime time, GroupOutput& out);
 

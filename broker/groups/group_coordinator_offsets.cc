@@ -23,6 +23,20 @@ bool IsOf(const MetadataImage::Topic& topic, const CommittedOffset& committed) {
          (committed.topic_id.is_zero() || committed.topic_id == topic->topic_id);
 }
 
+OffsetClient ClientOf(const std::string& member_id, const std::optional<std::string>& instance_id,
+                      std::optional<GenerationId> epoch, bool knows_epochs) {
+  OffsetClient client{.member_id = member_id, .knows_epochs = knows_epochs};
+  if (instance_id.has_value()) client.instance_id = *instance_id;
+  if (epoch.has_value()) client.epoch = MemberEpoch(epoch->value());
+  return client;
+}
+
+OffsetClient ClientOf(const OffsetsToCommit& request) {
+  const OffsetOwner& owner = request.owner;
+  return ClientOf(owner.member.member_id, owner.member.instance_id, owner.epoch,
+                  request.of_consumer_groups);
+}
+
 FetchedOffsets::Topic FetchTopic(const GroupOffsets& offsets, const OffsetsToFetch::Topic& topic,
                                  const MetadataImage::Topic& known) {
   FetchedOffsets::Topic fetched{topic.name, {}};
@@ -38,6 +52,22 @@ FetchedOffsets::Topic FetchTopic(const GroupOffsets& offsets, const OffsetsToFet
 
 }  // namespace
 
+void GroupCoordinator::CommitOne(Group& group, const OffsetsToCommit& request,
+                                 const OffsetsToCommit::Topic& topic,
+                                 const OffsetsToCommit::Partition& partition, GroupTime time,
+                                 GroupOutput& out) {
+  CommittedOffset committed{partition.offset, partition.leader_epoch, partition.metadata,
+                            time.wall,        std::nullopt,           topic.topic_id};
+  if (request.retention.has_value()) {
+    committed.expires_at = Timestamp(
+        time.wall.ms() + std::chrono::duration_cast<milliseconds>(*request.retention).count());
+  }
+  GroupRecord record =
+      MakeOffsetRecord(request.group_id, topic.name, partition.partition, committed);
+  Replay(group, record, time);
+  out.records.push_back(std::move(record));
+}
+
 PartitionErrors GroupCoordinator::Commit(const OffsetsToCommit& request, GroupTime time,
                                          GroupOutput& out) {
   Group* found = Find(request.group_id);
@@ -46,27 +76,24 @@ PartitionErrors GroupCoordinator::Commit(const OffsetsToCommit& request, GroupTi
     return SameForAll(request.topics, KafkaError::kIllegalGeneration);
   }
   Group& group = found != nullptr ? *found : FindOrMake(request.group_id, time);
-  const KafkaError refused = group.classic->CheckCommit(request.owner.member, request.owner.epoch,
-                                                        /*transactional=*/false, time);
+  const OffsetClient client = ClientOf(request);
+  const KafkaError refused =
+      group.consumer != nullptr
+          ? group.consumer->CheckCommit(client)
+          : group.classic->CheckCommit(request.owner.member, request.owner.epoch,
+                                       /*transactional=*/false, time);
   PartitionErrors errors = SameForAll(request.topics, refused);
   for (size_t t = 0; refused == KafkaError::kNone && t < request.topics.size(); ++t) {
     const OffsetsToCommit::Topic& topic = request.topics[t];
     for (size_t p = 0; p < topic.partitions.size(); ++p) {
       const OffsetsToCommit::Partition& partition = topic.partitions[p];
+      KafkaError& error = errors[t][p];
       if (partition.metadata.size() > options_.offset_metadata_bytes_max) {
-        errors[t][p] = KafkaError::kOffsetMetadataTooLarge;
-        continue;
+        error = KafkaError::kOffsetMetadataTooLarge;
+      } else if (group.consumer != nullptr) {
+        error = group.consumer->CheckCommitOf(client, {topic.topic_id, partition.partition});
       }
-      CommittedOffset committed{partition.offset, partition.leader_epoch, partition.metadata,
-                                time.wall,        std::nullopt,           topic.topic_id};
-      if (request.retention.has_value()) {
-        committed.expires_at = Timestamp(
-            time.wall.ms() + std::chrono::duration_cast<milliseconds>(*request.retention).count());
-      }
-      GroupRecord record =
-          MakeOffsetRecord(request.group_id, topic.name, partition.partition, committed);
-      Replay(group, record);
-      out.records.push_back(std::move(record));
+      if (error == KafkaError::kNone) CommitOne(group, request, topic, partition, time, out);
     }
   }
   Settle(group);
@@ -78,7 +105,11 @@ FetchedOffsets GroupCoordinator::Fetch(const OffsetsToFetch& request,
   const Group* group = Find(request.group_id);
   FetchedOffsets fetched;
   if (group != nullptr) {
-    fetched.error = group->classic->CheckFetch(request.owner.member, request.owner.epoch);
+    const OffsetOwner& owner = request.owner;
+    fetched.error = group->consumer != nullptr
+                        ? group->consumer->CheckFetch(ClientOf(
+                              owner.member.member_id, owner.member.instance_id, owner.epoch, true))
+                        : group->classic->CheckFetch(owner.member, owner.epoch);
     if (fetched.error != KafkaError::kNone) return fetched;
   }
   const GroupOffsets none;
@@ -100,15 +131,15 @@ FetchedOffsets GroupCoordinator::Fetch(const OffsetsToFetch& request,
   return fetched;
 }
 
-DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, GroupOutput& out) {
+DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, GroupTime time,
+                                               GroupOutput& out) {
   DeletedOffsets deleted;
   Group* group = Find(request.group_id);
   if (group == nullptr) {
     deleted.error = KafkaError::kGroupIdNotFound;
     return deleted;
   }
-  std::optional<std::set<std::string>> subscribed = std::set<std::string>();
-  if (group->has_members()) subscribed = group->classic->SubscribedTopics();
+  const std::optional<std::set<std::string>> subscribed = group->SubscribedTopics();
   // Members of another kind of group do not say what they use (rule 7.25).
   if (!subscribed.has_value()) {
     deleted.error = KafkaError::kNonEmptyGroup;
@@ -121,7 +152,7 @@ DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, G
       errors.push_back(used ? KafkaError::kGroupSubscribedToTopic : KafkaError::kNone);
       if (used || group->offsets.Find(topic.name, partition) == nullptr) continue;
       GroupRecord tombstone = MakeOffsetTombstone(request.group_id, topic.name, partition);
-      Replay(*group, tombstone);
+      Replay(*group, tombstone, time);
       out.records.push_back(std::move(tombstone));
     }
   }
@@ -130,14 +161,12 @@ DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, G
 }
 
 void GroupCoordinator::RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone,
-                                     GroupOutput& out) {
-  for (GroupRecord& tombstone : group.offsets.Tombstones(group.id(), gone)) {
-    Replay(group, tombstone);
-    out.records.push_back(std::move(tombstone));
-  }
+                                     GroupTime time, GroupOutput& out) {
+  Write(group, group.offsets.Tombstones(group.id(), gone), time, out);
 }
 
-void GroupCoordinator::OnTopicsDeleted(const std::set<std::string>& topics, GroupOutput& out) {
+void GroupCoordinator::OnTopicsDeleted(const std::set<std::string>& topics, GroupTime time,
+                                       GroupOutput& out) {
   for (auto at = groups_.begin(); at != groups_.end();) {
     Group& group = *at->second;
     ++at;  // The group may go.
@@ -147,7 +176,7 @@ void GroupCoordinator::OnTopicsDeleted(const std::set<std::string>& topics, Grou
     RemoveOffsets(
         group,
         [&](const std::string& topic, const CommittedOffset&) { return topics.contains(topic); },
-        out);
+        time, out);
     Settle(group);
   }
 }
@@ -159,13 +188,11 @@ void GroupCoordinator::ExpireOffsets(Group& group, GroupTime time, GroupOutput& 
   const ClassicGroup& classic = *group.classic;
   const int64_t retention =
       std::chrono::duration_cast<milliseconds>(options_.offsets_retention).count();
-  const bool simple = classic.protocol_type().empty();
+  const bool since_empty = group.consumer == nullptr && !classic.protocol_type().empty();
   const bool empty = !group.has_members();
-  std::optional<std::set<std::string>> subscribed = std::set<std::string>();
-  if (!empty) {
-    subscribed =
-        classic.state() == ClassicGroupState::kStable ? classic.SubscribedTopics() : std::nullopt;
-  }
+  // A classic group that is changing does not say what it will use.
+  if (group.consumer == nullptr && !empty && classic.state() != ClassicGroupState::kStable) return;
+  const std::optional<std::set<std::string>> subscribed = group.SubscribedTopics();
   if (!subscribed.has_value()) return;
   RemoveOffsets(
       group,
@@ -173,13 +200,13 @@ void GroupCoordinator::ExpireOffsets(Group& group, GroupTime time, GroupOutput& 
         if (subscribed->contains(topic)) return false;
         if (committed.expires_at.has_value()) return *committed.expires_at <= time.wall;
         int64_t base = committed.committed_at.ms();
-        if (empty && !simple) base = std::max(base, classic.state_since().ms());
+        if (empty && since_empty) base = std::max(base, classic.state_since().ms());
         return base + retention <= time.wall.ms();
       },
-      out);
+      time, out);
   // Nobody is in it and nothing is kept for it (rule 9.8).
   if (empty && group.offsets.empty()) {
-    Delete(group, out);
+    Delete(group, time, out);
   } else {
     Settle(group);
   }

@@ -23,7 +23,9 @@ struct World {
     options.classic.initial_rebalance_delay = Duration(0);
     groups.emplace(options, Time());
   }
-  GroupTime Time() const { return {now, Timestamp(kBegin.ms() + (now - Instant(0)) / milliseconds(1))}; }
+  GroupTime Time() const {
+    return {now, Timestamp(kBegin.ms() + (now - Instant(0)) / milliseconds(1))};
+  }
   void Keep(GroupOutput& out) { log.insert(log.end(), out.records.begin(), out.records.end()); }
 
   PartitionErrors Commit(const std::string& group, const std::string& topic, int64_t offset,
@@ -32,7 +34,9 @@ struct World {
     commit.group_id = group;
     commit.owner = std::move(owner);
     commit.topics.push_back(
-        {topic, TopicId(0, 0), {{PartitionId(0), Offset(offset), std::nullopt, std::move(metadata)}}});
+        {topic,
+         TopicId(0, 0),
+         {{PartitionId(0), Offset(offset), std::nullopt, std::move(metadata)}}});
     GroupOutput out;
     PartitionErrors errors = groups->Commit(commit, Time(), out);
     Keep(out);
@@ -48,11 +52,14 @@ struct World {
                    .rebalance_timeout = seconds(30),
                    .protocol_type = "consumer",
                    .protocols = {{"range", std::move(subscription)}}};
-    groups->Join(group, join, Ticket(++tickets), Uuid(1, tickets), Time(), out);
+    ++tickets;
+    groups->Join(group, join, Ticket(tickets), Uuid(1, tickets), Time(), out);
+    Keep(out);
     Advance(Duration(1));
     if (out.joined.empty()) {
       GroupOutput later;
       groups->OnTime(Time(), later);
+      Keep(later);
       out.joined = std::move(later.joined);
     }
     REQUIRE(out.joined.size() == 1);
@@ -101,7 +108,9 @@ MetadataImage ImageWith(const std::vector<std::string>& topics) {
   auto image = std::make_shared<const MetadataImage>();
   MetadataDelta delta(image);
   uint64_t number = 0;
-  for (const std::string& topic : topics) delta.Apply(TopicRecord{topic, TopicId(7, ++number)});
+  for (const std::string& topic : topics) {
+    REQUIRE(delta.Apply(TopicRecord{topic, TopicId(7, ++number)}).ok());
+  }
   return *delta.Build(RaftIndex(1));
 }
 
@@ -146,7 +155,8 @@ TEST_CASE("GroupCoordinator: who loads the log knows members and offsets") {
   CHECK(world.Commit("g", "orders", 42, owner)[0][0] == KafkaError::kNone);
   world.Reload();
   CHECK(Told(world, "g", "orders", image) == 42);
-  CHECK(world.groups->Heartbeat("g", owner.member, *owner.epoch, world.Time()) == KafkaError::kNone);
+  CHECK(world.groups->Heartbeat("g", owner.member, *owner.epoch, world.Time()) ==
+        KafkaError::kNone);
   CHECK(world.Commit("g", "orders", 43, owner)[0][0] == KafkaError::kNone);
   auto described = world.groups->Describe("g");
   REQUIRE(described.has_value());
@@ -161,10 +171,10 @@ TEST_CASE("GroupCoordinator: a deleted group leaves nothing, for those who load 
   const OffsetOwner owner = world.JoinAlone("g");
   world.Commit("g", "orders", 42, owner);
   GroupOutput out;
-  CHECK(world.groups->Delete("g", out) == KafkaError::kNonEmptyGroup);
+  CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNonEmptyGroup);
   world.groups->Leave("g", {owner.member}, world.Time(), out);
-  CHECK(world.groups->Delete("g", out) == KafkaError::kNone);
-  CHECK(world.groups->Delete("g", out) == KafkaError::kGroupIdNotFound);
+  CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNone);
+  CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kGroupIdNotFound);
   world.Keep(out);
   CHECK(world.groups->group_count() == 0);
   CHECK(world.groups->offset_count() == 0);
@@ -186,12 +196,13 @@ TEST_CASE("GroupCoordinator: offsets expire when nobody has used them for long e
     REQUIRE(world.groups->Heartbeat("group", owner.member, *owner.epoch, world.Time()) ==
             KafkaError::kNone);
   }
+  world.Advance(seconds(11));
   world.Run();
   world.Advance(4 * day + std::chrono::minutes(11));
   world.Run();
   CHECK(Told(world, "simple", "orders", image) == std::nullopt);
   CHECK(Told(world, "group", "orders", image) == 1);
-  world.Advance(3 * day);
+  world.Advance(3 * day + std::chrono::hours(1));
   world.Run();
   CHECK(Told(world, "group", "orders", image) == std::nullopt);
   CHECK(world.groups->group_count() == 0);
@@ -205,7 +216,7 @@ TEST_CASE("GroupCoordinator: offsets of a deleted topic go, and are not those of
   world.Commit("g", "bills", 6);
   const MetadataImage image = ImageWith({"orders", "bills"});
   GroupOutput out;
-  world.groups->OnTopicsDeleted({"orders"}, out);
+  world.groups->OnTopicsDeleted({"orders"}, world.Time(), out);
   world.Keep(out);
   CHECK(out.records.size() == 1);
   CHECK(Told(world, "g", "orders", image) == std::nullopt);
@@ -227,11 +238,53 @@ TEST_CASE("GroupCoordinator: what a group with members reads is not deleted (rul
   world.Commit("g", "bills", 5, owner);
   OffsetsToDelete deletion{"g", {{"orders", {PartitionId(0)}}, {"bills", {PartitionId(0)}}}};
   GroupOutput out;
-  const DeletedOffsets deleted = world.groups->DeleteOffsets(deletion, out);
+  const DeletedOffsets deleted = world.groups->DeleteOffsets(deletion, world.Time(), out);
   CHECK(deleted.error == KafkaError::kNone);
   CHECK(deleted.partitions[0][0] == KafkaError::kGroupSubscribedToTopic);
   CHECK(deleted.partitions[1][0] == KafkaError::kNone);
   CHECK(out.records.size() == 1);
+}
+
+TEST_CASE("GroupCoordinator: a group without members becomes one of the other protocol") {
+  World world;
+  const MetadataImage image = ImageWith({"orders"});
+  const ConsumerHeartbeat join{.group_id = "g",
+                               .member_id = "new",
+                               .epoch = kJoinEpoch,
+                               .rebalance_timeout = seconds(30),
+                               .topic_names = {{"orders"}},
+                               .owned = PartitionList()};
+  const auto beat = [&](ConsumerHeartbeat request) {
+    GroupOutput out;
+    ConsumerHeartbeatReply reply =
+        world.groups->ConsumerBeat(request, image, Uuid(1, 1), world.Time(), out);
+    world.Keep(out);
+    return reply;
+  };
+  const OffsetOwner owner = world.JoinAlone("g");
+  world.Commit("g", "orders", 5, owner);
+  // Its members stay of the classic protocol.
+  CHECK(beat(join).error == KafkaError::kGroupIdNotFound);
+  GroupOutput out;
+  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  world.Keep(out);
+  ConsumerHeartbeatReply joined = beat(join);
+  CHECK(joined.error == KafkaError::kNone);
+  CHECK(world.groups->List().at(0).type == "consumer");
+  CHECK(!world.groups->Describe("g").has_value());
+  CHECK(Told(world, "g", "orders", image) == 5);
+  world.Reload();
+  CHECK(world.groups->List().at(0).type == "consumer");
+  CHECK(world.groups->DescribeConsumer("g")->members.size() == 1);
+  CHECK(Told(world, "g", "orders", image) == 5);
+  // And back again.
+  ConsumerHeartbeat leave{.group_id = "g", .member_id = "new", .epoch = kLeaveEpoch};
+  CHECK(beat(leave).error == KafkaError::kNone);
+  world.JoinAlone("g");
+  CHECK(world.groups->List().at(0).type == "classic");
+  world.Reload();
+  CHECK(world.groups->List().at(0).type == "classic");
+  CHECK(Told(world, "g", "orders", image) == 5);
 }
 
 TEST_CASE("GroupCoordinator: requests for groups that are not there leave nothing behind") {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/groups/classic_group.h"
+#include "broker/groups/consumer_group.h"
 
 namespace millrace {
 
@@ -25,6 +26,16 @@ struct GroupView {
   std::string protocol_type;
   std::string protocol;
   std::vector<ClassicGroup::MemberView> members;
+};
+
+// One group for ConsumerGroupDescribe.
+struct ConsumerGroupView {
+  std::string group_id;
+  std::string state;
+  int32_t group_epoch;
+  int32_t assignment_epoch;
+  std::string assignor;
+  std::vector<ConsumerGroup::MemberView> members;
 };
 
 }  // namespace millrace

@@ -243,8 +243,22 @@ LeaderElectionConfig ReadElections(const SettingTable& settings) {
 
 // A node that knows of no other one is the whole cluster: what it makes for itself has one replica,
 // unless it was told otherwise.
-GroupConfig ReadGroups(const SettingTable& settings, bool alone) {
+GroupConfig ReadGroups(SettingTable& settings, bool alone) {
   constexpr std::string_view kReplicas = "offsets.topic.replication.factor";
+  constexpr std::string_view kAssignors = "group.consumer.assignors";
+  constexpr std::string_view kHeartbeat = "group.consumer.heartbeat.interval.ms";
+  constexpr std::string_view kSession = "group.consumer.session.timeout.ms";
+  if (settings.Integer(kHeartbeat) >= settings.Integer(kSession)) {
+    settings.Refuse(kHeartbeat,
+                    fmt::format("expected less than {}, {}", kSession, settings.Integer(kSession)));
+  }
+  std::vector<std::string> assignors = settings.List(kAssignors);
+  for (std::string& name : assignors) {
+    if (name == "org.apache.kafka.coordinator.group.assignor.UniformAssignor") name = "uniform";
+    if (name == "org.apache.kafka.coordinator.group.assignor.RangeAssignor") name = "range";
+    if (name == "uniform" || name == "range") continue;
+    settings.Refuse(kAssignors, "expected names out of: uniform, range");
+  }
   const bool told = settings.Values().contains(std::string(kReplicas));
   return {
       .session_min = Milliseconds(settings, "group.min.session.timeout.ms"),
@@ -255,6 +269,13 @@ GroupConfig ReadGroups(const SettingTable& settings, bool alone) {
       .offsets_retention = std::chrono::minutes(settings.Integer("offsets.retention.minutes")),
       .expiration_interval = Milliseconds(settings, "offsets.retention.check.interval.ms"),
       .commit_timeout = Milliseconds(settings, "offsets.commit.timeout.ms"),
+      .consumer_session = Milliseconds(settings, kSession),
+      .consumer_heartbeat = Milliseconds(settings, kHeartbeat),
+      .consumer_members_max = settings.Int32("group.consumer.max.size"),
+      .consumer_assignors = std::move(assignors),
+      .consumer_assignment_interval =
+          Milliseconds(settings, "group.consumer.assignment.interval.ms"),
+      .consumer_regex_refresh = Milliseconds(settings, "group.consumer.regex.refresh.interval.ms"),
       .topic_partitions = settings.Int32("offsets.topic.num.partitions"),
       .topic_replication_factor =
           static_cast<int16_t>(alone && !told ? 1 : settings.Integer(kReplicas)),

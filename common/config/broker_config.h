@@ -137,6 +137,14 @@ struct GroupConfig {
   std::chrono::minutes offsets_retention{0};
   std::chrono::milliseconds expiration_interval{0};
   std::chrono::milliseconds commit_timeout{0};
+  // Of consumer groups (KIP-848).
+  std::chrono::milliseconds consumer_session{0};
+  std::chrono::milliseconds consumer_heartbeat{0};
+  int32_t consumer_members_max = 0;
+  std::vector<std::string> consumer_assignors;  // The default first; never empty.
+  std::chrono::milliseconds consumer_assignment_interval{0};
+  std::chrono::milliseconds consumer_regex_refresh{0};
+
   int32_t topic_partitions = 0;
   int16_t topic_replication_factor = 0;
   int32_t topic_segment_bytes = 0;

@@ -43,7 +43,7 @@ std::span<const MetadataVersionInfo> MetadataVersions() { return kVersions; }
 std::span<const FeatureRange> ServedFeatures() {
   static const std::array<FeatureRange, 7> kServed = {{
       {std::string(kElrVersion), 0, 1},
-      {std::string(kGroupVersion), 0, 0},
+      {std::string(kGroupVersion), 0, 1},
       {std::string(kKraftVersion), 0, 1},
       {std::string(kMetadataVersion), kMetadataVersionMin, kMetadataVersionLatest},
       {std::string(kShareVersion), 0, 0},

@@ -58,8 +58,9 @@ inline constexpr std::string_view kRaftStreamsInstead =
     "Controllers send the metadata log over streams, in pieces of 256 KiB.";
 inline constexpr std::string_view kNoCompactionYet =
     "Logs are not compacted yet; the value is checked and has no effect.";
-inline constexpr std::string_view kNoGroupsYet =
-    "Consumer groups are not served yet; the value is checked and has no effect.";
+inline constexpr std::string_view kNoGroupConfigsYet =
+    "Groups have no settings of their own yet, nor change protocols while they have members; the "
+    "value is checked and has no effect.";
 inline constexpr std::string_view kNoShareGroupsYet =
     "Share groups are not served yet; the value is checked and has no effect.";
 inline constexpr std::string_view kNoStreamsGroupsYet =
