@@ -25,6 +25,11 @@ struct LogConfig {
   // cleanup.policy. With neither nothing goes but what lies below the start (KIP-1161).
   bool cleanup_delete = true;
   bool cleanup_compact = false;
+  // Only with cleanup_compact.
+  double min_cleanable_dirty_ratio = 0.5;  // 0 .. 1: share of bytes that a compaction waits for.
+  int64_t min_compaction_lag_ms = 0;       // Younger segments are not compacted.
+  int64_t max_compaction_lag_ms = -1;      // Older ones are, however few. Negative: no bound.
+  int64_t delete_retention_ms = 24 * 3600 * int64_t{1000};  // For so long tombstones stay.
   // Only with cleanup_delete.
   int64_t retention_ms = 7 * 24 * 3600 * int64_t{1000};  // Negative: no bound.
   int64_t retention_bytes = -1;                          // Negative: no bound.

@@ -67,9 +67,8 @@ bool RecordReader::Next(RecordView& record) {
   if (at == nullptr) return Fail("malformed timestamp delta");
   at = ReadVarint(at, end, record.offset_delta);
   if (at == nullptr) return Fail("malformed offset delta");
-  if (RecordFault fault = ParseRecordRest({at, static_cast<size_t>(end - at)}, record)) {
-    return Fail(fault);
-  }
+  record.rest = {at, static_cast<size_t>(end - at)};
+  if (RecordFault fault = ParseRecordRest(record.rest, record)) return Fail(fault);
   at_ = end;
   ++index_;
   return true;

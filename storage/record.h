@@ -32,6 +32,7 @@ struct RecordView {
   std::optional<std::span<const uint8_t>> value;
   int32_t header_count = 0;
   std::span<const uint8_t> headers;  // Encoded; HeaderReader walks them.
+  std::span<const uint8_t> rest;     // Key, value and headers, encoded.
 };
 
 // Why a record was refused, in the words of Kafka's broker; null if it was not.
