@@ -160,6 +160,7 @@ Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataI
 
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
   image_ = image;
+  if (store_ != nullptr) store_->SetCleaner(configs_.Cleaner(*image, shards_));
   size_t turns = 0;
   for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
     co_await ApplyTopic(topic);

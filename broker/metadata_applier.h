@@ -26,6 +26,7 @@ namespace millrace {
 
 class DirectoryReports;
 class GroupService;
+class LogStore;
 class ReplicationShard;
 
 // One step of the metadata, as every shard gets it.
@@ -61,6 +62,8 @@ class MetadataApplier final : public MetadataSource {
   void set_directories(DirectoryReports* directories) { directories_ = directories; }
   // Hears of leaderships of the topic that keeps groups, and of topics that are gone. Null: nobody.
   void set_groups(GroupService* groups) { groups_ = groups; }
+  // Told what compaction may take, when that changes. Null: nobody.
+  void set_store(LogStore* store) { store_ = store; }
   // Hears of brokers that changed. Null: nobody.
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
 
@@ -84,6 +87,7 @@ class MetadataApplier final : public MetadataSource {
   PartitionTable& partitions_;
   const TopicConfigSource& configs_;
   ReplicationShard* replication_ = nullptr;
+  LogStore* store_ = nullptr;
   DirectoryReports* directories_ = nullptr;
   GroupService* groups_ = nullptr;
   std::shared_ptr<const MetadataImage> image_;

@@ -100,6 +100,7 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.producer_check_interval = config.producer_id_check_interval;
   options.retention_check_interval = config.storage.retention_check_interval;
   options.retention_initial_delay = config.storage.retention_initial_delay;
+  options.cleaner = context_.configs.Cleaner(MetadataImage(), static_cast<uint32_t>(shards));
   if (config.storage.open_files_max > 0) {
     options.open_files_max = static_cast<size_t>(config.storage.open_files_max);
   }
@@ -193,6 +194,7 @@ void NodeShard::Open(const NodeServices& services) {
   groups_ = std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_,
                                            OptionsOf(config.groups));
   applier_->set_groups(groups_.get());
+  applier_->set_store(store_.get());
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
   const std::vector<std::string>& controller_names = config.listeners.controller_names;
   if (!controller_names.empty()) options.controller_listener = controller_names.front();

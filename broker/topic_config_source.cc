@@ -28,6 +28,32 @@ std::optional<Compression> StoredCompression(CompressionPolicy policy) {
 
 }  // namespace
 
+CleanerOptions TopicConfigSource::Cleaner(const MetadataImage& image, uint32_t shards) const {
+  // Below this, calls would cost more than what they move.
+  constexpr int64_t kBufferBytesMin = 64 << 10;
+  const ServerConfigValues server = Server(image);
+  const int64_t parts = shards;
+  CleanerOptions options;
+  // Threads are not counted, a shard is one; but none means none.
+  options.enabled = EffectiveBrokerBoolean("log.cleaner.enable", server) &&
+                    EffectiveBrokerInteger("log.cleaner.threads", server) > 0;
+  options.map_bytes_max =
+      static_cast<size_t>(EffectiveBrokerInteger("log.cleaner.dedupe.buffer.size", server) / parts);
+  const double load = EffectiveBrokerNumber("log.cleaner.io.buffer.load.factor", server);
+  options.map_load = load > 0 && load <= 1 ? load : CleanerOptions().map_load;
+  options.buffer_bytes = static_cast<size_t>(std::max(
+      EffectiveBrokerInteger("log.cleaner.io.buffer.size", server) / parts, kBufferBytesMin));
+  // Kafka's default is the largest double, for no bound.
+  constexpr double kUnboundedFrom = 1e15;
+  const double rate = EffectiveBrokerNumber("log.cleaner.io.max.bytes.per.second", server);
+  if (rate < kUnboundedFrom) {
+    options.bytes_per_second =
+        std::max<uint64_t>(static_cast<uint64_t>(std::max(rate, 0.0)) / shards, 1);
+  }
+  options.backoff = milliseconds(EffectiveBrokerInteger("log.cleaner.backoff.ms", server));
+  return options;
+}
+
 std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const MetadataImage& image,
                                                                const TopicImage& topic) const {
   const ServerConfigValues server = Server(image);
@@ -60,6 +86,11 @@ std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const MetadataIma
   log.index_interval_bytes = config.index_interval_bytes;
   log.cleanup_delete = config.cleanup_delete;
   log.cleanup_compact = config.cleanup_compact;
+  log.min_cleanable_dirty_ratio = config.min_cleanable_dirty_ratio;
+  log.min_compaction_lag_ms = config.min_compaction_lag.count();
+  log.max_compaction_lag_ms =
+      config.max_compaction_lag.has_value() ? config.max_compaction_lag->count() : -1;
+  log.delete_retention_ms = config.delete_retention.count();
   log.retention_ms = config.retention.has_value() ? config.retention->count() : -1;
   log.retention_bytes = config.retention_bytes.value_or(-1);
   log.file_delete_delay_ms = config.file_delete_delay.count();

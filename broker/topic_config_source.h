@@ -5,6 +5,7 @@
 // Shard:    any; immutable after construction.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "common/config/topic_config.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition.h"
+#include "storage/log_store.h"
 
 namespace millrace {
 
@@ -25,6 +27,8 @@ class TopicConfigSource {
   ServerConfigValues Server(const MetadataImage& image) const {
     return {own_.static_values, image.broker_defaults(), image.broker_configs(self_)};
   }
+  // What compaction may take on each of `shards` shards.
+  CleanerOptions Cleaner(const MetadataImage& image, uint32_t shards) const;
   // What the topic's partitions go by; shared by all of them.
   std::shared_ptr<const PartitionRules> Rules(const MetadataImage& image,
                                               const TopicImage& topic) const;

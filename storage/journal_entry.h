@@ -23,7 +23,8 @@ using JournalPosition = StrongId<struct JournalPositionTag, uint64_t>;
 // journal, or of an earlier start, from being taken for ours.
 using JournalGeneration = Uuid;
 
-// `bytes` (whole record batches as they lie in the segment) begin at `base_offset` of the log.
+// `bytes` (whole record batches as they lie in the segment) are appended where the log ends at
+// `base_offset`. They begin there, or above it, where the leader has compacted away what was between.
 struct JournalAppend {
   TopicPartitionId partition;
   IncarnationId incarnation;  // Of the replica: one that was deleted and came back has another.

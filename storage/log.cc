@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "common/check.h"
 #include "common/error_kind.h"
+#include "storage/log_cleaner.h"
 #include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
@@ -47,6 +49,9 @@ Log::State::~State() {
   MR_CHECK(!checkpoint_hook.linked);
   MR_CHECK(!retention_hook.linked);
   MR_CHECK(!retention_due);
+  MR_CHECK(!cleaner_hook.linked);
+  MR_CHECK(!cleaner_due);
+  MR_CHECK(!cleaner_ready);
   MR_CHECK(!flush_due);
 }
 
@@ -108,6 +113,7 @@ void Log::State::Fail(const absl::Status& cause) {
                       fmt::format("{}: {}", path_, std::string(cause.message())));
   context.writer->Forget(*this);
   context.retention->Forget(*this);
+  context.cleaner->Forget(*this);
   if (directory->journal() != nullptr) directory->journal()->Forget(this);
   if (observer != nullptr) observer->OnFailed(*log, failure);
 }
@@ -134,6 +140,7 @@ void Log::set_config(LogConfig config) {
   const int64_t expiration_ms = state_->config.producer_id_expiration_ms;
   state_->config = config;
   state_->context.retention->Changed(*state_);
+  state_->context.cleaner->Changed(*state_);
   if (config.producer_id_expiration_ms != expiration_ms) {
     state_->context.expiry->Reschedule(*state_);
   }
@@ -146,7 +153,9 @@ Offset Log::durable_end() const { return state_->durable; }
 absl::Status Log::failure() const { return state_->failure; }
 void Log::set_observer(LogObserver* observer) {
   state_->observer = observer;
-  if (observer != nullptr) state_->context.retention->Changed(*state_);
+  if (observer == nullptr) return;
+  state_->context.retention->Changed(*state_);
+  state_->context.cleaner->Changed(*state_);
 }
 const ProducerState& Log::producers() const { return state_->producers; }
 ProducerState& Log::producers() { return state_->producers; }
@@ -200,6 +209,16 @@ void Roll(Log::State& state, Offset base, Timestamp now) {
   state.active().producer_snapshot = EncodeProducerSnapshot(state.producers);
   DrawRollJitter(state);
   state.durability = state.config.durability;
+  state.context.cleaner->Changed(state);
+}
+
+// Where a segment for the batch begins: at the log's end, which is where the batch begins, unless a
+// follower's leader has compacted away what lies between. So segments always follow each other, and
+// recovery can tell what a crash has taken from what a compaction has.
+Offset RollBase(const Log::State& state, const BatchHeader& header) {
+  const bool far =
+      header.last_offset() - state.end > OffsetDelta(std::numeric_limits<int32_t>::max());
+  return far ? header.base_offset : state.end;
 }
 
 absl::Status CheckWritable(const Log::State& state) {
@@ -222,7 +241,7 @@ absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Sli
   const Instant now = state.context.env.reactor.Now();
   Journal& journal = *state.directory->journal();
   JournalEntry entry =
-      JournalAppend{state.id, state.incarnation, header.base_offset, *header.leader_epoch, bytes};
+      JournalAppend{state.id, state.incarnation, state.end, *header.leader_epoch, bytes};
   if (Journal::EntryBytes(entry) > journal.entry_bytes_max()) {
     state.marks.push_back({std::nullopt, header.next_offset(), now});
     state.sync_wanted = true;
@@ -244,7 +263,7 @@ absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Sli
 void AddToMemory(Log::State& state, const BatchView& batch, Timestamp now) {
   const BatchHeader& header = batch.header();
   if (MustRoll(state.active(), header, state.config, state.roll_jitter_ms, now)) {
-    Roll(state, header.base_offset, now);
+    Roll(state, RollBase(state, header), now);
   }
   Segment& segment = state.active();
   if (segment.empty()) segment.created = now;

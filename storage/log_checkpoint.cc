@@ -11,7 +11,9 @@
 namespace millrace {
 namespace {
 
-constexpr uint8_t kVersion = 3;  // 1 did not name the directory, 2 not the aborted transactions.
+// 1 did not name the directory, 2 not the aborted transactions, 3 not how far it was compacted.
+constexpr uint8_t kVersion = 4;
+constexpr int64_t kNotCleaned = -1;
 constexpr size_t kKeyBytes = 20;
 constexpr DirectoryId kNoDirectory(0, 0);
 
@@ -106,6 +108,7 @@ std::string EncodeLogCheckpoint(const LogCheckpoint& checkpoint) {
   body.Put(std::string_view(checkpoint.producers));
   body.Put(std::string_view(checkpoint.epochs));
   body.Put(checkpoint.directory.value_or(kNoDirectory));
+  body.Put<int64_t>(checkpoint.cleaned_to ? checkpoint.cleaned_to->value() : kNotCleaned);
 
   Writer whole;
   whole.Put<uint8_t>(kVersion);
@@ -148,6 +151,9 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
   std::optional<DirectoryId> directory;
   if (version >= 2) directory = in.TakeUuid();
   if (directory == kNoDirectory) directory.reset();
+  std::optional<Offset> cleaned_to;
+  if (version >= 4) cleaned_to = Offset(in.Take<int64_t>());
+  if (cleaned_to == Offset(kNotCleaned)) cleaned_to.reset();
   if (!in.Finish()) return Damaged("wrong length");
   return LogCheckpoint{std::move(topic),
                        incarnation,
@@ -163,7 +169,8 @@ absl::StatusOr<LogCheckpoint> DecodeLogCheckpoint(std::string_view bytes) {
                        journal_position,
                        std::move(producers),
                        std::move(epochs),
-                       directory};
+                       directory,
+                       cleaned_to};
 }
 
 std::string LogCheckpointKey(const TopicPartitionId& id) {

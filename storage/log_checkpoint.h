@@ -44,6 +44,8 @@ struct LogCheckpoint {
   std::string epochs;
   // Where the log is. Nothing in checkpoints of the first format.
   std::optional<DirectoryId> directory;
+  // Compaction has seen every record below. Nothing: none.
+  std::optional<Offset> cleaned_to = std::nullopt;
   friend bool operator==(const LogCheckpoint&, const LogCheckpoint&) = default;
 };
 

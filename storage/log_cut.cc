@@ -106,6 +106,8 @@ Task<absl::StatusOr<Place>> Locate(Log::State& state, Offset offset,
     }
     if (batch->has_value()) continue;
     if (exact && scanner.next_offset() == offset) co_return Place{offset, base, scanner.position()};
+    // Compaction has taken what was between this segment and the next.
+    if (scanner.defect().empty()) co_return Place{scanner.next_offset(), base, scanner.position()};
     co_return absl::DataLossError(fmt::format("{} at {}: {}", state.SegmentPath(base, kLogSuffix),
                                               scanner.position(), scanner.defect()));
   }
@@ -169,6 +171,7 @@ Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
   state.durable = std::min(state.durable, cut);
   state.synced_end = std::min(state.synced_end, cut);
   state.recovery_point = std::min(state.recovery_point, cut);
+  state.cleaned_to = std::min(state.cleaned_to, cut);
   state.epochs.TruncateFromEnd(cut);
   state.files_stale = true;
 
@@ -203,6 +206,7 @@ Task<absl::Status> CutAll(Log::State& state, Offset offset) {
   state.segments.emplace_back(offset, state.context.env.clock.Now());
   state.start = state.end = state.durable = state.written_end = state.synced_end =
       state.recovery_point = offset;
+  state.cleaned_to = Offset(0);
   state.epochs.Clear();
   state.producers.Clear();
   state.files_stale = true;

@@ -26,6 +26,10 @@ inline constexpr std::string_view kTxnIndexSuffix = ".txnindex";
 inline constexpr std::string_view kSnapshotSuffix = ".snapshot";
 // Behind any of these: removed from the log, the file goes after file.delete.delay.ms.
 inline constexpr std::string_view kDeletedSuffix = ".deleted";
+// Behind any of these: written by a compaction that has not come to its end; and: takes the place
+// of what it was made of (segment_swap.h).
+inline constexpr std::string_view kCleanedSuffix = ".cleaned";
+inline constexpr std::string_view kSwapSuffix = ".swap";
 inline constexpr std::string_view kPartitionMetadataFile = "partition.metadata";
 inline constexpr std::string_view kLeaderEpochFile = "leader-epoch-checkpoint";
 inline constexpr std::string_view kMetaPropertiesFile = "meta.properties";

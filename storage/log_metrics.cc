@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "storage/journal.h"
+#include "storage/log_cleaner.h"
 #include "storage/log_directory.h"
 #include "storage/log_store.h"
 #include "storage/store_context.h"
@@ -41,6 +42,14 @@ void LogMetrics::Register(MetricRegistry& registry) const {
   registry.Add({"millrace_log_damage_found_total",
                 "Places in segments that fail their checksum or cannot be read."},
                &damage_found);
+  registry.Add({"millrace_log_cleaner_rounds_total", "Compactions of one log."}, &cleaner_rounds);
+  registry.Add({"millrace_log_cleaner_read_bytes_total", "Bytes read to compact."},
+               &cleaner_read_bytes);
+  registry.Add({"millrace_log_cleaner_written_bytes_total",
+                "Bytes written by compaction (Kafka: cleaner-recopy-percent is their share)."},
+               &cleaner_written_bytes);
+  registry.Add({"millrace_log_cleaner_records_removed_total", "Records that compaction removed."},
+               &cleaner_records_removed);
 }
 
 namespace {
@@ -76,6 +85,31 @@ size_t DamagedLogs(const StoreContext& context) {
   }));
 }
 
+size_t UncleanableLogs(const StoreContext& context) {
+  const std::vector<TopicPartitionId> ids = context.list_logs();
+  return static_cast<size_t>(std::ranges::count_if(ids, [&context](const TopicPartitionId& id) {
+    return !context.find_log(id)->state().uncleanable.empty();
+  }));
+}
+
+void RegisterCleaner(StoreContext* store, MetricRegistry& registry) {
+  registry.AddGauge({"millrace_log_uncleanable_partitions",
+                     "Logs that are not compacted any more because something is wrong with them "
+                     "(Kafka: uncleanable-partitions-count)."},
+                    [store] { return static_cast<double>(UncleanableLogs(*store)); });
+  registry.AddGauge({"millrace_log_cleaner_dirty_ratio_max",
+                     "Share of bytes that wait, of the log that waits most (Kafka: "
+                     "max-dirty-percent)."},
+                    [store] { return store->cleaner->dirty_ratio_max(); });
+  registry.AddGauge(
+      {"millrace_log_cleaner_waiting_partitions", "Logs whose time to be compacted has come."},
+      [store] { return static_cast<double>(store->cleaner->waiting()); });
+  registry.AddGauge({"millrace_log_cleaner_seconds_since_look",
+                     "Since logs to compact were last looked for (Kafka: "
+                     "time-since-last-run-ms)."},
+                    [store] { return store->cleaner->seconds_since_look(); });
+}
+
 }  // namespace
 
 void RegisterLogMetrics(StoreContext& context, MetricRegistry& registry) {
@@ -92,6 +126,7 @@ void RegisterLogMetrics(StoreContext& context, MetricRegistry& registry) {
                     [store] { return static_cast<double>(store->cache.kept_bytes()); });
   registry.AddGauge({"millrace_log_open_files", "Segment and index files that are open."},
                     [store] { return static_cast<double>(store->files.open_files()); });
+  RegisterCleaner(store, registry);
   for (LogDirectory* directory : context.directories) {
     RegisterDirectory(directory, context.options.shard == ShardId(0), registry);
   }

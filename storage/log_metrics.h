@@ -23,6 +23,11 @@ struct LogMetrics {
   Counter scrubbed_bytes;
   Counter scrub_rounds;  // Times that all logs were gone through.
   Counter damage_found;  // Places found, by the scrub or by a reader.
+  // Compaction.
+  Counter cleaner_rounds;  // Of one log each.
+  Counter cleaner_read_bytes;
+  Counter cleaner_written_bytes;
+  Counter cleaner_records_removed;
 
   void Register(MetricRegistry& registry) const;
 };

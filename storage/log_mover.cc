@@ -10,6 +10,7 @@
 #include "common/error_kind.h"
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
+#include "storage/log_cleaner.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
@@ -185,6 +186,18 @@ Task<absl::Status> LogMover::Run(Move* move) {
   Log::State* state = &log->state();
   Gate::Holder inside = state->gate.TryEnter();
   if (!inside) co_return absl::CancelledError("the log is going away");
+  {
+    // A compaction that is putting its files in place ends first; later ones see this and wait.
+    IoLock lock = co_await LockIo(*state);
+    state->moving = true;
+  }
+  absl::Status moved = co_await CopyAndSwitch(move, state);
+  state->moving = false;
+  context_.cleaner->Changed(*state);
+  co_return moved;
+}
+
+Task<absl::Status> LogMover::CopyAndSwitch(Move* move, Log::State* state) {
   move->truncations = state->truncations;
   for (;;) {
     MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
@@ -385,6 +398,7 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
   JournalPosition last{0};
   bool sync_wanted = false;
   context_.cache.Seal(state.tail);
+  Offset end = state.written_end;  // Behind the batch before.
   for (size_t i = state.tail.first_pending(); i < state.tail.size(); ++i) {
     BatchReader batches(state.tail.run(i).bytes);
     for (;;) {
@@ -393,8 +407,9 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
       if (!next->has_value()) break;
       const BatchHeader& header = (**next).header();
       std::optional<JournalPosition> position;
-      JournalEntry entry = JournalAppend{state.id, state.incarnation, header.base_offset,
-                                         *header.leader_epoch, (**next).bytes()};
+      JournalEntry entry =
+          JournalAppend{state.id, state.incarnation, std::exchange(end, header.next_offset()),
+                        *header.leader_epoch, (**next).bytes()};
       if (state.durability == Durability::kDisk &&
           Journal::EntryBytes(entry) <= journal.entry_bytes_max()) {
         absl::StatusOr<JournalPosition> taken = journal.Enqueue(entry, &state);

@@ -78,6 +78,7 @@ class LogMover {
 
   Task<void> Loop();
   Task<absl::Status> Run(Move* move);
+  Task<absl::Status> CopyAndSwitch(Move* move, Log::State* state);
   absl::Status CheckGoesOn(const Move& move, const Log::State& state) const;
   // What is missing of what is written, segment by segment.
   Task<absl::Status> CopyWritten(Move* move, Log::State* state, bool locked);

@@ -190,6 +190,24 @@ void CountCached(Log::State& state, const LogRead& read) {
   state.context.metrics.cached_bytes.Add(read.batches.size());
 }
 
+// What follows where the file of segment `base` ends without a batch that ends above `from`: a
+// compaction has taken those. The next one is in the next segment, or not in any file yet.
+absl::StatusOr<std::optional<LogRead>> BehindFile(Log::State& state, Offset base, Offset from,
+                                                  const LogReadOptions& options) {
+  Segment* segment = state.FindSegment(base);
+  if (segment != &state.segments.back() && std::next(segment)->written > 0) {
+    segment->next = std::min(segment->next, from);
+    return std::nullopt;  // Looking again finds it there.
+  }
+  if (state.tail.empty()) {
+    // Behind what is written, and yet not in memory: cannot be.
+    return absl::InternalError(fmt::format("{}: no segment holds {}", state.path(), from));
+  }
+  LogRead read{Chain(), from};
+  AddCached(state, 0, from, options, read);
+  return read;
+}
+
 // From the segment file that holds `from`. Nothing: the log was cut meanwhile, look again.
 Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
     Log::State& state, Offset from, LogReadOptions options) {  // Borrowed: awaited in place.
@@ -200,10 +218,7 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
   if (segment == nullptr) segment = &state.segments.front();
   // A segment may end before the next one begins, where compaction removed the last records.
   if (segment != nullptr && from >= segment->next && segment != &state.segments.back()) ++segment;
-  if (segment->written == 0) {
-    // Behind what is written, and yet not in memory: cannot be.
-    co_return absl::InternalError(fmt::format("{}: no segment holds {}", state.path(), from));
-  }
+  if (segment->written == 0) co_return BehindFile(state, segment->base, from, options);
   const Offset base = segment->base;
   const uint64_t written = segment->written;
   uint64_t position = 0;
@@ -240,10 +255,12 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
       bytes_min = walk->bytes_needed;
       continue;
     }
-    if (walk->end < piece->size()) break;  // A batch at the bound, or too large: an empty answer.
+    // A batch at the bound, or too large: an empty answer.
+    if (walk->end < piece->size()) co_return std::optional<LogRead>(LogRead{Chain(), from});
     position += walk->end;
   }
-  co_return std::optional<LogRead>(LogRead{Chain(), from});
+  if (state.FindSegment(base)->written != written) co_return kLookAgain;
+  co_return BehindFile(state, base, from, options);
 }
 
 }  // namespace
@@ -266,6 +283,10 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
       CountCached(state, *cached);
       co_return *std::move(cached);
     }
+    if (state.swapping) {
+      co_await WaitForSwap(state);
+      continue;
+    }
     auto cold = co_await ReadCold(state, from, options);
     if (!cold.ok()) co_return cold.status();
     if (!cold->has_value()) continue;
@@ -282,18 +303,20 @@ absl::StatusOr<std::optional<OffsetAndTimestamp>> FindInBatch(const BatchView& b
                                                               Timestamp timestamp) {
   const BatchHeader& header = batch.header();
   if (header.max_timestamp < timestamp) return std::nullopt;
-  if (header.attributes.timestamp_type() == TimestampType::kLogAppendTime) {
-    return OffsetAndTimestamp{header.base_offset, header.max_timestamp, header.leader_epoch};
-  }
+  const bool append_time = header.attributes.timestamp_type() == TimestampType::kLogAppendTime;
   Decompressor decompressor;
   RecordStream records(decompressor);
   records.Start(*header.attributes.compression(), batch.records(), header.record_count,
                 size_t{1} << 31);
   RecordHead head;
   while (records.Next(head)) {
-    // Deltas come from clients: wrap instead of overflow.
-    const Timestamp at(static_cast<int64_t>(static_cast<uint64_t>(header.base_timestamp.ms()) +
-                                            static_cast<uint64_t>(head.timestamp_delta)));
+    // Deltas come from clients: wrap instead of overflow. A batch with one time for all has its
+    // first record there, which after a compaction need not be at its base.
+    const Timestamp at =
+        append_time
+            ? header.max_timestamp
+            : Timestamp(static_cast<int64_t>(static_cast<uint64_t>(header.base_timestamp.ms()) +
+                                             static_cast<uint64_t>(head.timestamp_delta)));
     if (at >= timestamp) {
       return OffsetAndTimestamp{header.base_offset + OffsetDelta(head.offset_delta), at,
                                 header.leader_epoch};
@@ -315,6 +338,7 @@ Task<absl::StatusOr<std::vector<AbortedTransaction>>> Log::AbortedTransactions(O
   std::vector<AbortedTransaction> found;
   for (;;) {
     found.clear();
+    co_await WaitForSwap(state);
     const uint64_t cuts = state.cuts;
     const Segment* first = state.SegmentFor(from);
     std::optional<Offset> base = first != nullptr ? first->base : state.segments.front().base;

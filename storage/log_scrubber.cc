@@ -84,6 +84,7 @@ Task<void> LogScrubber::ScrubLog(TopicPartitionId id) {
 Task<void> LogScrubber::ScrubSegment(Log::State* state, Offset base) {
   Gate::Holder inside = state->gate.TryEnter();
   if (!inside || !state->failure.ok()) co_return;
+  co_await WaitForSwap(*state);
   Segment* segment = state->FindSegment(base);
   if (segment == nullptr) co_return;
   const uint64_t cuts = state->cuts;

@@ -111,6 +111,9 @@ struct Log::State final : JournalListener {
   uint64_t cuts = 0;         // Truncations and moves of the start, for readers to notice.
   uint64_t truncations = 0;  // Those alone: what was read or copied before may be of other batches.
   bool handing_over = false;  // To another directory: nothing becomes durable until that is.
+  bool moving = false;        // Its files are being copied there: they are not replaced meanwhile.
+  // Compaction is putting other files in the place of these: who would read waits (WaitForSwap).
+  bool swapping = false;
   std::vector<LogDamage> damage;
   bool io_locked = false;
   bool deleted = false;
@@ -130,6 +133,15 @@ struct Log::State final : JournalListener {
   // --- Queues of retention ---
   ListHook<State> retention_hook;          // In the list of logs that changed since the last look.
   std::optional<Timestamp> retention_due;  // Its key in the schedule.
+
+  // --- Compaction (log_cleaner.h) ---
+  // Every record below was compared with what follows it; what lies behind is dirty. The stored
+  // checkpoint may say less: then more is compared again.
+  Offset cleaned_to{0};
+  ListHook<State> cleaner_hook;          // In the list of logs that may have something to compact.
+  std::optional<Timestamp> cleaner_due;  // Its key in the schedule.
+  std::optional<double> cleaner_ready;  // Its key among those whose time has come: how dirty it is.
+  std::string uncleanable;              // Why it is left alone until the next start; or empty.
 
   const std::string& path() const { return path_; }
   // The files are there now. Whoever reads looks again.

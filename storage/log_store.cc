@@ -13,6 +13,7 @@
 #include "common/runtime/event.h"
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
+#include "storage/log_cleaner.h"
 #include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
@@ -51,6 +52,7 @@ struct LogStore::Impl {
         writer(context),
         expiry(context),
         retention(context),
+        cleaner(context),
         removals(environment),
         mover(context),
         scrubber(context),
@@ -58,6 +60,7 @@ struct LogStore::Impl {
     context.writer = &writer;
     context.expiry = &expiry;
     context.retention = &retention;
+    context.cleaner = &cleaner;
     context.removals = &removals;
     context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
       FailDirectory(directory, cause);
@@ -155,6 +158,7 @@ struct LogStore::Impl {
   SegmentWriter writer;
   ProducerExpiry expiry;
   Retention retention;
+  LogCleaner cleaner;
   DeferredRemovals removals;
   LogMover mover;
   LogScrubber scrubber;
@@ -257,6 +261,7 @@ Task<absl::Status> LogStore::Start() {
   impl.writer.Start();
   impl.expiry.Start();
   impl.retention.Start();
+  impl.cleaner.Start();
   impl.removals.Start();
   impl.mover.Start();
   impl.scrubber.Start();
@@ -317,6 +322,7 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   absl::Status status;
   co_await impl.expiry.Stop();
   co_await impl.retention.Stop();
+  co_await impl.cleaner.Stop();
   co_await impl.removals.Stop();
   co_await impl.scrubber.Stop();
   co_await impl.mover.Stop();
@@ -366,6 +372,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
   expiry.Forget(state);
   writer.Forget(state);  // A write that was under way may have queued it again.
   retention.Forget(state);
+  cleaner.Forget(state);
   if (Journal* journal = state.directory->journal(); journal != nullptr) journal->Forget(&state);
   if (state.journal_first) {
     state.directory->Unneed(*state.journal_first, state.number);
@@ -567,6 +574,8 @@ bool LogStore::PreferDirectory(std::string topic, PartitionId partition, std::st
   return true;
 }
 
+void LogStore::SetCleaner(const CleanerOptions& options) { impl_->cleaner.set_options(options); }
+
 void LogStore::RegisterMetrics(MetricRegistry& registry) {
   RegisterLogMetrics(impl_->context, registry);
 }
@@ -574,6 +583,10 @@ void LogStore::RegisterMetrics(MetricRegistry& registry) {
 Task<IoLock> LockIo(Log::State& state) {
   while (state.io_locked) co_await state.context.io_unlocked.Wait();
   co_return IoLock(state);
+}
+
+Task<void> WaitForSwap(Log::State& state) {
+  while (state.swapping) co_await state.context.io_unlocked.Wait();
 }
 
 }  // namespace millrace

@@ -56,6 +56,21 @@ namespace millrace {
 class KvStore;
 class MetricRegistry;
 
+// Of one shard. All but `enabled` may change while it runs (LogStore::SetCleaner()).
+struct CleanerOptions {
+  bool enabled = true;
+  // For the map of keys, while a log is compacted. Raise: more of a log is compacted at once.
+  size_t map_bytes_max = size_t{128} << 20;
+  double map_load = 0.9;  // How full it may become; above 0, at most 1.
+  // What is read and written at a time. Raise: fewer, larger calls; costs a few times as much.
+  size_t buffer_bytes = 512 << 10;
+  // Read and written together; 0: no bound. Lower: who shares the disk notices it less.
+  uint64_t bytes_per_second = 0;
+  // How often logs are looked for when there was nothing to do.
+  milliseconds backoff{15'000};
+  friend bool operator==(const CleanerOptions&, const CleanerOptions&) = default;
+};
+
 struct LogStoreOptions {
   // Each must have been formatted (FormatLogDirectory, log_directory.h). REQUIRES: not empty.
   std::vector<std::string> log_dirs;
@@ -108,6 +123,9 @@ struct LogStoreOptions {
   // Between the beginnings of two rounds, and from the start to the first.
   Duration scrub_interval = std::chrono::hours(24 * 7);
   Duration scrub_delay = seconds(60);
+
+  // Whether logs are compacted, and what that may take.
+  CleanerOptions cleaner;
 
   // Called when a directory has gone offline, once for each, also at start and from TakeOffline().
   // With several shards the others must be told, at the start before any of them is started: shard
@@ -217,6 +235,9 @@ class LogStore {
   std::vector<FutureReplica> Futures() const;
   // When a log of that name is made, it is made there. False when too many are remembered already.
   bool PreferDirectory(std::string topic, PartitionId partition, std::string directory);
+
+  // From the next piece of work on; `enabled` stays as it was at the start.
+  void SetCleaner(const CleanerOptions& options);
 
   // `registry` must not ask any more when Stop() begins.
   void RegisterMetrics(MetricRegistry& registry);

@@ -20,6 +20,9 @@ absl::Status LogStoreOptions::Validate() const {
   if (journal_bytes_max < Journal::Options().extent_bytes * 2) {
     return absl::InvalidArgumentError("journal_bytes_max is below two extents");
   }
+  if (cleaner.map_load <= 0 || cleaner.map_load > 1) {
+    return absl::InvalidArgumentError("cleaner.map_load is not in (0, 1]");
+  }
   if (open_files_max < 8) return absl::InvalidArgumentError("open_files_max is below 8");
   return absl::OkStatus();
 }

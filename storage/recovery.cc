@@ -16,6 +16,7 @@
 #include "storage/producer_snapshot.h"
 #include "storage/segment_aborted.h"
 #include "storage/segment_scanner.h"
+#include "storage/segment_swap.h"
 #include "storage/segment_writer.h"
 
 namespace millrace {
@@ -26,7 +27,7 @@ constexpr size_t kSmallFileBytesMax = 16 << 20;
 
 // What a crash may leave of work on files that did not finish.
 bool IsLeftover(std::string_view name) {
-  return name.ends_with(".deleted") || name.ends_with(".cleaned") || name.ends_with(".tmp");
+  return name.ends_with(kDeletedSuffix) || name.ends_with(kCleanedSuffix) || name.ends_with(".tmp");
 }
 
 }  // namespace
@@ -202,10 +203,15 @@ Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name
   logs_.emplace(*id, std::make_unique<Log>(std::move(state)));
   ++directory->log_count;
   std::vector<Offset> snapshots;
-  for (const DirectoryEntry& entry : *entries) {
+  auto settled = co_await SettleSwaps(context_.env, log_state.path(), *std::move(entries));
+  if (!settled.ok()) {
+    *result = settled.status();
+    co_return;
+  }
+  for (const DirectoryEntry& entry : *settled) {
     if (auto at = ParseSegmentFileName(entry.name, kSnapshotSuffix)) snapshots.push_back(*at);
   }
-  *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(entries));
+  *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(settled));
   if (result->ok()) *result = co_await RemoveStraySnapshots(log_state, std::move(snapshots));
   if (!log_state.producers.empty()) context_.expiry->Schedule(log_state);
   loaded_.emplace(*id, std::move(loaded));
@@ -246,6 +252,7 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
 
   loaded.start = known->log_start;
   state.checkpoint_segment = known->segment_base;
+  state.cleaned_to = known->cleaned_to.value_or(Offset(0));
   absl::StatusOr<LeaderEpochCache> epochs = LeaderEpochCache::Decode(known->epochs);
   if (!known->epochs.empty() && epochs.ok()) state.epochs = *std::move(epochs);
   absl::StatusOr<ProducerState> producers = ProducerState();
@@ -258,6 +265,7 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   Segment* segment = state.FindSegment(known->segment_base);
   const bool reaches = (segment == nullptr ? 0 : segment->size) >= known->position;
   if (!reaches || !producers.ok()) {
+    state.cleaned_to = Offset(0);
     // Files are missing or shorter than what was synced: someone else's work, or a cut that a crash
     // interrupted (the journal then repeats it). Believe the files.
     context_.env.logger.Warning(
@@ -467,8 +475,8 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
   if (!batch.ok()) co_return batch.status();
   const BatchHeader& header = batch->header();
   if (append.base_offset < state.end) {
-    auto at = std::ranges::lower_bound(loaded.scanned, append.base_offset, {}, &ScannedBatch::base);
-    const bool same = at != loaded.scanned.end() && at->base == append.base_offset &&
+    auto at = std::ranges::lower_bound(loaded.scanned, header.base_offset, {}, &ScannedBatch::base);
+    const bool same = at != loaded.scanned.end() && at->base == header.base_offset &&
                       at->next == header.next_offset() && at->crc == header.crc;
     // Below the recovery point it is in synced segments; above it, it was found when scanning.
     if (same || append.base_offset < state.recovery_point) co_return absl::OkStatus();
@@ -477,7 +485,7 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, append.base_offset));
     std::erase_if(loaded.scanned, [&](const ScannedBatch& old) { return old.base >= state.end; });
   }
-  if (append.base_offset != state.end) {
+  if (append.base_offset != state.end || header.base_offset < state.end) {
     // What lies between was never durable, so neither was this acknowledged (durable_end advances
     // in order), nor is anything behind it.
     co_return absl::OkStatus();

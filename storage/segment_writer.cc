@@ -315,6 +315,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
       .producers = {},
       .epochs = {},
       .directory = state.directory->id(),
+      .cleaned_to = state.cleaned_to,
   };
   if (!state.producers.empty()) {
     checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());

@@ -26,6 +26,7 @@
 namespace millrace {
 
 class DeferredRemovals;
+class LogCleaner;
 class Retention;
 class ProducerExpiry;
 class SegmentWriter;
@@ -61,6 +62,7 @@ struct StoreContext {
   SegmentWriter* writer = nullptr;
   ProducerExpiry* expiry = nullptr;
   Retention* retention = nullptr;
+  LogCleaner* cleaner = nullptr;
   DeferredRemovals* removals = nullptr;
   std::vector<LogDirectory*> directories;
   // Takes a directory offline with every log in it.
@@ -95,5 +97,8 @@ class IoLock {
 
 // REQUIRES: the caller is inside state.gate until it has let go.
 Task<IoLock> LockIo(Log::State& state);  // Borrowed: awaited in place.
+
+// Returns in a turn in which what `state` says of its files is what they are. REQUIRES: as LockIo().
+Task<void> WaitForSwap(Log::State& state);  // Borrowed: awaited in place.
 
 }  // namespace millrace

@@ -106,17 +106,25 @@ void TailCache::Evict() {
     LogTail& tail = *oldest_->owner;
     MR_CHECK(tail.head_ < tail.pending_);
     MR_CHECK(tail.runs_[tail.head_].get() == oldest_);
-    Unlink(*oldest_);
-    tail.runs_[tail.head_++].reset();
-    if (tail.empty()) {
-      decltype(tail.runs_)().swap(tail.runs_);  // An idle log holds no memory here.
-      tail.head_ = tail.pending_ = 0;
-    } else if (tail.head_ > 64 && tail.head_ * 2 > tail.runs_.size()) {
-      tail.runs_.erase(tail.runs_.begin(), tail.runs_.begin() + static_cast<ptrdiff_t>(tail.head_));
-      tail.pending_ -= tail.head_;
-      tail.head_ = 0;
-    }
+    DropOldest(tail);
   }
+}
+
+void TailCache::DropOldest(LogTail& tail) {
+  Unlink(*tail.runs_[tail.head_]);
+  tail.runs_[tail.head_++].reset();
+  if (tail.empty()) {
+    decltype(tail.runs_)().swap(tail.runs_);  // An idle log holds no memory here.
+    tail.head_ = tail.pending_ = 0;
+  } else if (tail.head_ > 64 && tail.head_ * 2 > tail.runs_.size()) {
+    tail.runs_.erase(tail.runs_.begin(), tail.runs_.begin() + static_cast<ptrdiff_t>(tail.head_));
+    tail.pending_ -= tail.head_;
+    tail.head_ = 0;
+  }
+}
+
+void TailCache::DropWrittenBelow(LogTail& tail, Offset offset) {
+  while (tail.head_ < tail.pending_ && tail.runs_[tail.head_]->next <= offset) DropOldest(tail);
 }
 
 size_t TailCache::DropFrom(LogTail& tail, Offset offset) {

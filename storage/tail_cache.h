@@ -89,6 +89,8 @@ class TailCache {
   // Drops the batches at and above `offset`. REQUIRES: it is the boundary of a batch. Returns how
   // many pending bytes went.
   size_t DropFrom(LogTail& tail, Offset offset);
+  // Forgets written runs that end at or below `offset`: what their files say now is less.
+  void DropWrittenBelow(LogTail& tail, Offset offset);
   size_t Clear(LogTail& tail) { return DropFrom(tail, Offset(0)); }
 
   size_t kept_bytes() const { return kept_bytes_; }
@@ -99,6 +101,7 @@ class TailCache {
   void Link(TailRun& run);
   void Unlink(TailRun& run);
   void Evict();
+  void DropOldest(LogTail& tail);
 
   // Constant after construction.
   const size_t bytes_max_;

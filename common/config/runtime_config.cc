@@ -88,7 +88,9 @@ absl::Status ValidateRuntimeBrokerConfig(const ConfigMap& values, bool one_broke
   return status;
 }
 
-int64_t EffectiveBrokerInteger(std::string_view name, const ServerConfigValues& server) {
+namespace {
+
+ConfigValue EffectiveBrokerValue(std::string_view name, const ServerConfigValues& server) {
   const ConfigKey* key = FindBrokerConfigKey(name);
   MR_CHECK(key != nullptr);
   for (const ConfigMap* values :
@@ -97,13 +99,27 @@ int64_t EffectiveBrokerInteger(std::string_view name, const ServerConfigValues& 
     if (found == values->end()) continue;
     std::expected<ConfigValue, std::string> value =
         ParseConfigValue(name, key->type, key->rule, found->second);
-    if (value.has_value()) return std::get<int64_t>(*value);
+    if (value.has_value()) return *std::move(value);
   }
   MR_CHECK(key->default_text.has_value());
   std::expected<ConfigValue, std::string> value =
       ParseConfigValue(name, key->type, key->rule, *key->default_text);
   MR_CHECK(value.has_value());
-  return std::get<int64_t>(*value);
+  return *std::move(value);
+}
+
+}  // namespace
+
+int64_t EffectiveBrokerInteger(std::string_view name, const ServerConfigValues& server) {
+  return std::get<int64_t>(EffectiveBrokerValue(name, server));
+}
+
+bool EffectiveBrokerBoolean(std::string_view name, const ServerConfigValues& server) {
+  return std::get<bool>(EffectiveBrokerValue(name, server));
+}
+
+double EffectiveBrokerNumber(std::string_view name, const ServerConfigValues& server) {
+  return std::get<double>(EffectiveBrokerValue(name, server));
 }
 
 absl::Status CheckBrokerListKey(std::string_view name, std::string_view verb) {

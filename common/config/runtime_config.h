@@ -22,6 +22,10 @@ absl::Status ValidateRuntimeBrokerConfig(const ConfigMap& values, bool one_broke
 // a stored value that it cannot have (of another version, say) does not count.
 int64_t EffectiveBrokerInteger(std::string_view key, const ServerConfigValues& server);
 
+// The same for keys that are true or false, and for any number.
+bool EffectiveBrokerBoolean(std::string_view key, const ServerConfigValues& server);
+double EffectiveBrokerNumber(std::string_view key, const ServerConfigValues& server);
+
 // Whether APPEND and SUBTRACT make sense for the broker key: OK for lists, else kInvalidConfig with
 // Kafka's message. `verb`: "append" or "subtract".
 absl::Status CheckBrokerListKey(std::string_view key, std::string_view verb);
