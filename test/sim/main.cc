@@ -153,6 +153,7 @@ std::vector<Scenario> AllScenarios() {
   std::vector<Scenario> scenarios;
   AddToyScenarios(&scenarios);
   AddStorageScenarios(&scenarios);
+  AddCompactionScenarios(&scenarios);
   AddRaftScenarios(&scenarios);
   AddQuorumScenarios(&scenarios);
   AddNodeScenarios(&scenarios);

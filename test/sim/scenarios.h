@@ -28,6 +28,7 @@ std::vector<Scenario> AllScenarios();
 // The parts, each in a file of its own.
 void AddToyScenarios(std::vector<Scenario>* scenarios);
 void AddStorageScenarios(std::vector<Scenario>* scenarios);
+void AddCompactionScenarios(std::vector<Scenario>* scenarios);
 void AddRaftScenarios(std::vector<Scenario>* scenarios);
 void AddQuorumScenarios(std::vector<Scenario>* scenarios);
 void AddNodeScenarios(std::vector<Scenario>* scenarios);
