@@ -71,22 +71,26 @@ void LogCleaner::SetReady(Log::State& state, std::optional<double> ratio) {
 }
 
 Task<void> LogCleaner::Run() {
-  // Sleeps are counted in nanoseconds: whoever says more than this means never.
-  constexpr milliseconds kWaitMax = std::chrono::hours(24 * 365 * 100);
-  CancellationToken token = scope_.token();
-  while (!token.cancelled()) {
+  while (!scope_.stopping()) {
     co_await Look();
     if (ready_.empty()) {
-      co_await Sleep(context_.env.reactor, std::clamp(options_.backoff, milliseconds(1), kWaitMax),
-                     token);
+      co_await Backoff();
       continue;
     }
     Log::State& state = *ready_.begin()->second;
     SetReady(state, std::nullopt);
     Gate::Holder inside = state.gate.TryEnter();
-    if (inside) co_await Compact(&state, std::move(inside));
+    // What failed comes again at once, and would fail again.
+    if (inside && !co_await Compact(&state, std::move(inside))) co_await Backoff();
     co_await Yield(context_.env.reactor);
   }
+}
+
+Task<void> LogCleaner::Backoff() {
+  // Sleeps are counted in nanoseconds: whoever says more than this means never.
+  constexpr milliseconds kWaitMax = std::chrono::hours(24 * 365 * 100);
+  co_await Sleep(context_.env.reactor, std::clamp(options_.backoff, milliseconds(1), kWaitMax),
+                 scope_.token());
 }
 
 Task<void> LogCleaner::Look() {
@@ -123,25 +127,25 @@ Task<void> LogCleaner::LookAt(Log::State* state, Gate::Holder inside) {
   if (plan->held_back) Changed(*state);
 }
 
-Task<void> LogCleaner::Compact(Log::State* state, Gate::Holder inside) {
+Task<bool> LogCleaner::Compact(Log::State* state, Gate::Holder inside) {
   MR_CHECK(static_cast<bool>(inside));
   // It has waited for its turn.
   absl::StatusOr<CompactionPlan> plan = co_await Plan(*state);
-  if (!state->failure.ok() || state->deleted) co_return;
+  if (!state->failure.ok() || state->deleted) co_return true;
   if (!plan.ok()) {
     Settle(*state, plan.status());
-    co_return;
+    co_return false;
   }
   SetDue(*state, plan->due);
   if (plan->held_back) Changed(*state);
-  if (!plan->eligible) co_return;
+  if (!plan->eligible) co_return true;
   const Instant begun = context_.env.reactor.Now();
   LogCompaction compaction(context_, *state, scope_.token(),
                            [this]() -> const CleanerOptions& { return options_; });
   absl::StatusOr<CompactionReport> report = co_await compaction.Run(*plan);
   if (!report.ok()) {
     Settle(*state, report.status());
-    co_return;
+    co_return false;
   }
   context_.metrics.cleaner_rounds.Add();
   context_.metrics.cleaner_records_removed.Add(report->records_removed);
@@ -155,6 +159,7 @@ Task<void> LogCleaner::Compact(Log::State* state, Gate::Holder inside) {
       report->segments_after);
   // The map may have been full, and the rest is dirty.
   Changed(*state);
+  co_return true;
 }
 
 void LogCleaner::Settle(Log::State& state, const absl::Status& status) {
@@ -180,8 +185,10 @@ void LogCleaner::Settle(Log::State& state, const absl::Status& status) {
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<CompactionPlan>> LogCleaner::Plan(Log::State& state) {
   for (;;) {
-    // Nobody to ask what is committed: whoever comes is noticed.
-    if (state.observer == nullptr || !state.uncleanable.empty()) co_return CompactionPlan();
+    // Nobody to ask what is committed: whoever comes is noticed. So is the end of a move.
+    if (state.observer == nullptr || state.moving || !state.uncleanable.empty()) {
+      co_return CompactionPlan();
+    }
     Offset committed = state.observer->CommittedEnd(*state.log);
     if (std::optional<Offset> unstable = state.log->first_unstable_offset()) {
       committed = std::min(committed, *unstable);

@@ -66,12 +66,13 @@ class LogCleaner {
   // Looks at what has changed and what is due.
   Task<void> Look();
   Task<void> LookAt(Log::State* state, Gate::Holder inside);
-  // Compacts the log if it still may be.
-  Task<void> Compact(Log::State* state, Gate::Holder inside);
+  // Compacts the log if it still may be. False: it could not be done now.
+  Task<bool> Compact(Log::State* state, Gate::Holder inside);
   // Plans, with the timestamps it takes.
   Task<absl::StatusOr<CompactionPlan>> Plan(Log::State& state);  // Borrowed: awaited in place.
   Task<absl::Status> ReadFirstTime(Log::State& state,
                                    Offset base);  // Borrowed: awaited in place.
+  Task<void> Backoff();
   void Settle(Log::State& state, const absl::Status& status);
   void SetDue(Log::State& state, std::optional<Timestamp> due);
   void SetReady(Log::State& state, std::optional<double> ratio);

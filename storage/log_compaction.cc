@@ -78,7 +78,23 @@ std::vector<std::vector<Offset>> LogCompaction::Groups(Offset end) const {
 Task<absl::StatusOr<CompactionReport>> LogCompaction::Run(CompactionPlan plan) {
   const uint64_t offsets = static_cast<uint64_t>((plan.end - plan.dirty_begin).value());
   const KeyHash secret{context_.env.random.Next(), context_.env.random.Next()};
-  work_ = std::make_shared<Work>(secret, options_(), offsets, plan.dirty_begin, state_.config);
+  // Filling the map with emptiness, and giving its pages back, takes longer than a shard may stall.
+  std::move_only_function<std::shared_ptr<Work>()> make =
+      [secret, offsets, begin = plan.dirty_begin, options = options_(), config = state_.config] {
+        return std::make_shared<Work>(secret, options, offsets, begin, config);
+      };
+  work_ = co_await context_.env.helpers.Compute<std::shared_ptr<Work>>(std::move(make));
+  absl::StatusOr<CompactionReport> report = co_await RunRound(plan);
+  std::move_only_function<bool()> drop = [work = std::move(work_)]() mutable {
+    work.reset();
+    return true;
+  };
+  co_await context_.env.helpers.Compute<bool>(std::move(drop));
+  co_return report;
+}
+
+Task<absl::StatusOr<CompactionReport>> LogCompaction::RunRound(CompactionPlan plan) {
+  MR_CO_RETURN_IF_ERROR(CheckGoesOn());
   std::map<ProducerId, LastOfProducer> producers;
   for (const auto& [id, entry] : state_.producers.entries()) {
     LastOfProducer last{std::nullopt, entry.epoch()};

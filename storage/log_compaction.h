@@ -79,6 +79,7 @@ class LogCompaction {
     Slice bytes;           // To be written.
   };
 
+  Task<absl::StatusOr<CompactionReport>> RunRound(CompactionPlan plan);
   static PieceResult CollectPiece(Work& work, const Piece& piece);
   static PieceResult FilterPiece(Work& work, const Piece& piece);
 

@@ -125,6 +125,13 @@ void TailCache::DropOldest(LogTail& tail) {
 
 void TailCache::DropWrittenBelow(LogTail& tail, Offset offset) {
   while (tail.head_ < tail.pending_ && tail.runs_[tail.head_]->next <= offset) DropOldest(tail);
+  if (tail.head_ == tail.pending_) return;
+  TailRun& run = *tail.runs_[tail.head_];
+  if (run.base >= offset) return;
+  const size_t below = SkipBatchesBelow(run.bytes, offset);
+  run.bytes = run.bytes.From(below);
+  run.position += below;
+  run.base = BaseOf(run.bytes.data());
 }
 
 size_t TailCache::DropFrom(LogTail& tail, Offset offset) {

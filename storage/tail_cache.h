@@ -89,7 +89,7 @@ class TailCache {
   // Drops the batches at and above `offset`. REQUIRES: it is the boundary of a batch. Returns how
   // many pending bytes went.
   size_t DropFrom(LogTail& tail, Offset offset);
-  // Forgets written runs that end at or below `offset`: what their files say now is less.
+  // Forgets written batches that end at or below `offset`: what their files say now is less.
   void DropWrittenBelow(LogTail& tail, Offset offset);
   size_t Clear(LogTail& tail) { return DropFrom(tail, Offset(0)); }
 
