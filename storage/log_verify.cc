@@ -109,7 +109,10 @@ void IndexAgreement::OnBatch(const BatchHeader& header, uint64_t position, Findi
                       entry.offset, entry.timestamp, *newest_));
     }
   }
-  newest_ = std::max(newest_.value_or(header.max_timestamp), header.max_timestamp);
+  // One that compaction has emptied has no record of that time.
+  if (header.record_count > 0) {
+    newest_ = std::max(newest_.value_or(header.max_timestamp), header.max_timestamp);
+  }
 }
 
 void IndexAgreement::Finish(Offset end, uint64_t log_bytes, Findings& findings) {

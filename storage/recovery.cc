@@ -364,7 +364,7 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         const BatchHeader& header = (*batch)->header();
         Segment& segment = state.segments[index];
         if (scanner.batch_position() == 0) segment.first_timestamp = header.max_timestamp;
-        if (segment.times_known &&
+        if (segment.times_known && header.record_count > 0 &&
             (!segment.max_time || header.max_timestamp > segment.max_time->timestamp)) {
           segment.max_time = TimeIndexEntry{header.max_timestamp, header.last_offset()};
         }

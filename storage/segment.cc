@@ -24,10 +24,13 @@ void SegmentIndexes::AddLast(const TimeIndexEntry& max) {
 
 void Segment::Add(const BatchHeader& batch, const LogConfig& config) {
   if (size == 0) first_timestamp = batch.max_timestamp;
-  if (!max_time || batch.max_timestamp > max_time->timestamp) {
+  // A batch that compaction has emptied has no record of that time to be found.
+  if (batch.record_count > 0 && (!max_time || batch.max_timestamp > max_time->timestamp)) {
     max_time = TimeIndexEntry{batch.max_timestamp, batch.last_offset()};
   }
-  indexes.Add(batch, static_cast<uint32_t>(size), *max_time, config.index_interval_bytes);
+  indexes.Add(batch, static_cast<uint32_t>(size),
+              max_time.value_or(TimeIndexEntry{kNoTimestamp, batch.last_offset()}),
+              config.index_interval_bytes);
   size += batch.size_bytes;
   next = batch.next_offset();
 }

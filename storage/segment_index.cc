@@ -195,10 +195,11 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
       if (!batch.ok()) co_return batch.status();
       if (!batch->has_value()) break;
       const BatchHeader& header = (*batch)->header();
-      if (!max || header.max_timestamp > max->timestamp) {
+      if (header.record_count > 0 && (!max || header.max_timestamp > max->timestamp)) {
         max = TimeIndexEntry{header.max_timestamp, header.last_offset()};
       }
-      built.Add(header, static_cast<uint32_t>(scanner.batch_position()), *max,
+      built.Add(header, static_cast<uint32_t>(scanner.batch_position()),
+                max.value_or(TimeIndexEntry{kNoTimestamp, header.last_offset()}),
                 state.config.index_interval_bytes);
     }
   }

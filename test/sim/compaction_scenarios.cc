@@ -30,13 +30,14 @@ struct Entry {
   std::string key;
   std::optional<std::string> value;
   Timestamp at;
-  bool gone = false;  // A read has not found it.
+  uint64_t gone = 0;  // When a read has not found it, counted in reads; 0 while none has.
 };
 
 // What one log was told, and may hold.
 struct Model {
   std::vector<Entry> entries;  // By offset.
   Offset durable{0};
+  uint64_t reads = 0;  // Begun or ended.
 
   Offset end() const { return Offset(static_cast<int64_t>(entries.size())); }
 };
@@ -58,6 +59,7 @@ using Violations = std::vector<std::string>;
 struct Found {
   std::map<Offset, std::pair<std::string, std::optional<std::string>>> records;
   Offset end{0};
+  uint64_t begun = 0;
 };
 
 // Compares a read of the whole log with the model. What was appended while it read may be why
@@ -69,10 +71,12 @@ void Compare(const Found& found, Model& model, int64_t delete_retention_ms, Time
     if (entry.key != record.first || entry.value != record.second) {
       violations->push_back(fmt::format("{}: another record at {}", where, offset));
     }
-    if (entry.gone) {
+    // Unless another read, begun later, has found it gone meanwhile.
+    if (entry.gone > 0 && entry.gone < found.begun) {
       violations->push_back(fmt::format("{}: the record at {} has come back", where, offset));
     }
   }
+  ++model.reads;
   std::map<std::string, Offset> latest;  // Of all that was appended by now.
   std::map<std::string, Offset> seen;
   for (size_t i = 0; i < model.entries.size(); ++i) {
@@ -82,7 +86,7 @@ void Compare(const Found& found, Model& model, int64_t delete_retention_ms, Time
     if (found.records.contains(offset)) {
       seen.insert_or_assign(model.entries[i].key, offset);
     } else {
-      model.entries[i].gone = true;
+      if (model.entries[i].gone == 0) model.entries[i].gone = model.reads;
     }
   }
   for (const auto& [key, offset] : latest) {
@@ -120,6 +124,7 @@ class CompactionProgram final : public SimProgram, private LogObserver {
 
  private:
   void OnDurable(Log& log, Offset durable) override {
+    if (scope_.stopping()) return;  // A dead process promises nothing.
     Model& model = models_[log.partition().value()];
     model.durable = std::max(model.durable, durable);
   }
@@ -235,6 +240,7 @@ Task<absl::Status> CompactionProgram::AppendOne(int32_t partition) {
 Task<absl::Status> CompactionProgram::ReadWhole(int32_t partition, Found* found) {
   Log* log = Find(partition);
   found->end = log->end_offset();
+  found->begun = ++models_[partition].reads;
   Offset next = log->start_offset();
   BatchUnpacker unpacker;
   while (next < found->end) {
