@@ -68,6 +68,7 @@ absl::Status CheckUnchanged(Log::State& state, const CleanedSegment& cleaned,
 }
 
 // Steps 2 and 3.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Commit(Log::State& state, Offset base) {  // Borrowed: awaited in place.
   Disk& disk = state.context.env.disk;
   for (std::string_view suffix : kSideSuffixes) {
@@ -82,6 +83,7 @@ Task<absl::Status> Commit(Log::State& state, Offset base) {  // Borrowed: awaite
 }
 
 // Steps 4 and 5.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Replace(Log::State& state,
                            std::vector<Offset> replaced) {  // Borrowed: awaited in place.
   Disk& disk = state.context.env.disk;
