@@ -243,6 +243,11 @@ _PARSED = {name: (key, version, flexible, _parse(request), _parse(response))
            for name, (key, version, flexible, request, response) in _SCHEMAS.items()}
 
 
+def add(name, key, version, flexible, request, response):
+    """One more API, or another version of one, for ask(), encode() and decode()."""
+    _PARSED[name] = (key, version, flexible, _parse(request), _parse(response))
+
+
 def header(key, version, correlation, flexible, client_id="test"):
     name = client_id.encode()
     return struct.pack(">hhih", key, version, correlation, len(name)) + name + (b"\0" if flexible else b"")
