@@ -25,16 +25,17 @@ using kafka::OffsetCommitResponse;
 constexpr int16_t kEpochVersion = 9;
 constexpr int16_t kTopicIdVersion = 10;
 
-// One request on its way: topics that are unknown are answered here, the others by the coordinator.
+// One request on its way: what is unknown is answered here, the rest by the coordinator.
 struct CommitRun {
+  // Where a topic of `commit` stands in the response, and where each of its partitions does.
+  struct Place {
+    size_t topic;
+    std::vector<size_t> partitions;
+  };
   OffsetsToCommit commit;
-  std::vector<size_t> places;  // Of the topics of `commit` in the response.
+  std::vector<Place> places;
   OffsetCommitResponse response;
 };
-
-void Fill(OffsetCommitResponse::OffsetCommitResponseTopic& answer, KafkaError error) {
-  for (auto& partition : answer.partitions) partition.error_code = ErrorCode(error);
-}
 
 CommitRun Plan(const MetadataImage& image, const ApiRequest& request, OffsetCommitRequest& body) {
   CommitRun run;
@@ -48,25 +49,26 @@ CommitRun Plan(const MetadataImage& image, const ApiRequest& request, OffsetComm
     auto& answer = run.response.topics.emplace_back();
     answer.name = topic.name;
     answer.topic_id = topic.topic_id;
-    for (const auto& partition : topic.partitions) {
-      answer.partitions.push_back({partition.partition_index, 0});
-    }
     const MetadataImage::Topic known =
         by_id ? image.FindTopic(topic.topic_id) : image.FindTopic(topic.name);
-    if (known == nullptr) {
-      Fill(answer, by_id ? KafkaError::kUnknownTopicId : KafkaError::kUnknownTopicOrPartition);
-      continue;
-    }
-    run.places.push_back(run.response.topics.size() - 1);
-    OffsetsToCommit::Topic& commit = run.commit.topics.emplace_back();
-    commit.name = known->name;
-    commit.topic_id = known->topic_id;
+    const KafkaError unknown = by_id && known == nullptr ? KafkaError::kUnknownTopicId
+                                                         : KafkaError::kUnknownTopicOrPartition;
+    OffsetsToCommit::Topic commit;
+    CommitRun::Place place{run.response.topics.size() - 1, {}};
     for (auto& partition : topic.partitions) {
-      commit.partitions.push_back({PartitionId(partition.partition_index),
-                                   Offset(partition.committed_offset),
+      const PartitionId id(partition.partition_index);
+      answer.partitions.push_back({partition.partition_index, ErrorCode(unknown)});
+      if (known == nullptr || known->Find(id) == nullptr) continue;
+      place.partitions.push_back(answer.partitions.size() - 1);
+      commit.partitions.push_back({id, Offset(partition.committed_offset),
                                    EpochFromWire(partition.committed_leader_epoch),
                                    std::move(partition.committed_metadata).value_or("")});
     }
+    if (commit.partitions.empty()) continue;
+    commit.name = known->name;
+    commit.topic_id = known->topic_id;
+    run.commit.topics.push_back(std::move(commit));
+    run.places.push_back(std::move(place));
   }
   return run;
 }
@@ -90,13 +92,11 @@ Task<ApiReply> HandleOffsetCommit(Broker* broker, ApiRequest request) {
         });
   }
   for (size_t t = 0; t < run.places.size(); ++t) {
-    auto& answer = run.response.topics[run.places[t]];
-    if (committed.error != KafkaError::kNone) {
-      Fill(answer, committed.error);
-      continue;
-    }
-    for (size_t p = 0; p < answer.partitions.size(); ++p) {
-      answer.partitions[p].error_code = ErrorCode(committed.partitions[t][p]);
+    auto& answer = run.response.topics[run.places[t].topic];
+    for (size_t p = 0; p < run.places[t].partitions.size(); ++p) {
+      const KafkaError error =
+          committed.error != KafkaError::kNone ? committed.error : committed.partitions[t][p];
+      answer.partitions[run.places[t].partitions[p]].error_code = ErrorCode(error);
     }
   }
   co_return Reply(request, run.response);

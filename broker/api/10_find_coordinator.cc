@@ -56,7 +56,7 @@ Response::Coordinator Find(const Broker& broker, const std::string& listener, st
   coordinator.node_id = leader->id.value();
   coordinator.host = endpoint->host;
   coordinator.port = endpoint->port;
-  coordinator.error_message = std::nullopt;
+  coordinator.error_message = "";
   return coordinator;
 }
 
@@ -93,7 +93,8 @@ Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
     const Response::Coordinator only = std::move(response.coordinators.front());
     response.coordinators.clear();
     response.error_code = only.error_code;
-    response.error_message = only.error_message;
+    // Kafka's text for success.
+    response.error_message = only.error_code == 0 ? "NONE" : only.error_message;
     response.node_id = only.node_id;
     response.host = only.host;
     response.port = only.port;

@@ -3,7 +3,8 @@
 //
 // Promises: the answer comes when the leader's assignment is committed; later requests of the
 //           connection are served meanwhile.
-// Errors:   INVALID_GROUP_ID; those of ClassicGroup; those of a coordinator.
+// Errors:   INVALID_GROUP_ID; INCONSISTENT_GROUP_PROTOCOL where the type or name of the protocol is null
+//           (v5+); those of ClassicGroup; those of a coordinator.
 // Source:   KIP-345, KIP-559; rules 7.13, 7.14.
 #include <utility>
 
@@ -15,6 +16,8 @@
 
 namespace millrace {
 namespace {
+
+constexpr int16_t kProtocolVersion = 5;
 
 SyncGroup FromWire(kafka::SyncGroupRequest& body) {
   SyncGroup sync{.member = {std::move(body.member_id), std::move(body.group_instance_id)},
@@ -36,7 +39,11 @@ Task<ApiReply> HandleSyncGroup(Broker* broker, ApiRequest request) {
   if (!body.ok()) co_return Undecodable(body.status());
   SyncedGroup synced;
   auto at = CoordinatorOf(*broker, body->group_id);
-  if (body->group_id.empty()) {
+  if (request.version >= kProtocolVersion &&
+      (!body->protocol_type.has_value() || !body->protocol_name.has_value())) {
+    // The schema allows null, the broker does not.
+    synced.error = kafka::KafkaError::kInconsistentGroupProtocol;
+  } else if (body->group_id.empty()) {
     synced.error = kafka::KafkaError::kInvalidGroupId;
   } else if (!at.has_value()) {
     synced.error = at.error();

@@ -68,7 +68,9 @@ Task<ApiReply> HandleDescribeGroups(Broker* broker, ApiRequest request) {
     }
     Answer& answer =
         response.groups.emplace_back(ToWire(group_id, std::move(described), request.version));
-    if (body->include_authorized_operations) answer.authorized_operations = kAllGroupOperations;
+    if (body->include_authorized_operations && answer.error_code == 0) {
+      answer.authorized_operations = kAllGroupOperations;
+    }
   }
   co_return Reply(request, response);
 }

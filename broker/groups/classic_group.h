@@ -112,8 +112,8 @@ class ClassicGroup {
     std::optional<std::string> instance_id;
     std::string client_id;
     std::string client_host;
-    std::string metadata;    // For the chosen protocol; empty where none is.
-    std::string assignment;  // Empty unless Stable.
+    std::string metadata;    // For the chosen protocol; empty unless Stable.
+    std::string assignment;  // Of the last generation that had one.
   };
   const std::string& id() const { return id_; }
   ClassicGroupState state() const { return state_; }
@@ -121,6 +121,8 @@ class ClassicGroup {
   Timestamp state_since() const { return state_since_; }
   // Empty (or nothing) for a group that nobody has joined: it only keeps offsets.
   const std::string& protocol_type() const { return protocol_type_; }
+  // Its members say what they subscribe to, in a form that everybody knows.
+  bool of_consumers() const;
   const std::optional<std::string>& protocol() const { return protocol_; }
   GenerationId generation() const { return generation_; }
   size_t member_count() const { return members_.size(); }

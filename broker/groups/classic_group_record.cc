@@ -94,18 +94,22 @@ std::vector<ClassicGroup::MemberView> ClassicGroup::Members() const {
                     .instance_id = member.instance_id,
                     .client_id = member.client_id,
                     .client_host = member.client_host,
-                    .metadata = std::string(member.MetadataFor(protocol_.value_or(""))),
-                    .assignment = {}};
-    if (state_ == ClassicGroupState::kStable) view.assignment = member.assignment;
+                    .metadata = {},
+                    .assignment = member.assignment};
+    if (state_ == ClassicGroupState::kStable) {
+      view.metadata = std::string(member.MetadataFor(protocol_.value_or("")));
+    }
     views.push_back(std::move(view));
   }
   return views;
 }
 
+bool ClassicGroup::of_consumers() const { return protocol_type_ == kConsumers; }
+
 std::optional<std::set<std::string>> ClassicGroup::SubscribedTopics() const {
   std::set<std::string> topics;
   if (members_.empty()) return topics;
-  if (protocol_type_ != kConsumers) return std::nullopt;
+  if (!of_consumers()) return std::nullopt;
   for (const auto& [id, member] : members_) {
     // In a rebalance there may be members that do not know the protocol of the last generation.
     std::string_view metadata = member.MetadataFor(protocol_.value_or(""));

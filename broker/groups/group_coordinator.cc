@@ -195,8 +195,11 @@ ConsumerHeartbeatReply GroupCoordinator::ConsumerBeat(const ConsumerHeartbeat& r
 std::optional<GroupView> GroupCoordinator::Describe(const std::string& group_id) const {
   const Group* group = Find(group_id);
   if (group == nullptr || group->consumer != nullptr) return std::nullopt;
+  // As Kafka: what is still being agreed on is not told.
+  const bool agreed = group->classic->state() == ClassicGroupState::kStable;
   return GroupView{group_id, std::string(ToString(group->classic->state())),
-                   group->classic->protocol_type(), group->classic->protocol().value_or(""),
+                   group->classic->protocol_type(),
+                   agreed ? group->classic->protocol().value_or("") : "",
                    group->classic->Members()};
 }
 

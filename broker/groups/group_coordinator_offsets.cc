@@ -140,15 +140,16 @@ DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, G
     return deleted;
   }
   const std::optional<std::set<std::string>> subscribed = group->SubscribedTopics();
-  // Members of another kind of group do not say what they use (rule 7.25).
-  if (!subscribed.has_value()) {
+  // Members of another kind of group do not say what they use (rule 7.25). Consumers that cannot be
+  // understood may use anything.
+  if (!subscribed.has_value() && !group->classic->of_consumers()) {
     deleted.error = KafkaError::kNonEmptyGroup;
     return deleted;
   }
   for (const OffsetsToDelete::Topic& topic : request.topics) {
     std::vector<KafkaError>& errors = deleted.partitions.emplace_back();
     for (PartitionId partition : topic.partitions) {
-      const bool used = subscribed->contains(topic.name);
+      const bool used = !subscribed.has_value() || subscribed->contains(topic.name);
       errors.push_back(used ? KafkaError::kGroupSubscribedToTopic : KafkaError::kNone);
       if (used || group->offsets.Find(topic.name, partition) == nullptr) continue;
       GroupRecord tombstone = MakeOffsetTombstone(request.group_id, topic.name, partition);
