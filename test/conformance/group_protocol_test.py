@@ -80,8 +80,8 @@ def refusals(node):
             story.ask("offset_delete", 0, group=group, topics=[])
         for version in VERSIONS["offset_commit"]:
             topics = [{"name": topic, "id": topic_id, "partitions": [{"index": 0, "offset": 3}]}]
-            for values in ({"group": "nobody", "member": "ghost", "generation": 1}, {"group": "nobody", "generation": 0},
-                           *([{"group": "nobody", "member": "ghost", "instance": "i", "generation": 5}] if version > 6 else [])):
+            for values in ({"group": "unheard", "member": "ghost", "generation": 1}, {"group": "unheard", "generation": 0},
+                           *([{"group": "unheard", "member": "ghost", "instance": "i", "generation": 5}] if version > 6 else [])):
                 story.ask("offset_commit", version, topics=topics, **values)
         told("refusals", story)
 

@@ -210,7 +210,7 @@ class Story:
             return sorted(values, key=lambda one: places.get(one.get("name", one.get("id")), len(self.topics)))
         if key == "members" and any(one["member"] in self.members for one in values):
             return sorted(values, key=lambda one: self.members.index(one["member"]) if one["member"] in self.members else -1)
-        if key == "results" or key == "groups" and "kind" in values[0]:
+        if key == "results" or key == "groups" and values[0].keys() & {"kind", "state"}:
             return sorted(values, key=lambda one: one["group"])
         return values
 
