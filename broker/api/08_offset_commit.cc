@@ -3,8 +3,9 @@
 // Promises: partitions are independent. What was answered with NONE is committed, as an acks=all
 //           append is, and survives what those survive. Offsets are not checked against the log.
 // Errors:   per partition: UNKNOWN_TOPIC_OR_PARTITION (v10: UNKNOWN_TOPIC_ID), OFFSET_METADATA_TOO_LARGE,
-//           UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS, those
-//           of a coordinator.
+//           UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS,
+//           GROUP_ID_NOT_FOUND (a generation of a group that is no more; v9+, before
+//           ILLEGAL_GENERATION), those of a coordinator.
 // Source:   KIP-211 (no retention time from v5), KIP-848 (epochs); rules 9.1-9.3.
 #include <algorithm>
 #include <utility>

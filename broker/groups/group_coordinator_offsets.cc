@@ -73,7 +73,9 @@ PartitionErrors GroupCoordinator::Commit(const OffsetsToCommit& request, GroupTi
   Group* found = Find(request.group_id);
   // Whoever is in a generation was a member of a group that is no more (rule 9.1).
   if (found == nullptr && request.owner.epoch.has_value()) {
-    return SameForAll(request.topics, KafkaError::kIllegalGeneration);
+    // Clients know the better error from v9 on.
+    return SameForAll(request.topics, request.of_consumer_groups ? KafkaError::kGroupIdNotFound
+                                                                 : KafkaError::kIllegalGeneration);
   }
   Group& group = found != nullptr ? *found : FindOrMake(request.group_id, time);
   const OffsetClient client = ClientOf(request);
