@@ -1,0 +1,123 @@
+"""Members of consumer groups as processes (confluent/member.py), for tests that watch several of them.
+
+    with Member(node.bootstrap, group, topic) as one:
+        one.until_owns({0, 1, 2})
+        one.until_read(100)
+        one.do("commit"); one.until_committed()
+"""
+
+import importlib.util
+import json
+import subprocess
+import tempfile
+import threading
+
+from harness import ROOT, Failure, expect, until
+
+CONFLUENT = ROOT / "test/conformance/confluent"
+
+
+def interpreter():
+    """The Python that has confluent-kafka."""
+    spec = importlib.util.spec_from_file_location("confluent_kafka_test", ROOT / "test/conformance/confluent_kafka_test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.python()
+
+
+class Member:
+    def __init__(self, bootstrap, group, topic, **settings):
+        """Settings of librdkafka, with _ for the dots."""
+        words = [f"{key.replace('_', '.')}={value}" for key, value in settings.items()]
+        self.command = [str(interpreter()), str(CONFLUENT / "member.py"), bootstrap, group, topic, *words]
+        self.events = []
+        self.errors = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.die()
+
+    def start(self):
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.reader = threading.Thread(target=self.read, args=(self.process.stdout,), daemon=True)
+        self.reader.start()
+
+    def read(self, lines):
+        for line in lines:
+            self.events.append(json.loads(line))
+
+    def die(self):
+        """kill -9: it leaves no group and commits nothing."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.join(10)
+
+    def close(self, seconds=40):
+        """Leaves the group and ends."""
+        self.do("close")
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired as late:
+            raise Failure(f"a member did not close within {seconds} s: {self.events[-5:]}") from late
+        self.reader.join(10)
+        expect(self.process.returncode == 0 and self.of("closed"), f"a member failed: {self.said()}")
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read()[-2000:].decode(errors="replace")
+
+    def do(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def of(self, *kinds):
+        return [one for one in list(self.events) if one["event"] in kinds]
+
+    def records(self):
+        """[(partition, offset, value)] as they came."""
+        return [(one["partition"], one["offset"], one["value"]) for one in self.of("record")]
+
+    def values(self):
+        return [value for _, _, value in self.records()]
+
+    def owned(self):
+        """The partitions it has now, as it knows."""
+        owned = set()
+        for one in self.of("assigned", "revoked", "lost"):
+            if one["event"] == "assigned":
+                owned |= set(one["partitions"])
+            else:
+                owned -= set(one["partitions"])
+        return owned
+
+    def await_(self, condition, what, seconds=40):
+        def done():
+            expect(self.process.poll() is None, f"the member ended: {self.said()}")
+            return condition()
+        try:
+            return until(done, what, seconds)
+        except Failure as failure:
+            raise Failure(f"{failure}; the last it said: {self.events[-6:]}") from failure
+
+    def until_owns(self, count, seconds=40):
+        """So many partitions; gives them."""
+        self.await_(lambda: len(self.owned()) == count, f"a member owns {count} partitions", seconds)
+        return self.owned()
+
+    def until_read(self, count, seconds=40):
+        """So many records, in all."""
+        self.await_(lambda: len(self.of("record")) >= count, f"a member has read {count} records", seconds)
+
+    def commit(self, how="commit"):
+        """Commits what it has read, waits for the answer, and gives it: {partition: offset}."""
+        before = len(self.of("committed"))
+        self.do(how)
+        self.await_(lambda: len(self.of("committed")) > before, "the commit is answered")
+        done = self.of("committed")[before]
+        expect(done["error"] is None, f"the commit failed: {done}")
+        return {int(partition): offset for partition, offset in done["offsets"].items()}
