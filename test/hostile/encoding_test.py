@@ -9,6 +9,7 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 from harness import expect, expect_equal, fresh_topic, test
 from hostile import disconnects, topic_of, unharmed
+import group_wire
 import wire
 
 UV = wire.uvarint
@@ -151,7 +152,22 @@ def element_bomb(node):
                                      + struct.pack(">i", 1000)), seconds=30)
 
 
-MUTATIONS = 1500
+MUTATIONS = 3000
+
+
+def group_requests(topic):
+    """Of each group API the oldest and the newest version."""
+    one = {"group": "g", "member": "m", "generation": 1, "instance": "i", "reason": "r"}
+    offset = {"name": topic, "id": bytes(16), "partitions": [{"index": 0, "offset": 1, "metadata": "x"}]}
+    fetched = {"name": topic, "id": bytes(16), "partitions": [0]}
+    values = {"offset_commit": {**one, "generation": -1, "member": "", "topics": [offset]},
+              "offset_fetch": {**one, "topics": [fetched], "groups": [{"group": "g", "member": None, "epoch": -1, "topics": [fetched]}]},
+              "find_coordinator": {"key": "g", "keys": ["g", "h"]}, "join_group": one, "heartbeat": one, "leave_group": one,
+              "sync_group": {**one, "type": "consumer", "protocol": "range", "assignments": [{"member": "m", "assignment": b"a"}]},
+              "describe_groups": {"groups": ["g", "h"]}, "list_groups": {"states": ["Stable"], "types": ["classic"]},
+              "delete_groups": {"groups": ["g"]}, "offset_delete": {"group": "g", "topics": [{"name": topic, "partitions": [{"index": 0}]}]}}
+    return [wire.encode(f"{api}_v{version}", **group_wire.whole(api, version, asked))
+            for api, asked in values.items() for version in {group_wire.VERSIONS[api][0], group_wire.VERSIONS[api][-1]}]
 
 
 @test(f"hostile encoding: {MUTATIONS} valid requests with bytes changed, cut or repeated (seed 1) harm nobody")
@@ -172,8 +188,10 @@ def mutations(node):
         wire.encode("offset_for_leader_epoch", replica_id=-1,
                     topics=[{"name": topic, "partitions": [{"index": 0, "current_epoch": -1, "epoch": 0}]}]),
         wire.encode("describe_topic_partitions", topics=[{"name": topic}], limit=10, cursor=-1),
+        *group_requests(topic),
     ]
-    with unharmed(node):
+    with unharmed(node), wire.Connection(node.port) as connection:
+        group_wire.coordinator(connection, "g")
         for _ in range(MUTATIONS):
             payload = bytearray(dice.choice(valid)[4:])
             kind = dice.randrange(4)
