@@ -1,4 +1,4 @@
-"""franz-go: idempotent produce in many batches, direct consume, admin."""
+"""franz-go: idempotent produce in many batches, direct consume, admin, consumer groups."""
 
 import functools
 import json
@@ -45,3 +45,14 @@ def admin(node):
     expect(node.bootstrap in seen.pop("brokers"), "the broker's address")
     expect_equal(seen, {"create": "", "again": "TOPIC_ALREADY_EXISTS", "grow": "", "partitions": 3, "id": True,
                         "retention": "3600000", "offsets": [0] * 6, "delete": ""}, "outcome")
+
+
+@test("franz-go: members of a group share a topic cooperatively, a static one restarts, the admin removes it; each record once")
+def group(node):
+    topic = fresh_topic("franz-group")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(topic, 4), 0, "error of CreateTopics")
+    seen = client(node, "group", topic)
+    expect_equal(seen.pop("values"), list(range(120)), "records, each once")
+    expect_equal(seen, {"kept": 2, "state": "Stable", "members": 2, "lag": 0, "busy": "NON_EMPTY_GROUP", "removed": "",
+                        "offsets": [30] * 4, "lost": 0, "delete": ""}, "outcome")

@@ -1,4 +1,4 @@
-"""kafkajs: producing and admin. It cannot consume without a group, so the records are read on the wire.
+"""kafkajs: producing, admin and consumer groups. It cannot consume without one, so what it produced is read on the wire.
 
 Its protocol versions are those of 2019 to 2022: the oldest we meet in the field.
 """
@@ -63,3 +63,15 @@ def admin(node):
                         "partitions": [[0, 1, 1], [1, 1, 1], [2, 1, 1]], "listed": True, "retention": "3600000",
                         "offsets": [[0, "0", "0"], [1, "0", "0"], [2, "0", "0"]], "controller": True, "gone": True},
                  "outcome")
+
+
+@test("kafkajs: two consumers of a group share a topic, one leaves; offsets are reset, and the group deleted, by its admin")
+def group(node):
+    topic = fresh_topic("kafkajs-group")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(topic, 4), 0, "error of CreateTopics")
+    seen = client(node, "group", topic)
+    expect_equal(seen.pop("values"), list(range(120)), "records, each once")
+    expect_equal(seen, {"state": "Stable", "members": 1, "protocol": "consumer", "busy": "NON_EMPTY_GROUP", "committed": [30] * 4,
+                        # It commits the special offset itself: -2, the earliest.
+                        "reset": [-2] * 4, "set": [-2, 7, -2, -2], "listed": True, "gone": True}, "outcome")

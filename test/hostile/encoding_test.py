@@ -190,8 +190,8 @@ def mutations(node):
         wire.encode("describe_topic_partitions", topics=[{"name": topic}], limit=10, cursor=-1),
         *group_requests(topic),
     ]
-    with unharmed(node), wire.Connection(node.port) as connection:
-        group_wire.coordinator(connection, "g")
+    with unharmed(node) as neighbour:
+        group_wire.coordinator(neighbour, "g")
         for _ in range(MUTATIONS):
             payload = bytearray(dice.choice(valid)[4:])
             kind = dice.randrange(4)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -161,10 +162,164 @@ func admin(ctx context.Context, bootstrap, topic string) any {
 	return seen
 }
 
+// member is a consumer of a group (cooperative-sticky, franz-go's choice) that commits what it has read after each poll.
+type member struct {
+	client *kgo.Client
+	lock   sync.Mutex
+	values []string
+	owned  map[int32]bool
+	lost   int
+	done   chan struct{}
+}
+
+func join(ctx context.Context, bootstrap, group, topic string, options ...kgo.Opt) *member {
+	one := &member{owned: map[int32]bool{}, done: make(chan struct{})}
+	change := func(to bool) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, changed map[string][]int32) {
+			one.lock.Lock()
+			defer one.lock.Unlock()
+			for _, partition := range changed[topic] {
+				if to {
+					one.owned[partition] = true
+				} else {
+					delete(one.owned, partition)
+				}
+			}
+		}
+	}
+	lost := func(ctx context.Context, made *kgo.Client, changed map[string][]int32) {
+		one.lost += len(changed[topic])
+		change(false)(ctx, made, changed)
+	}
+	one.client = client(bootstrap, append([]kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(), kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(300 * time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200 * time.Millisecond),
+		kgo.OnPartitionsAssigned(change(true)), kgo.OnPartitionsRevoked(change(false)), kgo.OnPartitionsLost(lost)}, options...)...)
+	go func() {
+		defer close(one.done)
+		for {
+			fetches := one.client.PollFetches(ctx)
+			if fetches.IsClientClosed() || ctx.Err() != nil || errors.Is(fetches.Err(), kgo.ErrClientClosed) {
+				return
+			}
+			check(fetches.Err())
+			one.lock.Lock()
+			for _, record := range fetches.Records() {
+				one.values = append(one.values, string(record.Value))
+			}
+			one.lock.Unlock()
+			if err := one.client.CommitUncommittedOffsets(ctx); !errors.Is(err, kgo.ErrClientClosed) {
+				check(err)
+			}
+			one.client.AllowRebalance()
+		}
+	}()
+	return one
+}
+
+func (one *member) read() []string {
+	one.lock.Lock()
+	defer one.lock.Unlock()
+	return append([]string(nil), one.values...)
+}
+
+func (one *member) owns() int {
+	one.lock.Lock()
+	defer one.lock.Unlock()
+	return len(one.owned)
+}
+
+func (one *member) leave() {
+	one.client.CloseAllowingRebalance()
+	<-one.done
+}
+
+func until(ctx context.Context, what string, condition func() bool) {
+	for !condition() {
+		select {
+		case <-ctx.Done():
+			check(fmt.Errorf("not in time: %s", what))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func spread(ctx context.Context, bootstrap, topic string, from, to int) {
+	producer := client(bootstrap, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer producer.Close()
+	for n := from; n < to; n++ {
+		record := &kgo.Record{Topic: topic, Partition: int32(n % 4), Value: fmt.Append(nil, n)}
+		producer.Produce(ctx, record, func(_ *kgo.Record, err error) { check(err) })
+	}
+	check(producer.Flush(ctx))
+}
+
+// group: two members share a topic of four partitions, one leaves; a static one restarts; the admin looks at it and deletes it.
+func group(ctx context.Context, bootstrap, topic string) any {
+	group := topic + "-group"
+	made := client(bootstrap)
+	defer made.Close()
+	adm := kadm.NewClient(made)
+	seen := map[string]any{}
+	spread(ctx, bootstrap, topic, 0, 40)
+	first := join(ctx, bootstrap, group, topic)
+	until(ctx, "the first reads", func() bool { return len(first.read()) == 40 })
+	second := join(ctx, bootstrap, group, topic, kgo.InstanceID("static"))
+	until(ctx, "two share", func() bool { return first.owns() == 2 && second.owns() == 2 })
+	spread(ctx, bootstrap, topic, 40, 80)
+	read := func(members ...*member) (values []string) {
+		for _, one := range members {
+			values = append(values, one.read()...)
+		}
+		return values
+	}
+	until(ctx, "two read", func() bool { return len(read(first, second)) == 80 })
+	second.leave() // A static member does not: its place is kept.
+	third := join(ctx, bootstrap, group, topic, kgo.InstanceID("static"))
+	until(ctx, "the static one is back", func() bool { return third.owns() == 2 })
+	seen["kept"] = first.owns()
+	spread(ctx, bootstrap, topic, 80, 120)
+	until(ctx, "all read", func() bool { return len(read(first, second, third)) == 120 })
+	described, err := adm.DescribeGroups(ctx, group)
+	check(err)
+	seen["state"], seen["members"] = described[group].State, len(described[group].Members)
+	lag, err := adm.Lag(ctx, group)
+	check(err)
+	seen["lag"] = lag[group].Lag.Total()
+	busy, err := adm.DeleteGroup(ctx, group)
+	seen["busy"] = name(errors.Join(err, busy.Err))
+	third.leave()
+	gone, err := adm.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs("static").Reason("the test removes it"))
+	check(err)
+	seen["removed"] = name(gone.Error())
+	until(ctx, "the first has all", func() bool { return first.owns() == 4 })
+	first.leave()
+	fetched, err := adm.FetchOffsets(ctx, group)
+	check(err)
+	offsets := []int64{}
+	for partition := range int32(4) {
+		one, _ := fetched.Lookup(topic, partition)
+		offsets = append(offsets, one.At)
+	}
+	seen["offsets"] = offsets
+	seen["lost"] = first.lost + second.lost + third.lost
+	deleted, err := adm.DeleteGroup(ctx, group)
+	seen["delete"] = name(errors.Join(err, deleted.Err))
+	values := []int{}
+	for _, value := range read(first, second, third) {
+		number := 0
+		fmt.Sscan(value, &number)
+		values = append(values, number)
+	}
+	sort.Ints(values)
+	seen["values"] = values
+	return seen
+}
+
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	bootstrap, action, topic := os.Args[1], os.Args[2], os.Args[3]
-	actions := map[string]func(context.Context, string, string) any{"round-trip": roundTrip, "admin": admin}
+	actions := map[string]func(context.Context, string, string) any{"round-trip": roundTrip, "admin": admin, "group": group}
 	check(json.NewEncoder(os.Stdout).Encode(actions[action](ctx, bootstrap, topic)))
 }
