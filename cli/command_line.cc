@@ -36,6 +36,7 @@ int RunCommandLine(int argc, char** argv) {
   AddClusterCommand(program, chosen);
   AddBrokerCommand(program, chosen);
   AddTopicCommand(program, chosen);
+  AddGroupCommand(program, chosen);
   AddProduceCommand(program, chosen);
   AddConsumeCommand(program, chosen);
   AddLogCommand(program, chosen);

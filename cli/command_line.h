@@ -30,6 +30,7 @@ void AddApiVersionsCommand(Command& program, ChosenCommand& chosen);
 void AddConfigCommand(Command& program, ChosenCommand& chosen);
 void AddContainerCommand(Command& program, ChosenCommand& chosen);
 void AddHealthCommand(Command& program, ChosenCommand& chosen);
+void AddGroupCommand(Command& program, ChosenCommand& chosen);
 void AddVersionCommand(Command& program, ChosenCommand& chosen);
 
 // A verb below `topic`.

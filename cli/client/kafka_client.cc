@@ -143,14 +143,22 @@ Task<absl::StatusOr<KafkaConnection*>> KafkaClient::Broker(BrokerId broker, Inst
                                fmt::format("broker {}, which is advertised as ", broker), deadline);
 }
 
+void KafkaClient::LearnBroker(BrokerId broker, SocketAddress address) {
+  Peer& peer = brokers_.try_emplace(broker.value(), env_.reactor).first->second;
+  if (peer.address == address) return;
+  peer.address = std::move(address);
+  // It has moved: the next use connects anew.
+  if (peer.connection != nullptr && !peer.connecting) peer.connection->Shutdown();
+}
+
+std::optional<SocketAddress> KafkaClient::AddressOf(BrokerId broker) const {
+  auto found = brokers_.find(broker.value());
+  return found == brokers_.end() ? std::nullopt : std::optional(found->second.address);
+}
+
 void KafkaClient::Learn(const kafka::MetadataResponse& metadata) {
   for (const auto& broker : metadata.brokers) {
-    Peer& peer = brokers_.try_emplace(broker.node_id, env_.reactor).first->second;
-    SocketAddress address{broker.host, static_cast<uint16_t>(broker.port)};
-    if (peer.address == address) continue;
-    peer.address = address;
-    // It has moved: the next use connects anew.
-    if (peer.connection != nullptr && !peer.connecting) peer.connection->Shutdown();
+    LearnBroker(BrokerId(broker.node_id), {broker.host, static_cast<uint16_t>(broker.port)});
   }
 }
 

@@ -98,14 +98,20 @@ class KafkaClient {
 
   // One try at one broker.
   template <typename Response, typename Request>
-  Task<absl::StatusOr<Response>> CallBroker(BrokerId broker, Request request, Instant deadline) {
+  Task<absl::StatusOr<Response>> CallBroker(BrokerId broker, Request request, Instant deadline,
+                                            int16_t version_max = Request::kMaxVersion) {
     MR_CO_ASSIGN_OR_RETURN(KafkaConnection * connection, co_await Broker(broker, deadline));
-    co_return co_await connection->Call<Response>(std::move(request), deadline);
+    co_return co_await connection->Call<Response>(std::move(request), deadline, version_max);
   }
 
   // A connection to some broker, made if there is none; to `broker`.
   Task<absl::StatusOr<KafkaConnection*>> AnyBroker(Instant deadline);
   Task<absl::StatusOr<KafkaConnection*>> Broker(BrokerId broker, Instant deadline);
+
+  // Where a broker is, from an answer that is no metadata: FindCoordinator's.
+  void LearnBroker(BrokerId broker, SocketAddress address);
+  // Where it was last heard of; nothing if it never was.
+  std::optional<SocketAddress> AddressOf(BrokerId broker) const;
 
   // Asks for metadata; without names: of all topics.
   Task<absl::StatusOr<kafka::MetadataResponse>> Metadata(

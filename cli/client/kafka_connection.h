@@ -57,10 +57,10 @@ class KafkaConnection {
   // Whether a new request could be answered.
   bool usable() const { return connection_ != nullptr && failure_.ok(); }
 
-  // The version to speak: the highest that both sides know.
+  // The version to speak: the highest that both sides know, and no higher than `version_max`.
   template <typename Request>
-  absl::StatusOr<int16_t> VersionOf() const {
-    return ChooseVersion(Request::kApiKey, Request::kMinVersion, Request::kMaxVersion);
+  absl::StatusOr<int16_t> VersionOf(int16_t version_max = Request::kMaxVersion) const {
+    return ChooseVersion(Request::kApiKey, Request::kMinVersion, version_max);
   }
   template <typename Request>
   bool Serves() const {
@@ -68,8 +68,9 @@ class KafkaConnection {
   }
 
   template <typename Response, typename Request>
-  Task<absl::StatusOr<Response>> Call(Request request, Instant deadline) {
-    MR_CO_ASSIGN_OR_RETURN(int16_t version, VersionOf<Request>());
+  Task<absl::StatusOr<Response>> Call(Request request, Instant deadline,
+                                      int16_t version_max = Request::kMaxVersion) {
+    MR_CO_ASSIGN_OR_RETURN(int16_t version, VersionOf<Request>(version_max));
     MR_CO_ASSIGN_OR_RETURN(Slice answer, co_await Exchange(Frame(request, version), deadline));
     const kafka::ApiInfo& api = *kafka::FindApi(Request::kApiKey);
     kafka::Reader in(std::move(answer));

@@ -1,0 +1,27 @@
+// Asks a cluster what `group describe` shows.
+//
+// Shard:  one. Lifetime: `groups` outlives the task.
+// Errors: GroupClient's: of the whole request, or of one group. An end of a partition that nobody
+//         tells is left out, and nothing more.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/client/group_client.h"
+#include "cli/group_description.h"
+#include "common/runtime/task.h"
+
+namespace millrace {
+
+using DescribedGroups = std::map<std::string, absl::StatusOr<GroupDescription>>;
+
+// `offsets`: also positions and ends of partitions.
+Task<absl::StatusOr<DescribedGroups>> AskGroups(GroupClient& groups, std::vector<std::string> ids,
+                                                bool offsets,
+                                                Instant deadline);  // Borrowed: awaited in place.
+
+}  // namespace millrace

@@ -1,0 +1,49 @@
+// GroupDescription: a consumer group as `group describe` shows it: its state, its members, and how
+// far each partition has been read.
+//
+// Shard: any; pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/client/group_client.h"
+#include "common/json/json_writer.h"
+
+namespace millrace {
+
+// A partition that the group has a position in, or that a member is to read.
+struct GroupPartition {
+  TopicPartition place;
+  std::optional<Offset> committed;
+  std::optional<LeaderEpoch> leader_epoch;
+  std::optional<Offset> log_end;  // Nothing: the partition has no leader, or is gone.
+  std::optional<size_t> member;   // Index of who reads it in the group's members.
+
+  // Records that are not read yet. Negative if the log was cut behind the position.
+  std::optional<int64_t> lag() const;
+};
+
+struct GroupDescription {
+  GroupView group;
+  std::string coordinator_address;
+  // Those of members first, members with more partitions before others; then those that nobody
+  // reads. Kafka's tool prints them in this order.
+  std::vector<GroupPartition> partitions;
+
+  // Of the partitions whose lag is known.
+  int64_t total_lag() const;
+};
+
+// The partitions of `group`: assigned ones and those in `committed`, with ends still unknown.
+std::vector<GroupPartition> PartitionsOf(const GroupView& group, const CommittedOffsets& committed);
+
+std::string GroupText(const GroupDescription& description, bool members);
+void GroupJson(const GroupDescription& description, JsonWriter& json);
+
+// "a:0,1;b:3"; "-" if there is none.
+std::string AssignmentText(const ConsumerAssignment& assignment);
+
+}  // namespace millrace
