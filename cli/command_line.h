@@ -35,6 +35,8 @@ void AddVersionCommand(Command& program, ChosenCommand& chosen);
 
 // A verb below `topic`.
 void AddTopicOffsetsCommand(Command& topic, ChosenCommand& chosen);
+// Verbs below `group`.
+void AddGroupOffsetsCommands(Command& group, ChosenCommand& chosen);
 
 // The version of this build, e.g. "0.1.0".
 std::string VersionText();

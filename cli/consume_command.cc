@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/client/group_consumer.h"
 #include "cli/client/topic_reader.h"
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
@@ -70,7 +71,7 @@ class Printer final : public RecordSink {
   bool broken_ = false;
 };
 
-// Ends a session in which no record has come for so long.
+// Ends a session, as an interruption would, in which no record has come for so long.
 class IdleWatch final : private Timer {
  public:
   IdleWatch(ClientSession* session, const Printer& printer, Duration idle_max)
@@ -91,7 +92,7 @@ class IdleWatch final : private Timer {
       return;
     }
     was_idle_ = true;
-    session_->client.Shutdown();
+    session_->on_interrupt();
   }
 
   ClientSession* const session_;
@@ -106,6 +107,25 @@ std::string PercentDoubled(const std::string& text) {
   std::string doubled;
   for (char c : text) doubled.append(c == '%' ? 2 : 1, c);
   return doubled;
+}
+
+// As a member of a group, which an interruption lets commit and leave.
+Task<absl::Status> ConsumeInGroup(ClientSession* session, RecordSink* sink, std::string group,
+                                  TopicReaderOptions reader) {
+  GroupConsumerOptions options;
+  options.group = std::move(group);
+  options.reader = std::move(reader);
+  GroupConsumer consumer(session->client, *sink, std::move(options));
+  session->on_interrupt = [&consumer] { consumer.Interrupt(); };
+  absl::Status status = co_await consumer.Run();
+  session->on_interrupt = [client = &session->client] { client->Shutdown(); };
+  co_return status;
+}
+
+Task<absl::Status> ConsumeAll(ClientSession* session, RecordSink* sink,
+                              TopicReaderOptions options) {
+  TopicReader reader(session->client, *sink, std::move(options));
+  co_return co_await reader.Run();
 }
 
 Task<int> Consume(ClientSession* session, std::shared_ptr<ConsumeArguments> arguments) {
@@ -128,8 +148,12 @@ Task<int> Consume(ClientSession* session, std::shared_ptr<ConsumeArguments> argu
     idle.emplace(session, printer, *ParseDuration(*arguments->idle_exit));
     options.wait_max = std::min<Duration>(options.wait_max, *ParseDuration(*arguments->idle_exit));
   }
-  TopicReader reader(session->client, printer, std::move(options));
-  absl::Status status = co_await reader.Run();
+  absl::Status status;
+  if (arguments->group.has_value()) {
+    status = co_await ConsumeInGroup(session, &printer, *arguments->group, std::move(options));
+  } else {
+    status = co_await ConsumeAll(session, &printer, std::move(options));
+  }
   printer.OnPause();
   const bool was_idle = idle.has_value() && idle->was_idle();
   idle.reset();
@@ -160,11 +184,12 @@ void AddConsumeCommand(Command& program, ChosenCommand& chosen) {
   auto arguments = std::make_shared<ConsumeArguments>();
   Command verb = program.AddVerb("consume", "Print the records of a topic");
   verb.AddOption("TOPIC", arguments->topic, "What to read").Required().TypeName("");
-  verb.AddOption("-p,--partition", arguments->partitions, "Only these; may be repeated")
-      .TypeName("N")
-      .OneValueEach()
-      .Delimiter(',')
-      .NotNegative();
+  Option partition =
+      verb.AddOption("-p,--partition", arguments->partitions, "Only these; may be repeated")
+          .TypeName("N")
+          .OneValueEach()
+          .Delimiter(',')
+          .NotNegative();
   verb.AddOption("--offset", arguments->offset,
                  "Where to begin: beginning, end, N, -N (N before the end), @TIME (ms since 1970, "
                  "-1h, 2026-11-21T10:00)")
@@ -194,16 +219,17 @@ void AddConsumeCommand(Command& program, ChosenCommand& chosen) {
   verb.AddOption("-K,--key-delimiter", arguments->key_delimiter, "Print KEY, this, VALUE")
       .Excludes(format)
       .Check(CheckDelimiter);
-  verb.AddOption("-G,--group", arguments->group, "").Hidden();  // Not in the help.
+  verb.AddOption("-G,--group", arguments->group,
+                 "Share the partitions with the group's other members, and store positions in it; "
+                 "--offset is for partitions that have none")
+      .TypeName("GROUP")
+      .Check([](const std::string& text) {
+        return text.empty() ? std::string("the name of a group is not empty") : std::string();
+      })
+      .Excludes(partition);
   AddClientOptions(verb, arguments->client);
   verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
-      if (arguments->group.has_value()) {
-        PrintError(
-            "Consumer groups are not there yet: without --group every partition is read, from "
-            "--offset on.");
-        return kExitUsage;
-      }
       return RunClientVerb(arguments->client, [arguments](ClientSession* session) {
         return Consume(session, arguments);
       });

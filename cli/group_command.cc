@@ -288,6 +288,8 @@ void AddGroupCommand(Command& program, ChosenCommand& chosen) {
                       DeleteGroups, remove);
   verb.AddOption("GROUP", remove->names, "Groups").TypeName("");
   verb.AddFlag("--all-groups", remove->all, "All of consumers");
+
+  AddGroupOffsetsCommands(group, chosen);
 }
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 namespace millrace {
@@ -186,7 +187,7 @@ std::string KafkaStateText(const GroupDescription& description, bool verbose) {
          "\n";
 }
 
-std::string KafkaResetText(const KafkaNewOffsets& offsets) {
+std::string KafkaResetText(const GroupPositions& offsets) {
   size_t group_width = kColumnMin;
   size_t topic_width = kColumnMin;
   for (const auto& [group, places] : offsets) {
@@ -212,7 +213,7 @@ std::string KafkaResetText(const KafkaNewOffsets& offsets) {
   return text + "\n";
 }
 
-std::string KafkaResetCsv(const KafkaNewOffsets& offsets) {
+std::string KafkaResetCsv(const GroupPositions& offsets) {
   std::string text;
   for (const auto& [group, places] : offsets) {
     for (const auto& [place, offset] : places) {

@@ -12,6 +12,7 @@
 
 #include "cli/client/group_client.h"
 #include "cli/group_description.h"
+#include "cli/reset_plan.h"
 
 namespace millrace {
 
@@ -31,9 +32,9 @@ std::string KafkaMembersText(const GroupView& group, bool verbose);
 std::string KafkaStateText(const GroupDescription& description, bool verbose);
 
 // kafka-consumer-groups --reset-offsets, of all its groups; with --export.
-using KafkaNewOffsets = std::map<std::string, std::map<TopicPartition, Offset>>;
-std::string KafkaResetText(const KafkaNewOffsets& offsets);
-std::string KafkaResetCsv(const KafkaNewOffsets& offsets);
+
+std::string KafkaResetText(const GroupPositions& offsets);
+std::string KafkaResetCsv(const GroupPositions& offsets);
 
 // kafka-consumer-groups --delete-offsets: the table of partitions.
 std::string KafkaDeletedOffsetsText(const PartitionStatuses& statuses);

@@ -16,15 +16,22 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-constexpr std::array<std::string_view, 7> kTools = {
-    "topics",  "configs",    "console-producer", "console-consumer", "broker-api-versions",
-    "storage", "get-offsets"};
+constexpr std::array<std::string_view, 9> kTools = {"topics",
+                                                    "configs",
+                                                    "console-producer",
+                                                    "console-consumer",
+                                                    "broker-api-versions",
+                                                    "storage",
+                                                    "get-offsets",
+                                                    "consumer-groups",
+                                                    "groups"};
 
 absl::Status Invalid(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
 
 // What a tool was called with: flags that take a value may be repeated.
 class Flags {
  public:
+  // What stands in `valued` and in `bare` may have a value: the next word, unless that is a flag.
   Flags(std::string_view tool, std::set<std::string_view> valued, std::set<std::string_view> bare)
       : tool_(tool), valued_(std::move(valued)), bare_(std::move(bare)) {}
 
@@ -33,7 +40,9 @@ class Flags {
       const size_t equals =
           arguments[i].starts_with("--") ? arguments[i].find('=') : std::string::npos;
       const std::string name = arguments[i].substr(0, equals);
-      if (bare_.contains(name) && equals == std::string::npos) {
+      const bool with_next = i + 1 < arguments.size() && !arguments[i + 1].starts_with('-');
+      if (bare_.contains(name) && equals == std::string::npos &&
+          !(valued_.contains(name) && with_next)) {
         seen_[name];
       } else if (valued_.contains(name)) {
         if (equals == std::string::npos && i + 1 == arguments.size()) {
@@ -293,6 +302,7 @@ absl::StatusOr<Words> ConsoleConsumer(const Words& arguments) {
   MR_ASSIGN_OR_RETURN(const std::string topic, flags.Need("--topic"));
   Words out = {"consume", topic, "--summary"};
   flags.Pass("--partition", "--partition", out);
+  flags.Pass("--group", "--group", out);
   const std::string offset = flags.Get("--offset").value_or("latest");
   out.insert(out.end(),
              {"--offset", flags.Has("--from-beginning") || offset == "earliest" ? "beginning"
@@ -314,6 +324,116 @@ absl::StatusOr<Words> BrokerApiVersions(const Words& arguments) {
               {});
   MR_RETURN_IF_ERROR(flags.Read(arguments));
   Words out = {"api-versions"};
+  flags.PassServers(out);
+  return out;
+}
+
+// Takes care of --list of kafka-consumer-groups.
+Words ListGroupsWords(const Flags& flags) {
+  Words out = {"group", "list", "--consumers"};
+  for (const char* name : {"--state", "--type"}) {
+    if (std::optional<std::string> value = flags.Get(name)) {
+      std::erase(*value, ' ');
+      out.insert(out.end(), {name, *value});
+    }
+  }
+  if (!flags.Has("--state") && !flags.Has("--type")) {
+    out.emplace_back("--names");
+  } else {
+    out.insert(out.end(), {"--kafka", std::string(flags.Has("--type") ? "types" : "") +
+                                          (flags.Has("--state") ? "states" : "")});
+  }
+  return out;
+}
+
+absl::StatusOr<Words> DescribeGroupsWords(const Flags& flags) {
+  if (flags.Has("--members") + flags.Has("--offsets") + flags.Has("--state") > 1) {
+    return Invalid(
+        "Option [describe] takes at most one of these options: [members], [offsets], [state]");
+  }
+  Words out = {"group", "describe", "--kafka",
+               flags.Has("--members") ? "members"
+               : flags.Has("--state") ? "state"
+                                      : "offsets"};
+  if (flags.Has("--verbose")) out.emplace_back("--verbose");
+  return out;
+}
+
+absl::StatusOr<Words> ResetOffsetsWords(const Flags& flags) {
+  if (flags.Has("--dry-run") && flags.Has("--execute")) {
+    return Invalid("Option [reset-offsets] only accepts one of [execute] and [dry-run]");
+  }
+  Words out = {"group", "reset-offsets", "--kafka", flags.Has("--export") ? "export" : "table"};
+  for (const char* name :
+       {"--to-earliest", "--to-latest", "--to-current", "--all-topics", "--execute"}) {
+    if (flags.Has(name)) out.emplace_back(name);
+  }
+  for (const char* name :
+       {"--to-offset", "--shift-by", "--to-datetime", "--by-duration", "--from-file"}) {
+    // As one word: the value may begin with a minus.
+    if (std::optional<std::string> value = flags.Get(name)) {
+      out.push_back(fmt::format("{}={}", name, *value));
+    }
+  }
+  flags.Pass("--topic", "--topic", out);
+  return out;
+}
+
+absl::StatusOr<Words> ConsumerGroups(const Words& arguments) {
+  Flags flags(
+      "consumer-groups",
+      {"--bootstrap-server", "--command-config", "--group", "--topic", "--timeout", "--state",
+       "--type", "--to-offset", "--shift-by", "--to-datetime", "--by-duration", "--from-file"},
+      {"--list", "--describe", "--delete", "--reset-offsets", "--delete-offsets", "--all-groups",
+       "--all-topics", "--members", "--offsets", "--verbose", "--state", "--type", "--dry-run",
+       "--execute", "--export", "--to-earliest", "--to-latest", "--to-current"});
+  MR_RETURN_IF_ERROR(flags.Read(arguments));
+  const int actions = flags.Has("--list") + flags.Has("--describe") + flags.Has("--delete") +
+                      flags.Has("--reset-offsets") + flags.Has("--delete-offsets");
+  if (actions != 1) {
+    return Invalid(
+        "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, "
+        "--delete-offsets");
+  }
+  const Words groups = flags.All("--group");
+  if (!flags.Has("--list") && groups.empty() && !flags.Has("--all-groups")) {
+    return Invalid("It takes one of these options: [group], [all-groups]");
+  }
+  Words out;
+  if (flags.Has("--list")) {
+    out = ListGroupsWords(flags);
+  } else if (flags.Has("--describe")) {
+    MR_ASSIGN_OR_RETURN(out, DescribeGroupsWords(flags));
+  } else if (flags.Has("--delete")) {
+    out = {"group", "delete", "--kafka", "table"};
+  } else if (flags.Has("--reset-offsets")) {
+    MR_ASSIGN_OR_RETURN(out, ResetOffsetsWords(flags));
+  } else {
+    out = {"group", "delete-offsets", "--kafka", "table"};
+    flags.Pass("--topic", "--topic", out);
+  }
+  if (!flags.Has("--list")) {
+    if (flags.Has("--all-groups")) out.emplace_back("--all-groups");
+    for (const std::string& group : groups) out.push_back(group);
+  }
+  if (std::optional<std::string> timeout = flags.Get("--timeout")) {
+    out.insert(out.end(), {"--timeout", *timeout + "ms"});
+  }
+  flags.PassServers(out);
+  return out;
+}
+
+absl::StatusOr<Words> Groups(const Words& arguments) {
+  Flags flags("groups", {"--bootstrap-server", "--command-config", "--group-type", "--protocol"},
+              {"--list", "--consumer", "--share", "--streams"});
+  MR_RETURN_IF_ERROR(flags.Read(arguments));
+  if (!flags.Has("--list")) return Invalid("Command must include exactly one action: --list.");
+  Words out = {"group", "list", "--kafka", "groups"};
+  if (flags.Has("--consumer")) out.emplace_back("--consumers");
+  if (flags.Has("--share")) out.insert(out.end(), {"--type", "share"});
+  if (flags.Has("--streams")) out.insert(out.end(), {"--type", "streams"});
+  flags.Pass("--group-type", "--type", out);
+  flags.Pass("--protocol", "--protocol", out);
   flags.PassServers(out);
   return out;
 }
@@ -356,6 +476,8 @@ absl::StatusOr<std::vector<std::string>> TranslateKafkaTool(std::string_view too
   if (tool == "console-consumer") return ConsoleConsumer(arguments);
   if (tool == "broker-api-versions") return BrokerApiVersions(arguments);
   if (tool == "get-offsets") return GetOffsets(arguments);
+  if (tool == "consumer-groups") return ConsumerGroups(arguments);
+  if (tool == "groups") return Groups(arguments);
   if (tool == "storage") {
     arguments.insert(arguments.begin(), "storage");  // The same flags.
     return arguments;

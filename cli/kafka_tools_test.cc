@@ -89,6 +89,43 @@ TEST_CASE("KafkaTools: configurations") {
             .starts_with("error: --entity-type users:"));
 }
 
+TEST_CASE("KafkaTools: consumer groups") {
+  const std::string at = " --bootstrap-server b:1";
+  CHECK(Translated("consumer-groups", "--list" + at) == "group list --consumers --names" + at);
+  CHECK(Translated("consumer-groups", at + " --list --state --type") ==
+        "group list --consumers --kafka typesstates" + at);
+  CHECK(Translated("consumer-groups", "--list --state stable,empty" + at) ==
+        "group list --consumers --state stable,empty --kafka states" + at);
+  CHECK(Translated("consumer-groups", "--describe --group g" + at) ==
+        "group describe --kafka offsets g" + at);
+  CHECK(Translated("consumer-groups", "--describe --all-groups --state" + at) ==
+        "group describe --kafka state --all-groups" + at);
+  CHECK(Translated("consumer-groups",
+                   "--describe --group g --members --verbose --timeout 9000" + at) ==
+        "group describe --kafka members --verbose g --timeout 9000ms" + at);
+  CHECK(Translated("consumer-groups", "--delete --group g --group h" + at) ==
+        "group delete --kafka table g h" + at);
+  CHECK(Translated(
+            "consumer-groups",
+            "--group g --reset-offsets --shift-by -5 --topic t:0,1 --topic u --execute" + at) ==
+        "group reset-offsets --kafka table --execute --shift-by=-5 --topic t:0,1 --topic u g" + at);
+  CHECK(
+      Translated("consumer-groups",
+                 "--group g --reset-offsets --to-earliest --all-topics --dry-run --export" + at) ==
+      "group reset-offsets --kafka export --to-earliest --all-topics g" + at);
+  CHECK(Translated("consumer-groups", "--group g --delete-offsets --topic t" + at) ==
+        "group delete-offsets --kafka table --topic t g" + at);
+  CHECK(Translated("consumer-groups", "--list --describe" + at)
+            .starts_with("error: Command must include exactly one action"));
+  CHECK(Translated("consumer-groups", "--describe" + at).starts_with("error: It takes one of"));
+  CHECK(Translated("groups", "--list --consumer" + at) ==
+        "group list --kafka groups --consumers" + at);
+  CHECK(Translated("groups", "--list --group-type classic --protocol consumer" + at) ==
+        "group list --kafka groups --type classic --protocol consumer" + at);
+  CHECK(Translated("console-consumer", "--topic t --group g" + at) ==
+        "consume t --summary --group g --offset end --format %s\\n" + at);
+}
+
 TEST_CASE("KafkaTools: what is not understood is said by name") {
   CHECK(Translated("topics", "--list --frobnicate --bootstrap-server b:1")
             .starts_with("error: kafka-topics: --frobnicate is not understood here."));

@@ -29,6 +29,14 @@ TopicReader::TopicReader(KafkaClient& client, RecordSink& sink, TopicReaderOptio
 
 Instant TopicReader::Deadline() const { return last_success_ + options_.patience; }
 
+std::map<PartitionId, Offset> TopicReader::positions() const {
+  std::map<PartitionId, Offset> offsets;
+  for (const auto& [partition, position] : positions_) {
+    offsets.insert_or_assign(partition, position.next);
+  }
+  return offsets;
+}
+
 bool TopicReader::finished() const {
   return enough_ || std::ranges::all_of(positions_, [](const auto& p) { return p.second.at_end; });
 }
@@ -74,6 +82,10 @@ Task<absl::Status> TopicReader::FindStart() {
       co_return absl::InvalidArgumentError(fmt::format("{}: there is no partition {}, only 0 to {}",
                                                        options_.topic, partition,
                                                        topic_.partitions.size() - 1));
+    }
+    if (auto given = options_.starts.find(partition); given != options_.starts.end()) {
+      positions_[partition] = {given->second, false};
+      continue;
     }
     MR_CO_ASSIGN_OR_RETURN(Offset start, co_await Resolve(partition, Deadline()));
     positions_[partition] = {start, false};

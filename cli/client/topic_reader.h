@@ -46,6 +46,7 @@ struct TopicReaderOptions {
   std::string topic;
   std::vector<PartitionId> partitions;  // Empty: all.
   OffsetSpec from = FromBeginning{};
+  std::map<PartitionId, Offset> starts;  // Where to begin instead, in these.
   bool stop_at_end = false;
   // How long to go on without any success, leaders being elected or brokers away.
   Duration patience = seconds(30);
@@ -59,8 +60,19 @@ class TopicReader {
  public:
   TopicReader(KafkaClient& client, RecordSink& sink, TopicReaderOptions options);
 
-  // Returns OK when the sink has enough or the ends are reached.
+  // Returns OK when the sink has enough, the ends are reached, or Interrupt() was called.
   Task<absl::Status> Run();
+
+  // Run() returns soon: the sink gets nothing more. It keeps what it has.
+  void Interrupt() {
+    if (!enough_) interrupted_ = true;
+    enough_ = true;
+  }
+  // Whether that is why it returned.
+  bool interrupted() const { return interrupted_; }
+
+  // Behind the last record that the sink was given, or where reading begins.
+  std::map<PartitionId, Offset> positions() const;
 
  private:
   struct Position {
@@ -95,6 +107,7 @@ class TopicReader {
   TopicView topic_;
   std::map<PartitionId, Position> positions_;
   bool enough_ = false;
+  bool interrupted_ = false;
   bool begun_ = false;         // An answer has come: what was asked for is there.
   absl::Status interruption_;  // Why the loops end, if they must.
   Instant last_success_;
