@@ -302,7 +302,9 @@ absl::StatusOr<Words> ConsoleConsumer(const Words& arguments) {
   MR_ASSIGN_OR_RETURN(const std::string topic, flags.Need("--topic"));
   Words out = {"consume", topic, "--summary"};
   flags.Pass("--partition", "--partition", out);
-  flags.Pass("--group", "--group", out);
+  const auto consumer = PropertiesOf(flags, {"--consumer-property", "--command-property"});
+  const std::string group = flags.Get("--group").value_or(ValueOr(consumer, "group.id", ""));
+  if (!group.empty()) out.insert(out.end(), {"--group", group});
   const std::string offset = flags.Get("--offset").value_or("latest");
   out.insert(out.end(),
              {"--offset", flags.Has("--from-beginning") || offset == "earliest" ? "beginning"

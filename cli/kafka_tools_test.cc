@@ -124,6 +124,8 @@ TEST_CASE("KafkaTools: consumer groups") {
         "group list --kafka groups --type classic --protocol consumer" + at);
   CHECK(Translated("console-consumer", "--topic t --group g" + at) ==
         "consume t --summary --group g --offset end --format %s\\n" + at);
+  CHECK(Translated("console-consumer", "--topic t --consumer-property group.id=g" + at) ==
+        "consume t --summary --group g --offset end --format %s\\n" + at);
 }
 
 TEST_CASE("KafkaTools: what is not understood is said by name") {

@@ -247,22 +247,22 @@ def shims(node):
     idle = group_at(node, topic, 3)
     busy = fresh_topic("g")
 
-    def committed():
+    def shared():
         if busy not in millrace(node, "group", "list", "--names", "--state", "Stable").splitlines():
             return False
-        seen = positions(node, busy)
-        return len(seen) == 3 and None not in seen.values()
+        seen = answer(node, "group", "describe", busy)[0]
+        return len(seen["members"]) == 2 and len(seen["partitions"]) == 3 and \
+            all(one["committed"] is not None and one["member"] for one in seen["partitions"])
 
-    with Tools(node) as tools, Consumer(node, topic, busy):
-        until(committed, "the member commits", seconds=20)
-        for arguments in (("--list",), ("--list", "--state"), ("--list", "--type"), ("--list", "--state", "stable,empty", "--type", "classic")):
+    # Each of theirs costs a start of a JVM, so each call shows as much as it can.
+    with Tools(node) as tools, Consumer(node, topic, busy), Consumer(node, topic, busy):
+        until(shared, "two members have committed", seconds=30)
+        for arguments in (("--list",), ("--list", "--state", "stable,empty", "--type")):
             tools.compare("consumer-groups", *arguments, in_any_order=True)
-        for arguments in (("--group", busy), ("--group", busy, "--offsets", "--verbose"), ("--group", busy, "--members"),
-                          ("--group", busy, "--members", "--verbose"), ("--group", busy, "--state"), ("--group", busy, "--state", "--verbose"),
-                          ("--group", idle), ("--group", idle, "--state")):
+        for arguments in (("--group", busy, "--group", idle), ("--group", busy, "--offsets", "--verbose"),
+                          ("--group", busy, "--members", "--verbose"), ("--all-groups", "--state")):
             tools.compare("consumer-groups", "--describe", *arguments)
-        for arguments in (("--list",), ("--list", "--consumer"), ("--list", "--share"), ("--list", "--group-type", "classic"),
-                          ("--list", "--protocol", "consumer")):
+        for arguments in (("--list",), ("--list", "--share")):
             tools.compare("groups", *arguments, in_any_order=True)
 
 
@@ -272,9 +272,8 @@ def shim_changes(node):
     with Tools(node) as tools:
         group = group_at(node, topic, 5)
         dry = ("--reset-offsets", "--group", group, "--topic", topic, "--dry-run")
-        for target in (("--to-earliest",), ("--to-latest",), ("--to-offset", "7"), ("--shift-by", "-2"), ("--to-current",),
-                       ("--to-datetime", "2023-11-14T22:13:22.500"), ("--to-datetime", "2099-01-01T00:00:00.000+02:00"),
-                       ("--to-earliest", "--export")):
+        for target in (("--shift-by", "-2"), ("--to-datetime", "2023-11-14T22:13:22.500"),
+                       ("--to-datetime", "2099-01-01T00:00:00.000+02:00"), ("--to-earliest", "--export")):
             ours, theirs = tools.ours("consumer-groups", *dry, *target), tools.theirs("consumer-groups", *dry, *target)
             expect_equal(ours[0], theirs[0], f"output of {target}")
         expect_equal(positions(node, group)[topic, 0], 5, "position after dry runs")
