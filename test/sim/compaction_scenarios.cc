@@ -124,8 +124,12 @@ class CompactionProgram final : public SimProgram, private LogObserver {
 
  private:
   void OnDurable(Log& log, Offset durable) override {
-    if (scope_.stopping()) return;  // A dead process promises nothing.
-    Model& model = models_[log.partition().value()];
+    scope_.Spawn(Note(log.partition().value(), durable));
+  }
+  // In a later turn, which a process that has died in this one does not have: it promises nothing.
+  Task<void> Note(int32_t partition, Offset durable) {
+    if (scope_.stopping()) co_return;
+    Model& model = models_[partition];
     model.durable = std::max(model.durable, durable);
   }
   void OnFailed(Log&, absl::Status) override {}
