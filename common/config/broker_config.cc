@@ -252,6 +252,16 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
     settings.Refuse(kHeartbeat,
                     fmt::format("expected less than {}, {}", kSession, settings.Integer(kSession)));
   }
+  const auto within = [&settings](std::string_view key, std::string_view min, std::string_view max) {
+    const int64_t value = settings.Integer(key);
+    if (value >= settings.Integer(min) && value <= settings.Integer(max)) return;
+    settings.Refuse(key, fmt::format("expected from {} to {}, {} to {}", min, max,
+                                     settings.Integer(min), settings.Integer(max)));
+  };
+  within(kSession, "group.consumer.min.session.timeout.ms",
+         "group.consumer.max.session.timeout.ms");
+  within(kHeartbeat, "group.consumer.min.heartbeat.interval.ms",
+         "group.consumer.max.heartbeat.interval.ms");
   std::vector<std::string> assignors = settings.List(kAssignors);
   for (std::string& name : assignors) {
     if (name == "org.apache.kafka.coordinator.group.assignor.UniformAssignor") name = "uniform";

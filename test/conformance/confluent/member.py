@@ -1,4 +1,4 @@
-"""A member of a consumer group (librdkafka, classic protocol) that says what happens to it.
+"""A member of a consumer group (librdkafka, either protocol) that says what happens to it.
 
     member.py BOOTSTRAP GROUP TOPIC [key=value ...]        settings of librdkafka; commit=each: commit after each record
 
@@ -37,11 +37,13 @@ def main():
     def on_commit(error, partitions):
         say("committed", error=error.name() if error else None, offsets={one.partition: one.offset for one in partitions})
 
+    # In the new protocol it is the broker that says these.
+    new_protocol = options.get("group.protocol") == "consumer"
+    timing = {} if new_protocol else {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest",
-                         "enable.auto.commit": False, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500,
-                         "topic.metadata.refresh.interval.ms": 2000, "reconnect.backoff.max.ms": 500, "on_commit": on_commit,
+                         "enable.auto.commit": False, **timing, "topic.metadata.refresh.interval.ms": 2000, "reconnect.backoff.max.ms": 500, "on_commit": on_commit,
                          "error_cb": lambda error: say("client error", name=error.name()), **options})
-    cooperative = options.get("partition.assignment.strategy") == COOPERATIVE
+    cooperative = new_protocol or options.get("partition.assignment.strategy") == COOPERATIVE
     next_offset = {}
 
     def rebalanced(event):
