@@ -154,7 +154,9 @@ Task<int> DescribeGroups(ClientSession* session, std::shared_ptr<GroupArguments>
   json.BeginArray();
   for (const auto& [id, description] : *described) {
     if (!description.ok()) {
-      PrintError(fmt::format("{}: {}", id, std::string(description.status().message())));
+      PrintError(absl::IsNotFound(description.status()) && arguments->kafka.has_value()
+                     ? fmt::format("\nError: Consumer group '{}' does not exist.", id)
+                     : fmt::format("{}: {}", id, std::string(description.status().message())));
       exit_status = kExitFailed;
     } else if (arguments->kafka.has_value()) {
       PrintAsKafka(*description, *arguments);
@@ -206,7 +208,11 @@ Task<int> DeleteGroups(ClientSession* session, std::shared_ptr<GroupArguments> a
       text += fmt::format("Deleted group {}.\n", id);
     } else {
       json.Key("error").String(std::string(status.message()));
-      PrintError(fmt::format("{}: {}", id, std::string(status.message())));
+      PrintError(arguments->kafka.has_value()
+                     ? fmt::format("\nError: Deletion of some consumer groups failed:\n* Group "
+                                   "'{}' could not be deleted due to: {}",
+                                   id, std::string(status.message()))
+                     : fmt::format("{}: {}", id, std::string(status.message())));
     }
     json.EndObject();
   }

@@ -94,7 +94,11 @@ class ResetReport {
 
   void AddFailure(const std::string& group, const absl::Status& status) {
     exit_status_ = kExitFailed;
-    PrintError(fmt::format("{}: {}", group, std::string(status.message())));
+    PrintError(absl::IsFailedPrecondition(status) && arguments_.kafka.has_value()
+                   ? fmt::format("\nError: Assignments can only be reset if the group '{}' is "
+                                 "inactive: {}.",
+                                 group, std::string(status.message()))
+                   : fmt::format("{}: {}", group, std::string(status.message())));
     json_.BeginObject().Key("group").String(group);
     json_.Key("error").String(std::string(status.message())).EndObject();
   }

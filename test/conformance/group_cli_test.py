@@ -264,6 +264,12 @@ def shims(node):
             tools.compare("consumer-groups", "--describe", *arguments)
         for arguments in (("--list",), ("--list", "--share")):
             tools.compare("groups", *arguments, in_any_order=True)
+        # Failures are in Kafka's words, but on standard error.
+        for arguments, said in ((("--describe", "--group", "no-such-group"), "Consumer group 'no-such-group' does not exist."),
+                                (("--delete", "--group", busy), f"* Group '{busy}' could not be deleted due to: NON_EMPTY_GROUP"),
+                                (("--reset-offsets", "--group", busy, "--all-topics", "--to-latest", "--execute"),
+                                 f"Error: Assignments can only be reset if the group '{busy}' is inactive")):
+            expect_in(said, tools.ours("consumer-groups", *arguments)[1], f"standard error of {arguments}")
 
 
 @test("the shim kafka-consumer-groups.sh resets, exports and deletes as Kafka's tool does")
