@@ -44,7 +44,7 @@ def coordinator_of(cluster, group, other_than=None, seconds=30):
                 one = ask(connection, "find_coordinator", 4, keys=[group])["coordinators"][0]
             if one["error"] == 0 and (other_than is None or one["node"] != other_than.id):
                 member = cluster.member(one["node"])
-                with wire.Connection(member.port) as connection:
+                with wire.Connection(member.port, host=member.host) as connection:
                     if ask(connection, "describe_groups", 5, groups=[group])["groups"][0]["error"] == 0:
                         return member
         return None
