@@ -197,10 +197,9 @@ std::optional<GroupView> GroupCoordinator::Describe(const std::string& group_id)
   if (group == nullptr || group->consumer != nullptr) return std::nullopt;
   // As Kafka: what is still being agreed on is not told.
   const bool agreed = group->classic->state() == ClassicGroupState::kStable;
-  return GroupView{group_id, std::string(ToString(group->classic->state())),
-                   group->classic->protocol_type(),
-                   agreed ? group->classic->protocol().value_or("") : "",
-                   group->classic->Members()};
+  return GroupView{
+      group_id, std::string(ToString(group->classic->state())), group->classic->protocol_type(),
+      agreed ? group->classic->protocol().value_or("") : "", group->classic->Members()};
 }
 
 std::optional<ConsumerGroupView> GroupCoordinator::DescribeConsumer(
