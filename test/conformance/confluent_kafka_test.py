@@ -1,4 +1,4 @@
-"""Python's confluent-kafka (librdkafka), partitions assigned by hand: groups come later."""
+"""Python's confluent-kafka (librdkafka), partitions assigned by hand; its groups are in groups_test.py."""
 
 import functools
 import hashlib

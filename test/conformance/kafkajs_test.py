@@ -10,6 +10,7 @@ import shutil
 from harness import ROOT, build_folder, expect, expect_equal, fresh_topic, need, run, test
 import wire
 
+SETTINGS = ["group.initial.rebalance.delay.ms=0"]
 HERE = ROOT / "test/conformance/kafkajs"
 
 

@@ -6,7 +6,6 @@ import time
 from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
 import wire
 
-FIND_COORDINATOR = 10
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
@@ -64,9 +63,6 @@ def codec_test(codec):
         expect_equal(consume(node, topic, "-o", "beginning"), values, "records")
         with wire.Connection(node.port) as connection:
             stored = connection.fetch(topic, 0)["records"]
-            served = {one["key"] for one in connection.ask("api_versions_v0")["keys"]}
-        if codec == "lz4" and FIND_COORDINATOR not in served:
-            return  # librdkafka takes its absence for a broker of before lz4 and sends the batch uncompressed.
         # A first batch too small to gain anything stays as it is.
         expect_in(codec, [CODECS[number] for number in wire.codecs_of(stored)], "codecs of the batches in the log")
     return one

@@ -236,12 +236,15 @@ def many_partitions(node):
         # One partition a hundred thousand times: the last one counts.
         again = [{"index": 0, "offset": number} for number in range(100000)]
         answered = ask(link, "offset_commit", 9, group="wide", topics=[{"name": topic, "partitions": again}])
+        if not node.ours:
+            return  # Kafka writes them all in one batch, which is too large.
         expect_equal({one["error"] for one in answered["topics"][0]["partitions"]}, {0}, "errors of one partition again and again")
         seen = ask(link, "offset_fetch", 7, group="wide", topics=[{"name": topic, "partitions": [0] * 100000}])
         expect_equal({one["offset"] for one in seen["topics"][0]["partitions"]}, {99999}, "offset")
 
 
-@test("hostile group: members that park 5,000 joins and syncs and hang up are forgotten with their connections")
+@test("hostile group: members that park 2,000 joins and hang up are forgotten with their connections",
+      ours_only="Kafka keeps each for five minutes")
 def parked(node):
     with attack(node, "park") as (link, _):
         one = join(link, "park", rebalance_ms=1500, session_ms=6000)
