@@ -252,7 +252,8 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
     settings.Refuse(kHeartbeat,
                     fmt::format("expected less than {}, {}", kSession, settings.Integer(kSession)));
   }
-  const auto within = [&settings](std::string_view key, std::string_view min, std::string_view max) {
+  const auto within = [&settings](std::string_view key, std::string_view min,
+                                  std::string_view max) {
     const int64_t value = settings.Integer(key);
     if (value >= settings.Integer(min) && value <= settings.Integer(max)) return;
     settings.Refuse(key, fmt::format("expected from {} to {}, {} to {}", min, max,
