@@ -226,7 +226,7 @@ Task<int> DeleteGroups(ClientSession* session, std::shared_ptr<GroupArguments> a
 using GroupAction = Task<int> (*)(ClientSession*, std::shared_ptr<GroupArguments>);
 
 Command AddGroupVerb(Command& group, ChosenCommand& chosen, const char* name, const char* what,
-                     GroupAction action, std::shared_ptr<GroupArguments> arguments) {
+                     GroupAction action, const std::shared_ptr<GroupArguments>& arguments) {
   Command verb = group.AddVerb(name, what);
   AddClientOptions(verb, arguments->client);
   verb.AddOption("--kafka", arguments->kafka, "").Hidden();  // For the tools of Kafka's names.

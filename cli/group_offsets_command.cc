@@ -180,6 +180,7 @@ class ResetReport {
 
 std::vector<TopicScope> ScopesOf(const OffsetsOfGroupArguments& arguments) {
   std::vector<TopicScope> scopes;
+  scopes.reserve(arguments.topics.size());
   for (const std::string& topic : arguments.topics) {
     scopes.push_back(*ParseTopicScope(topic));  // Checked by the parser.
   }
