@@ -193,7 +193,6 @@ def all_offsets(node):
             story.ask("offset_commit", 10, group="all", topics=[{"name": name, "id": ident, "partitions": [{"index": 0, "offset": 4}]}])
         deleted = story.connection.ask("delete_topics", names=[gone], timeout_ms=5000)
         expect_equal(deleted["topics"][0]["error"], 0, "error of DeleteTopics")
-
         until(lambda: story.connection.metadata([gone])["topics"][0]["error"] == 3, "the topic is gone")
         until(lambda: len(story.connection.ask("offset_fetch_v7", group="all", topics=None, stable=False)["topics"]) == 1,
                       "its offsets are gone")
@@ -265,7 +264,6 @@ def two(node):
         known = story.ask("join_group", 9, on=second, group="two", protocols=PROTOCOLS[::-1])["member"]
         story.send(second, "join_group", 9, group="two", member=known, protocols=PROTOCOLS[::-1])
         story.say("until then it may commit, and its heartbeats tell it")
-
         until(lambda: story.connection.ask("heartbeat_v4", **here, instance=None)["error"] == 27, "the rebalance has begun")
         for version in VERSIONS["heartbeat"]:
             story.ask("heartbeat", version, **here)

@@ -68,7 +68,6 @@ def metadata(node):
         expect_equal(ask(link, "join_group", 9, group="big", protocols=spread)["error"], INVALID_REQUEST, "error of many protocols")
         links = [wire.Connection(node.port, timeout=60) for _ in range(10)]
         frame = wire.encode("join_group_v9", 1, **whole("join_group", 9, {"group": "big", "protocols": big}))
-
         senders = [threading.Thread(target=one.send, args=(frame,), daemon=True) for one in links]
         for sender in senders:
             sender.start()
@@ -107,7 +106,6 @@ def groups(node):
                 "join_group", 9, {"group": f"g-{start + number}", "protocols": PROTOCOL, "session_ms": 6000})) for number in range(500)))
             for _ in range(500):
                 expect_equal(link.answer("join_group_v9")["error"], MEMBER_ID_REQUIRED, "error")
-
         until(lambda: not [one for one in ask(link, "list_groups", 5)["groups"] if one["group"].startswith("g-")],
               "the groups are gone after their members' sessions", 30)
         expect(neighbour.metadata([])["brokers"], "the neighbour is served")
