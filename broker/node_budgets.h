@@ -15,6 +15,9 @@ struct NodeBudgets {
   size_t pending;     // Appended, not yet in segment files.
   size_t tail_cache;  // Kept for consumers near the end.
   size_t validation;  // Of large batches, at helpers.
+  // What groups keep of their members and offsets. Beside the others, which add up to what is
+  // promised: it holds nothing until there are groups.
+  size_t groups;
 };
 
 // Where a configured value is 0: fixed shares of the memory there is, between bounds that suit
@@ -34,6 +37,7 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.fetch = choose(memory.fetch_output_budget_bytes, total / 4);
   budgets.requests = choose(memory.request_budget_bytes, total / 16 * 5);
   budgets.validation = total / 16;
+  budgets.groups = total;
   return budgets;
 }
 
@@ -44,8 +48,8 @@ inline NodeBudgets ShareOf(const NodeBudgets& node, size_t shards) {
   auto share = [shards](size_t whole) {
     return std::max(whole / shards, std::min(whole, kShareMin));
   };
-  return {share(node.requests), share(node.fetch), share(node.pending), share(node.tail_cache),
-          share(node.validation)};
+  return {share(node.requests),   share(node.fetch),      share(node.pending),
+          share(node.tail_cache), share(node.validation), share(node.groups)};
 }
 
 }  // namespace millrace

@@ -191,8 +191,10 @@ void NodeShard::Open(const NodeServices& services) {
     directories = remote_directories_.get();
   }
   applier_->set_directories(directories);
-  groups_ = std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_,
-                                           OptionsOf(config.groups));
+  GroupServiceOptions groups = OptionsOf(config.groups);
+  groups.memory_bytes_max = budgets_.groups;
+  groups_ =
+      std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_, std::move(groups));
   applier_->set_groups(groups_.get());
   applier_->set_store(store_.get());
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
@@ -251,6 +253,9 @@ void NodeShard::RegisterMetrics() {
       {"millrace_connections_accepted_total", "Connections that were served."},
       [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->accepted()); });
   constexpr const char* kBudget = "Bytes of a memory budget in use.";
+  metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "groups"}}}, [this] {
+    return groups_ == nullptr ? 0.0 : static_cast<double>(groups_->memory_bytes());
+  });
   metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "requests"}}},
                     [this] { return static_cast<double>(request_budget_.used()); });
   metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "fetch"}}},

@@ -19,6 +19,15 @@ namespace {
 
 constexpr int16_t kProtocolVersion = 5;
 
+// Of a whole group. A thousand members with thousands of partitions stay below.
+constexpr size_t kAssignmentBytesMax = 16 << 20;
+
+bool IsTooMuch(const kafka::SyncGroupRequest& body) {
+  size_t bytes = 0;
+  for (const auto& assignment : body.assignments) bytes += assignment.assignment.size();
+  return bytes > kAssignmentBytesMax;
+}
+
 SyncGroup FromWire(kafka::SyncGroupRequest& body) {
   SyncGroup sync{.member = {std::move(body.member_id), std::move(body.group_instance_id)},
                  .generation = GenerationId(body.generation_id),
@@ -45,6 +54,8 @@ Task<ApiReply> HandleSyncGroup(Broker* broker, ApiRequest request) {
     synced.error = kafka::KafkaError::kInconsistentGroupProtocol;
   } else if (body->group_id.empty()) {
     synced.error = kafka::KafkaError::kInvalidGroupId;
+  } else if (IsTooMuch(*body)) {
+    synced.error = kafka::KafkaError::kInvalidRequest;
   } else if (!at.has_value()) {
     synced.error = at.error();
   } else {

@@ -25,8 +25,8 @@ void Deliver(std::map<Ticket, ParkedRequest<Answer>*>& waiting,
 
 }  // namespace
 
-GroupMachine::GroupMachine(const GroupOptions& options, CoordinatorTime time)
-    : groups_(options, TimeOf(time)) {}
+GroupMachine::GroupMachine(const GroupOptions& options, GroupMemory& memory, CoordinatorTime time)
+    : groups_(options, memory, TimeOf(time)) {}
 
 absl::Status GroupMachine::Load(std::span<const uint8_t> key,
                                 std::optional<std::span<const uint8_t>> value,

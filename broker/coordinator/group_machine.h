@@ -29,7 +29,8 @@ struct ParkedRequest {
 
 class GroupMachine final : public CoordinatorMachine {
  public:
-  GroupMachine(const GroupOptions& options, CoordinatorTime time);
+  // Both outlive it.
+  GroupMachine(const GroupOptions& options, GroupMemory& memory, CoordinatorTime time);
 
   absl::Status Load(std::span<const uint8_t> key, std::optional<std::span<const uint8_t>> value,
                     CoordinatorTime time) override;

@@ -29,9 +29,10 @@ GroupService::GroupService(Env& env, PartitionTable& partitions, LogStore& store
     : options_(std::move(options)),
       env_(env),
       metadata_(metadata),
+      memory_{.max = options_.memory_bytes_max},
       coordinators_(env, partitions, store, std::string(kGroupsTopic),
                     [this](TopicPartitionId, CoordinatorTime time) {
-                      return std::make_unique<GroupMachine>(options_.groups, time);
+                      return std::make_unique<GroupMachine>(options_.groups, memory_, time);
                     }) {}
 
 std::expected<GroupService::Place, KafkaError> GroupService::Enter(TopicPartitionId at,

@@ -34,7 +34,8 @@ inline constexpr std::string_view kGroupsTopic = "__consumer_offsets";
 
 struct GroupServiceOptions {
   GroupOptions groups;
-  Duration commit_timeout = seconds(5);  // offsets.commit.timeout.ms.
+  Duration commit_timeout = seconds(5);         // offsets.commit.timeout.ms.
+  size_t memory_bytes_max = size_t{128} << 20;  // What this shard's groups may take.
 };
 
 struct LeftGroup {
@@ -68,6 +69,7 @@ class GroupService {
                const MetadataSource& metadata, GroupServiceOptions options);
 
   CoordinatorSet& coordinators() { return coordinators_; }
+  size_t memory_bytes() const { return memory_.used; }
 
   // `at` is the partition of __consumer_offsets that the group belongs to.
   Task<JoinedGroup> Join(TopicPartitionId at, std::string group_id, JoinGroup request,
@@ -116,6 +118,7 @@ class GroupService {
   Env& env_;
   const MetadataSource& metadata_;
   // Owned.
+  GroupMemory memory_;
   CoordinatorSet coordinators_;
 };
 

@@ -382,7 +382,8 @@ class AnyOrder {
     CHECK(std::ranges::count(members, *record.leader, &ClassicGroup::MemberView::member_id) == 1);
     std::set<std::string> instances;
     for (const auto& member : members) {
-      CHECK(!member.metadata.empty());
+      // Told when it is agreed on, as Kafka does.
+      CHECK(member.metadata.empty() == (state != ClassicGroupState::kStable));
       if (member.instance_id.has_value()) CHECK(instances.insert(*member.instance_id).second);
     }
     // Static ones that have not come again yet have their places beside those.

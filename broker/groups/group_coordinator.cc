@@ -12,11 +12,45 @@ using kafka::KafkaError;
 
 // So many groups are woken, or looked at for what has expired, in a turn.
 constexpr size_t kGroupsPerTurn = 256;
+// What so little would add is not refused to those who are in a group already.
+constexpr size_t kSmallBytes = 64 << 10;
+constexpr size_t kMemberBytes = 1 << 10;
+
+// What requests may add to a group, about.
+size_t BytesOf(const JoinGroup& request) {
+  size_t bytes = kMemberBytes;
+  for (const MemberProtocol& protocol : request.protocols) {
+    bytes += protocol.name.size() + protocol.metadata.size();
+  }
+  return bytes;
+}
+
+size_t BytesOf(const SyncGroup& request) {
+  size_t bytes = 0;
+  for (const SyncGroup::Assignment& assignment : request.assignments) {
+    bytes += assignment.assignment.size();
+  }
+  return bytes;
+}
+
+size_t BytesOf(const ConsumerHeartbeat& request) {
+  size_t bytes = kMemberBytes + request.topic_regex.value_or("").size();
+  for (const std::string& name : request.topic_names.value_or(std::vector<std::string>())) {
+    bytes += sizeof(std::string) + name.size();
+  }
+  return bytes;
+}
 
 }  // namespace
 
-GroupCoordinator::GroupCoordinator(const GroupOptions& options, GroupTime time)
-    : options_(options), next_expiration_(time.now + options.expiration_interval) {}
+GroupCoordinator::GroupCoordinator(const GroupOptions& options, GroupMemory& memory, GroupTime time)
+    : options_(options),
+      memory_(memory),
+      next_expiration_(time.now + options.expiration_interval) {}
+
+GroupCoordinator::~GroupCoordinator() {
+  for (const auto& [id, group] : groups_) memory_.used -= group->memory;
+}
 
 bool GroupCoordinator::Group::has_members() const {
   if (consumer != nullptr) return consumer->member_count() > 0;
@@ -47,6 +81,16 @@ GroupCoordinator::Group& GroupCoordinator::FindOrMake(const std::string& group_i
   return *group;
 }
 
+void GroupCoordinator::CountMemory(Group& group) {
+  // A consumer group is added up member by member: only when something was written about it.
+  if (group.consumer != nullptr && !group.rewritten) return;
+  group.rewritten = false;
+  const size_t before = group.memory;
+  group.memory = sizeof(Group) + group.classic->memory_bytes() + group.offsets.memory_bytes();
+  if (group.consumer != nullptr) group.memory += group.consumer->memory_bytes();
+  memory_.used = memory_.used - before + group.memory;
+}
+
 void GroupCoordinator::Settle(Group& group) {
   const std::optional<Instant> deadline = group.deadline();
   const bool vacant = !group.recorded && group.consumer == nullptr && group.offsets.empty() &&
@@ -57,7 +101,12 @@ void GroupCoordinator::Settle(Group& group) {
     if (wake.has_value()) wakes_.emplace(*wake, group.id());
     group.wake = wake;
   }
-  if (vacant) groups_.erase(std::string(group.id()));
+  if (vacant) {
+    memory_.used -= group.memory;
+    groups_.erase(std::string(group.id()));
+  } else {
+    CountMemory(group);
+  }
 }
 
 void GroupCoordinator::Settle(Group& group, ClassicGroupOutput& from, GroupOutput& out) {
@@ -82,6 +131,14 @@ void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Tick
     out.joined.emplace_back(ticket, std::move(refused));
     return;
   }
+  const size_t bytes = BytesOf(request);
+  if ((request.member.member_id.empty() || bytes > kSmallBytes) && !memory_.Has(bytes)) {
+    JoinedGroup refused;
+    refused.error = KafkaError::kGroupMaxSizeReached;
+    refused.member_id = request.member.member_id;
+    out.joined.emplace_back(ticket, std::move(refused));
+    return;
+  }
   Group& group = FindOrMake(group_id, time);
   if (group.consumer != nullptr) {
     if (group.has_members()) {
@@ -101,9 +158,12 @@ void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Tick
 void GroupCoordinator::Sync(const std::string& group_id, SyncGroup request, Ticket ticket,
                             GroupTime time, GroupOutput& out) {
   Group* group = Find(group_id);
-  if (group == nullptr) {
+  const size_t bytes = BytesOf(request);
+  const bool too_much = bytes > kSmallBytes && !memory_.Has(bytes);
+  if (group == nullptr || too_much) {
     SyncedGroup refused;
-    refused.error = KafkaError::kUnknownMemberId;
+    refused.error =
+        group == nullptr ? KafkaError::kUnknownMemberId : KafkaError::kCoordinatorNotAvailable;
     out.synced.emplace_back(ticket, std::move(refused));
     return;
   }
@@ -164,6 +224,12 @@ ConsumerHeartbeatReply GroupCoordinator::ConsumerBeat(const ConsumerHeartbeat& r
                                                       GroupTime time, GroupOutput& out) {
   if (auto malformed = RefuseMalformed(request, options_.consumer); malformed.has_value()) {
     return *std::move(malformed);
+  }
+  if (request.epoch == kJoinEpoch && !memory_.Has(BytesOf(request))) {
+    ConsumerHeartbeatReply refused;
+    refused.error = KafkaError::kGroupMaxSizeReached;
+    refused.message = "The broker has no memory for more members.";
+    return refused;
   }
   Group* known = Find(request.group_id);
   const bool is_one = known != nullptr && known->consumer != nullptr;
@@ -252,6 +318,7 @@ void GroupCoordinator::ReplayConsumer(Group& group, const GroupRecord& record, G
   if (group.consumer == nullptr) {
     group.consumer = std::make_unique<ConsumerGroup>(group.id(), options_.consumer);
   }
+  group.rewritten = true;
   group.consumer->Replay(record, time);
 }
 

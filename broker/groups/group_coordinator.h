@@ -9,10 +9,11 @@
 //   load:    Load() for every record in the log's order, then OnLoaded().
 //
 // Shard:    the partition's; pure.
-// Lifetime: `options` outlives it.
+// Lifetime: `options` and `memory` outlive it.
 // Errors:   Kafka's codes in the answers.
-// Bounds:   see ClassicGroupOptions and ConsumerGroupOptions; what a group is told about itself (metadata) is bounded by what
-//           a request may hold.
+// Bounds:   see ClassicGroupOptions and ConsumerGroupOptions. Where GroupMemory is used up no new
+//           member joins (GROUP_MAX_SIZE_REACHED), and what would make a group much larger is
+//           refused (COORDINATOR_NOT_AVAILABLE); those that are there go on.
 // Cost:     a request costs its own group; one ordered list of times wakes what is due, and an idle
 //           group costs nothing but a look at its offsets every expiration_interval.
 // Source:   rules 7, 8 and 9 of Kafka's broker behaviour.
@@ -51,6 +52,13 @@ struct GroupOptions {
   Duration expiration_interval = std::chrono::minutes(10);  // offsets.retention.check...
 };
 
+// What groups take in memory: of all coordinators of a shard together.
+struct GroupMemory {
+  size_t max = size_t{128} << 20;
+  size_t used = 0;
+  bool Has(size_t more) const { return used + more <= max; }
+};
+
 // What a call came to, besides its own answer.
 struct GroupOutput {
   std::vector<GroupRecord> records;
@@ -60,7 +68,10 @@ struct GroupOutput {
 
 class GroupCoordinator {
  public:
-  GroupCoordinator(const GroupOptions& options, GroupTime time);
+  GroupCoordinator(const GroupOptions& options, GroupMemory& memory, GroupTime time);
+  ~GroupCoordinator();
+  GroupCoordinator(const GroupCoordinator&) = delete;
+  GroupCoordinator& operator=(const GroupCoordinator&) = delete;
 
   // --- Members of classic groups ---------------------------------------------------------------
   // Every ticket is answered exactly once, in this call's output or a later one's, unless it is
@@ -128,6 +139,8 @@ class GroupCoordinator {
     std::optional<ClassicGroup> classic;      // Always; empty beside a consumer group.
     std::unique_ptr<ConsumerGroup> consumer;  // Null: it is a classic group.
     GroupOffsets offsets;
+    size_t memory = 0;                                // Counted for it.
+    bool rewritten = false;                           // The consumer group, since it was counted.
     bool recorded = false;                            // The log has a record of it.
     std::optional<kafka::GroupMetadataValue> loaded;  // While loading: the last record.
     std::optional<Instant> wake;
@@ -140,6 +153,7 @@ class GroupCoordinator {
   // if nothing is left of it.
   void Settle(Group& group, ClassicGroupOutput& from, GroupOutput& out);
   void Settle(Group& group);
+  void CountMemory(Group& group);
   // The one way by which committed offsets change.
   void Replay(Group& group, const GroupRecord& record, GroupTime time);
   void ReplayConsumer(Group& group, const GroupRecord& record, GroupTime time);
@@ -158,6 +172,8 @@ class GroupCoordinator {
 
   // Constant after construction.
   const GroupOptions& options_;
+  // Borrowed.
+  GroupMemory& memory_;
   // State.
   Groups groups_;
   std::set<std::pair<Instant, std::string>> wakes_;

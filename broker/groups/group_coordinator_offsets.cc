@@ -79,8 +79,10 @@ PartitionErrors GroupCoordinator::Commit(const OffsetsToCommit& request, GroupTi
   }
   Group& group = found != nullptr ? *found : FindOrMake(request.group_id, time);
   const OffsetClient client = ClientOf(request);
+  const bool has_room = memory_.Has(group.offsets.Growth(request));
   const KafkaError refused =
-      group.consumer != nullptr
+      !has_room ? KafkaError::kCoordinatorNotAvailable
+      : group.consumer != nullptr
           ? group.consumer->CheckCommit(client)
           : group.classic->CheckCommit(request.owner.member, request.owner.epoch,
                                        /*transactional=*/false, time);

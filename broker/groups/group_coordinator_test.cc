@@ -14,6 +14,7 @@ constexpr Timestamp kBegin{1'700'000'000'000};
 // A coordinator and its clock; keeps what it wrote.
 struct World {
   GroupOptions options;
+  GroupMemory memory;
   Instant now{0};
   std::vector<GroupRecord> log;
   std::optional<GroupCoordinator> groups;
@@ -21,7 +22,7 @@ struct World {
 
   World() {
     options.classic.initial_rebalance_delay = Duration(0);
-    groups.emplace(options, Time());
+    groups.emplace(options, memory, Time());
   }
   GroupTime Time() const {
     return {now, Timestamp(kBegin.ms() + (now - Instant(0)) / milliseconds(1))};
@@ -87,7 +88,7 @@ struct World {
   }
   // Another broker reads the log.
   void Reload() {
-    groups.emplace(options, Time());
+    groups.emplace(options, memory, Time());
     for (const GroupRecord& record : log) {
       const EncodedRecord encoded = EncodeGroupRecord(record);
       auto bytes = [](const std::string& text) {
@@ -285,6 +286,46 @@ TEST_CASE("GroupCoordinator: a group without members becomes one of the other pr
   world.Reload();
   CHECK(world.groups->List().at(0).type == "classic");
   CHECK(Told(world, "g", "orders", image) == 5);
+}
+
+TEST_CASE(
+    "GroupCoordinator: where memory is used up nobody new joins, and those who are there go on") {
+  World world;
+  const OffsetOwner owner = world.JoinAlone("g");
+  CHECK(world.Commit("g", "orders", 1, owner)[0][0] == KafkaError::kNone);
+  const size_t used = world.memory.used;
+  CHECK(used > 0);
+  world.memory.max = used;
+  CHECK(world.Commit("g", "orders", 2, owner)[0][0] == KafkaError::kNone);
+  CHECK(world.Commit("g", "bills", 2, owner)[0][0] == KafkaError::kCoordinatorNotAvailable);
+  CHECK(world.Commit("new", "orders", 2)[0][0] == KafkaError::kCoordinatorNotAvailable);
+  CHECK(world.groups->Heartbeat("g", owner.member, *owner.epoch, world.Time()) ==
+        KafkaError::kNone);
+  GroupOutput out;
+  JoinGroup join{.member = {},
+                 .client_id = "c",
+                 .client_host = "h",
+                 .session_timeout = seconds(10),
+                 .rebalance_timeout = seconds(30),
+                 .protocol_type = "consumer",
+                 .protocols = {{"range", ""}}};
+  world.groups->Join("other", join, Ticket(99), Uuid(1, 1), world.Time(), out);
+  REQUIRE(out.joined.size() == 1);
+  CHECK(out.joined[0].second.error == KafkaError::kGroupMaxSizeReached);
+  ConsumerHeartbeat beat{.group_id = "new",
+                         .member_id = "m",
+                         .epoch = kJoinEpoch,
+                         .rebalance_timeout = seconds(30),
+                         .topic_names = {{"orders"}},
+                         .owned = PartitionList()};
+  const MetadataImage image = ImageWith({"orders"});
+  CHECK(world.groups->ConsumerBeat(beat, image, Uuid(1, 2), world.Time(), out).error ==
+        KafkaError::kGroupMaxSizeReached);
+  CHECK(world.memory.used == used);
+  // What goes is given back.
+  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNone);
+  CHECK(world.memory.used == 0);
 }
 
 TEST_CASE("GroupCoordinator: requests for groups that are not there leave nothing behind") {

@@ -7,7 +7,11 @@ void GroupOffsets::Replay(const OffsetCommitRecord& record) {
   if (!record.value.has_value()) {
     auto topic = topics_.find(record.key.topic);
     if (topic == topics_.end()) return;
-    size_ -= topic->second.erase(partition);
+    auto gone = topic->second.find(partition);
+    if (gone == topic->second.end()) return;
+    text_bytes_ -= record.key.topic.size() + gone->second.metadata.size();
+    topic->second.erase(gone);
+    --size_;
     if (topic->second.empty()) topics_.erase(topic);
     return;
   }
@@ -22,8 +26,28 @@ void GroupOffsets::Replay(const OffsetCommitRecord& record) {
                                                : std::optional(Timestamp(value.expire_timestamp)),
       .topic_id = value.topic_id,
   };
-  auto [place, added] = topics_[record.key.topic].insert_or_assign(partition, std::move(committed));
-  if (added) ++size_;
+  text_bytes_ += committed.metadata.size();
+  auto [place, added] = topics_[record.key.topic].try_emplace(partition, committed);
+  if (added) {
+    ++size_;
+    text_bytes_ += record.key.topic.size();
+  } else {
+    text_bytes_ -= place->second.metadata.size();
+    place->second = std::move(committed);
+  }
+}
+
+size_t GroupOffsets::Growth(const OffsetsToCommit& request) const {
+  size_t growth = 0;
+  for (const OffsetsToCommit::Topic& topic : request.topics) {
+    for (const OffsetsToCommit::Partition& partition : topic.partitions) {
+      const CommittedOffset* known = Find(topic.name, partition.partition);
+      const size_t before = known == nullptr ? 0 : known->metadata.size();
+      if (known == nullptr) growth += kEntryBytes + topic.name.size();
+      if (partition.metadata.size() > before) growth += partition.metadata.size() - before;
+    }
+  }
+  return growth;
 }
 
 const CommittedOffset* GroupOffsets::Find(const std::string& topic, PartitionId partition) const {

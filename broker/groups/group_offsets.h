@@ -1,7 +1,7 @@
 // GroupOffsets: the offsets that one group has committed.
 //
 // Shard: any; pure. Changed by Replay() alone, live and while loading.
-// Cost:  one entry per partition, of some 150 bytes and the commit's metadata.
+// Cost:  one entry per partition, of kEntryBytes, the topic's name and the commit's metadata.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,7 @@ namespace millrace {
 class GroupOffsets {
  public:
   using Partitions = std::map<PartitionId, CommittedOffset>;
+  static constexpr size_t kEntryBytes = 200;
 
   void Replay(const OffsetCommitRecord& record);
 
@@ -27,6 +28,10 @@ class GroupOffsets {
   const std::map<std::string, Partitions>& topics() const { return topics_; }
   bool empty() const { return topics_.empty(); }
   size_t size() const { return size_; }
+  // What they take in memory, about.
+  size_t memory_bytes() const { return size_ * kEntryBytes + text_bytes_; }
+  // How much of that these would add.
+  size_t Growth(const OffsetsToCommit& request) const;
 
   // Tombstones for those of which `gone` holds.
   using Predicate = std::function<bool(const std::string& topic, const CommittedOffset& committed)>;
@@ -35,6 +40,7 @@ class GroupOffsets {
  private:
   std::map<std::string, Partitions> topics_;
   size_t size_ = 0;
+  size_t text_bytes_ = 0;  // Of names and metadata.
 };
 
 OffsetCommitRecord MakeOffsetRecord(const std::string& group_id, const std::string& topic,
