@@ -130,6 +130,8 @@ Task<absl::Status> SimGroupMember::Sync(Membership* me, std::vector<std::string>
   request.group_id = kGroup;
   request.generation_id = me->generation;
   request.member_id = me->member_id;
+  request.protocol_type = "consumer";
+  request.protocol_name = kProtocol;
   for (size_t m = 0; m < members.size(); ++m) {
     std::vector<int32_t> given;
     for (int32_t p = static_cast<int32_t>(m); p < plan_.partitions;
