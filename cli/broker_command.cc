@@ -38,7 +38,7 @@ int Finish(const absl::Status& status) {
 }
 
 Task<int> ListBrokers(ClientSession* session, Arguments arguments) {
-  absl::StatusOr<ClusterView> view = co_await AskCluster(session->client, session->Deadline());
+  absl::StatusOr<ClusterReport> view = co_await AskCluster(session->client, session->Deadline());
   if (!view.ok()) co_return Finish(view.status());
   TextTable table({{"BROKER", Align::kRight},
                    {"ADDRESS", Align::kLeft},
@@ -85,7 +85,7 @@ Task<absl::StatusOr<Decommissioned>> Decommission(ClientSession* session, Broker
   // What is created meanwhile may be placed on it: looked at again until there is nothing.
   Decommissioned done;
   for (;;) {
-    MR_CO_ASSIGN_OR_RETURN(ClusterView view,
+    MR_CO_ASSIGN_OR_RETURN(ClusterReport view,
                            co_await AskCluster(session->client, session->Deadline()));
     const BrokerRow* broker = view.Find(id);
     if (broker == nullptr) {

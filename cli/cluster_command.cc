@@ -59,7 +59,7 @@ void Print(const ClusterArguments& arguments, const std::string& text, const Jso
 
 // --- status, health
 
-void BrokersJson(const ClusterView& view, JsonWriter& json) {
+void BrokersJson(const ClusterReport& view, JsonWriter& json) {
   json.BeginArray();
   for (const BrokerRow& broker : view.brokers) {
     json.BeginObject().Key("id").Number(broker.id.value()).Key("host").String(broker.host);
@@ -71,7 +71,7 @@ void BrokersJson(const ClusterView& view, JsonWriter& json) {
   json.EndArray();
 }
 
-std::string BrokersText(const ClusterView& view) {
+std::string BrokersText(const ClusterReport& view) {
   TextTable table({{"BROKER", Align::kRight},
                    {"ADDRESS", Align::kLeft},
                    {"RACK", Align::kLeft},
@@ -86,7 +86,7 @@ std::string BrokersText(const ClusterView& view) {
   return table.ToString();
 }
 
-void StatusJson(const ClusterView& cluster, const QuorumView& quorum, JsonWriter& json) {
+void StatusJson(const ClusterReport& cluster, const QuorumView& quorum, JsonWriter& json) {
   const std::vector<std::string> ailments = Ailments(cluster, quorum);
   json.BeginObject().Key("cluster_id").String(cluster.cluster_id);
   json.Key("healthy").Bool(ailments.empty()).Key("ailments").BeginArray();
@@ -104,7 +104,7 @@ void StatusJson(const ClusterView& cluster, const QuorumView& quorum, JsonWriter
   json.EndObject();
 }
 
-std::string StatusText(const ClusterView& cluster, const QuorumView& quorum) {
+std::string StatusText(const ClusterReport& cluster, const QuorumView& quorum) {
   std::string text = fmt::format("Cluster {}\n", cluster.cluster_id);
   int64_t voters = 0;
   for (const VoterRow& row : quorum.rows) voters += row.observer ? 0 : 1;
@@ -122,7 +122,7 @@ std::string StatusText(const ClusterView& cluster, const QuorumView& quorum) {
 }
 
 struct Views {
-  ClusterView cluster;
+  ClusterReport cluster;
   QuorumView quorum;
 };
 
@@ -269,7 +269,7 @@ Task<int> RemoveVoter(ClientSession* session, Arguments arguments) {
 // --- move-leaders, reassign
 
 // "topic" or "topic:partition": those of the cluster that are meant. kNotFound names what is not.
-absl::StatusOr<std::vector<PlanPartition>> Named(const ClusterView& view,
+absl::StatusOr<std::vector<PlanPartition>> Named(const ClusterReport& view,
                                                  const std::vector<std::string>& names) {
   std::vector<PlanPartition> found;
   for (const std::string& name : names) {
@@ -288,7 +288,7 @@ absl::StatusOr<std::vector<PlanPartition>> Named(const ClusterView& view,
 
 Task<absl::StatusOr<std::vector<PlanPartition>>> AskNamed(ClientSession* session,
                                                           std::vector<std::string> names) {
-  MR_CO_ASSIGN_OR_RETURN(ClusterView view,
+  MR_CO_ASSIGN_OR_RETURN(ClusterReport view,
                          co_await AskCluster(session->client, session->Deadline()));
   co_return Named(view, names);
 }

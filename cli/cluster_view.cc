@@ -27,7 +27,7 @@ VoterRow RowOf(const kafka::DescribeQuorumResponse::ReplicaState& state, bool ob
   return row;
 }
 
-void CountPartitions(const kafka::MetadataResponse& metadata, ClusterView* view) {
+void CountPartitions(const kafka::MetadataResponse& metadata, ClusterReport* view) {
   std::map<int32_t, std::pair<int64_t, int64_t>> loads;  // Leaders, replicas.
   for (const auto& topic : metadata.topics) {
     ++view->counts.topics;
@@ -55,18 +55,18 @@ void CountPartitions(const kafka::MetadataResponse& metadata, ClusterView* view)
 
 }  // namespace
 
-const BrokerRow* ClusterView::Find(BrokerId id) const {
+const BrokerRow* ClusterReport::Find(BrokerId id) const {
   auto found = std::ranges::find(brokers, id, &BrokerRow::id);
   return found == brokers.end() ? nullptr : &*found;
 }
 
-std::vector<PlanBroker> ClusterView::PlanBrokers() const {
+std::vector<PlanBroker> ClusterReport::PlanBrokers() const {
   std::vector<PlanBroker> all;
   for (const BrokerRow& broker : brokers) all.push_back({broker.id, broker.rack, !broker.fenced});
   return all;
 }
 
-Task<absl::StatusOr<ClusterView>> AskCluster(KafkaClient& client, Instant deadline) {
+Task<absl::StatusOr<ClusterReport>> AskCluster(KafkaClient& client, Instant deadline) {
   kafka::DescribeClusterRequest request;
   request.include_fenced_brokers = true;
   MR_CO_ASSIGN_OR_RETURN(
@@ -75,7 +75,7 @@ Task<absl::StatusOr<ClusterView>> AskCluster(KafkaClient& client, Instant deadli
   if (response.error_code != 0) {
     co_return KafkaFailure(response.error_code, response.error_message);
   }
-  ClusterView view;
+  ClusterReport view;
   view.cluster_id = response.cluster_id;
   for (const auto& broker : response.brokers) {
     view.brokers.push_back({BrokerId(broker.broker_id), broker.host, broker.port, broker.rack,
@@ -127,7 +127,7 @@ Task<absl::StatusOr<QuorumView>> AskQuorum(KafkaClient& client, Instant deadline
   co_return view;
 }
 
-std::vector<std::string> Ailments(const ClusterView& cluster, const QuorumView& quorum) {
+std::vector<std::string> Ailments(const ClusterReport& cluster, const QuorumView& quorum) {
   std::vector<std::string> ailments;
   if (!quorum.leader.has_value()) ailments.emplace_back("no controller is active");
   for (const BrokerRow& broker : cluster.brokers) {

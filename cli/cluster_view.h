@@ -36,7 +36,7 @@ struct PartitionCounts {
   int64_t leaderless = 0;
 };
 
-struct ClusterView {
+struct ClusterReport {
   std::string cluster_id;
   std::vector<BrokerRow> brokers;  // By id, fenced ones too.
   PartitionCounts counts;
@@ -63,12 +63,12 @@ struct QuorumView {
   std::vector<VoterRow> rows;  // Voters by id, then observers by id.
 };
 
-Task<absl::StatusOr<ClusterView>> AskCluster(KafkaClient& client,
-                                             Instant deadline);  // Borrowed: awaited in place.
+Task<absl::StatusOr<ClusterReport>> AskCluster(KafkaClient& client,
+                                               Instant deadline);  // Borrowed: awaited in place.
 Task<absl::StatusOr<QuorumView>> AskQuorum(KafkaClient& client,
                                            Instant deadline);  // Borrowed: awaited in place.
 
 // Nothing when all is well; else a sentence for each thing that is not.
-std::vector<std::string> Ailments(const ClusterView& cluster, const QuorumView& quorum);
+std::vector<std::string> Ailments(const ClusterReport& cluster, const QuorumView& quorum);
 
 }  // namespace millrace

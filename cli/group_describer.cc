@@ -10,14 +10,14 @@ namespace {
 
 Task<absl::StatusOr<GroupDescription>> AskGroup(GroupClient& groups, std::string id, bool offsets,
                                                 Instant deadline) {  // Borrowed: awaited in place.
-  MR_CO_ASSIGN_OR_RETURN(GroupView view, co_await groups.DescribeGroup(id, deadline));
+  MR_CO_ASSIGN_OR_RETURN(GroupDetails view, co_await groups.DescribeGroup(id, deadline));
   GroupDescription description{std::move(view), {}, {}};
   if (std::optional<SocketAddress> address =
           groups.client().AddressOf(description.group.coordinator)) {
     description.coordinator_address = address->ToString();
   }
   if (!offsets) co_return description;
-  MR_CO_ASSIGN_OR_RETURN(const CommittedOffsets committed,
+  MR_CO_ASSIGN_OR_RETURN(const CommittedPositions committed,
                          co_await groups.FetchCommitted(id, deadline));
   description.partitions = PartitionsOf(description.group, committed);
   co_return description;

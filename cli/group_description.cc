@@ -46,7 +46,7 @@ std::string PartitionRows(const GroupDescription& description) {
   return table.ToString();
 }
 
-std::string MemberRows(const GroupView& group) {
+std::string MemberRows(const GroupDetails& group) {
   using enum TextTable::Align;
   TextTable table({{"MEMBER", kLeft},
                    {"INSTANCE", kLeft},
@@ -95,8 +95,8 @@ int64_t GroupDescription::total_lag() const {
   return total;
 }
 
-std::vector<GroupPartition> PartitionsOf(const GroupView& group,
-                                         const CommittedOffsets& committed) {
+std::vector<GroupPartition> PartitionsOf(const GroupDetails& group,
+                                         const CommittedPositions& committed) {
   std::vector<GroupPartition> partitions;
   std::set<TopicPartition> assigned;
   auto add = [&](const TopicPartition& place, std::optional<size_t> member) {
@@ -139,7 +139,7 @@ std::string AssignmentText(const ConsumerAssignment& assignment) {
 }
 
 std::string GroupText(const GroupDescription& description, bool members) {
-  const GroupView& group = description.group;
+  const GroupDetails& group = description.group;
   std::string text;
   AddField(text, "GROUP", group.id);
   AddField(text, "STATE", group.state);
@@ -154,7 +154,7 @@ std::string GroupText(const GroupDescription& description, bool members) {
 }
 
 void GroupJson(const GroupDescription& description, JsonWriter& json) {
-  const GroupView& group = description.group;
+  const GroupDetails& group = description.group;
   json.BeginObject().Key("group").String(group.id).Key("state").String(group.state);
   json.Key("protocol_type").String(group.protocol_type);
   json.Key("protocol").String(group.protocol);

@@ -27,7 +27,7 @@ struct GroupPartition {
 };
 
 struct GroupDescription {
-  GroupView group;
+  GroupDetails group;
   std::string coordinator_address;
   // Those of members first, members with more partitions before others; then those that nobody
   // reads. Kafka's tool prints them in this order.
@@ -38,7 +38,8 @@ struct GroupDescription {
 };
 
 // The partitions of `group`: assigned ones and those in `committed`, with ends still unknown.
-std::vector<GroupPartition> PartitionsOf(const GroupView& group, const CommittedOffsets& committed);
+std::vector<GroupPartition> PartitionsOf(const GroupDetails& group,
+                                         const CommittedPositions& committed);
 
 std::string GroupText(const GroupDescription& description, bool members);
 void GroupJson(const GroupDescription& description, JsonWriter& json);

@@ -13,10 +13,10 @@ TopicPartition At(std::string topic, int32_t partition) {
 
 // "a" reads one partition and "b" two; t-3 is read by nobody.
 GroupDescription Billing() {
-  GroupView group{"billing", "Stable", "consumer", "range", BrokerId(1), {}};
+  GroupDetails group{"billing", "Stable", "consumer", "range", BrokerId(1), {}};
   group.members.push_back({"a-1", std::nullopt, "a", "/10.0.0.1", {At("t", 0)}});
   group.members.push_back({"b-1", "b-static", "b", "/10.0.0.2", {At("t", 1), At("u", 0)}});
-  CommittedOffsets committed;
+  CommittedPositions committed;
   committed[At("t", 0)].offset = Offset(7);
   committed[At("t", 3)].offset = Offset(1);
   std::vector<GroupPartition> partitions = PartitionsOf(group, committed);

@@ -47,7 +47,7 @@ absl::StatusOr<PartitionFacts> FactsOf(const TopicPartition& place, const Listed
 
 // Whether somebody else would commit over what is set here. A group that does not exist begins with
 // the positions.
-absl::Status MayReset(const absl::StatusOr<GroupView>& view) {
+absl::Status MayReset(const absl::StatusOr<GroupDetails>& view) {
   if (absl::IsNotFound(view.status())) return absl::OkStatus();
   if (!view.ok()) return view.status();
   if (view->state == "Empty") return absl::OkStatus();
@@ -58,7 +58,7 @@ absl::Status MayReset(const absl::StatusOr<GroupView>& view) {
 }
 
 std::vector<TopicPartition> PlacesWithout(const ResetRequest& request, const std::string& group,
-                                          const CommittedOffsets& committed) {
+                                          const CommittedPositions& committed) {
   std::vector<TopicPartition> places;
   if (const auto* file = std::get_if<ResetFromFile>(&request.target)) {
     auto of_group = file->positions.find(group);
@@ -114,7 +114,7 @@ Task<absl::StatusOr<std::vector<TopicPartition>>> PartitionsOfScopes(KafkaClient
 Task<absl::StatusOr<ResetResults>> ResetGroup(GroupClient& groups, std::string group,
                                               ResetRequest request, Instant deadline) {
   MR_CO_RETURN_IF_ERROR(MayReset(co_await groups.DescribeGroup(group, deadline)));
-  MR_CO_ASSIGN_OR_RETURN(const CommittedOffsets committed,
+  MR_CO_ASSIGN_OR_RETURN(const CommittedPositions committed,
                          co_await groups.FetchCommitted(group, deadline));
   std::vector<TopicPartition> places = PlacesWithout(request, group, committed);
   if (!request.scopes.empty()) {

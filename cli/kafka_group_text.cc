@@ -79,7 +79,7 @@ std::string KafkaAllGroupsTable(const std::vector<ListedGroup>& groups) {
   return text;
 }
 
-std::string KafkaStateNotice(const GroupView& group) {
+std::string KafkaStateNotice(const GroupDetails& group) {
   if (group.state == "Empty") {
     return fmt::format("\nConsumer group '{}' has no active members.", group.id);
   }
@@ -88,7 +88,7 @@ std::string KafkaStateNotice(const GroupView& group) {
 }
 
 std::string KafkaOffsetsText(const GroupDescription& description, bool verbose) {
-  const GroupView& group = description.group;
+  const GroupDetails& group = description.group;
   if (description.partitions.empty()) return {};
   size_t group_width = kColumnMin;
   size_t topic_width = kColumnMin;
@@ -124,7 +124,7 @@ std::string KafkaOffsetsText(const GroupDescription& description, bool verbose) 
   return text + "\n";
 }
 
-std::string KafkaMembersText(const GroupView& group, bool verbose) {
+std::string KafkaMembersText(const GroupDetails& group, bool verbose) {
   size_t group_width = kColumnMin;
   size_t member_width = kColumnMin;
   size_t instance_width = 17;
@@ -165,7 +165,7 @@ std::string KafkaMembersText(const GroupView& group, bool verbose) {
 }
 
 std::string KafkaStateText(const GroupDescription& description, bool verbose) {
-  const GroupView& group = description.group;
+  const GroupDetails& group = description.group;
   const std::string coordinator =
       fmt::format("{}  ({})", description.coordinator_address, group.coordinator);
   size_t group_width = kColumnMin;

@@ -25,10 +25,10 @@ std::string KafkaGroupTable(const std::vector<ListedGroup>& groups, bool types, 
 std::string KafkaAllGroupsTable(const std::vector<ListedGroup>& groups);
 
 // A line that --describe writes on stderr before the table of such a group; empty: none.
-std::string KafkaStateNotice(const GroupView& group);
+std::string KafkaStateNotice(const GroupDetails& group);
 // kafka-consumer-groups --describe: --offsets, --members, --state.
 std::string KafkaOffsetsText(const GroupDescription& description, bool verbose);
-std::string KafkaMembersText(const GroupView& group, bool verbose);
+std::string KafkaMembersText(const GroupDetails& group, bool verbose);
 std::string KafkaStateText(const GroupDescription& description, bool verbose);
 
 // kafka-consumer-groups --reset-offsets, of all its groups; with --export.

@@ -77,7 +77,7 @@ Task<absl::Status> AddPartitions(ClientSession* session,
 
 Task<absl::Status> ChangeFactor(ClientSession* session,
                                 std::shared_ptr<TopicAlterArguments> arguments) {
-  MR_CO_ASSIGN_OR_RETURN(ClusterView view,
+  MR_CO_ASSIGN_OR_RETURN(ClusterReport view,
                          co_await AskCluster(session->client, session->Deadline()));
   ReplicaPlan plan(view.PlanBrokers(), view.partitions);
   std::vector<PlanPartition> moves;

@@ -18,13 +18,13 @@ namespace {
 constexpr ProducerId kProducer{5};
 
 struct Written {
-  std::vector<KeyedRecord> records;
-  std::map<std::string, KeyedRecord> latest;
+  std::vector<CompactedRecord> records;
+  std::map<std::string, CompactedRecord> latest;
 
   void Add(Offset base, const std::vector<KeyValue>& batch) {
     for (size_t i = 0; i < batch.size(); ++i) {
-      const KeyedRecord record{base + OffsetDelta(static_cast<int64_t>(i)), batch[i].first,
-                               batch[i].second};
+      const CompactedRecord record{base + OffsetDelta(static_cast<int64_t>(i)), batch[i].first,
+                                   batch[i].second};
       records.push_back(record);
       latest.insert_or_assign(record.key, record);
     }
@@ -33,10 +33,10 @@ struct Written {
 
 // `tombstones_due`: those may have gone.
 void CheckLog(SimWorld& world, Env& env, Log& log, const Written& written, bool tombstones_due) {
-  const std::vector<KeyedRecord> found = ReadKeyed(world, env, log);
-  std::map<std::string, KeyedRecord> latest;
+  const std::vector<CompactedRecord> found = ReadKeyed(world, env, log);
+  std::map<std::string, CompactedRecord> latest;
   Offset before(-1);
-  for (const KeyedRecord& record : found) {
+  for (const CompactedRecord& record : found) {
     REQUIRE(record.offset > before);  // Never from two files.
     before = record.offset;
     REQUIRE(record == written.records[static_cast<size_t>(record.offset.value())]);

@@ -17,11 +17,11 @@ namespace millrace {
 
 using KeyValue = std::pair<std::string, std::optional<std::string>>;
 
-struct KeyedRecord {
+struct CompactedRecord {
   Offset offset;
   std::string key;
   std::optional<std::string> value;
-  friend bool operator==(const KeyedRecord&, const KeyedRecord&) = default;
+  friend bool operator==(const CompactedRecord&, const CompactedRecord&) = default;
 };
 
 inline std::span<const uint8_t> BytesOf(const std::string& text) {
@@ -44,7 +44,7 @@ inline BatchView KeyedBatch(const std::vector<KeyValue>& records, Timestamp at,
 }
 
 // The records of `batches` from `from` on.
-inline void AppendKeyed(const Chain& batches, Offset from, std::vector<KeyedRecord>& records) {
+inline void AppendKeyed(const Chain& batches, Offset from, std::vector<CompactedRecord>& records) {
   BatchUnpacker unpacker;
   for (const Slice& slice : batches.slices()) {
     BatchReader reader(slice);
@@ -58,7 +58,7 @@ inline void AppendKeyed(const Chain& batches, Offset from, std::vector<KeyedReco
       for (RecordView record; in.Next(record);) {
         const Offset offset = header.base_offset + OffsetDelta(record.offset_delta);
         if (offset < from) continue;
-        KeyedRecord& added = records.emplace_back(KeyedRecord{offset, "", std::nullopt});
+        CompactedRecord& added = records.emplace_back(CompactedRecord{offset, "", std::nullopt});
         if (record.key) added.key = std::string(record.key->begin(), record.key->end());
         if (record.value) added.value = std::string(record.value->begin(), record.value->end());
       }
@@ -67,9 +67,9 @@ inline void AppendKeyed(const Chain& batches, Offset from, std::vector<KeyedReco
   }
 }
 
-inline std::vector<KeyedRecord> ReadKeyed(SimWorld& world, Env& env, Log& log,
-                                          size_t bytes_max = 700) {
-  std::vector<KeyedRecord> records;
+inline std::vector<CompactedRecord> ReadKeyed(SimWorld& world, Env& env, Log& log,
+                                              size_t bytes_max = 700) {
+  std::vector<CompactedRecord> records;
   Offset at = log.start_offset();
   while (at < log.end_offset()) {
     auto read = world.Run(env, log.Read(at, {bytes_max, log.end_offset(), true}));

@@ -40,7 +40,7 @@ struct Fixture {
   bool WaitCleaned(Log& log, Offset to) {
     return world.RunUntil([&] { return log.state().cleaned_to >= to; }, kLong);
   }
-  std::vector<KeyedRecord> Read(Log& log) { return ReadKeyed(world, store.env(), log); }
+  std::vector<CompactedRecord> Read(Log& log) { return ReadKeyed(world, store.env(), log); }
 
   SimWorld world;
   SimNode& node;
@@ -49,9 +49,10 @@ struct Fixture {
 };
 
 // What the records come to, tombstones included.
-std::map<std::string, std::optional<std::string>> Latest(const std::vector<KeyedRecord>& records) {
+std::map<std::string, std::optional<std::string>> Latest(
+    const std::vector<CompactedRecord>& records) {
   std::map<std::string, std::optional<std::string>> latest;
-  for (const KeyedRecord& record : records) latest.insert_or_assign(record.key, record.value);
+  for (const CompactedRecord& record : records) latest.insert_or_assign(record.key, record.value);
   return latest;
 }
 
@@ -60,21 +61,21 @@ std::map<std::string, std::optional<std::string>> Latest(const std::vector<Keyed
 TEST_CASE("LogCleaner: a compacted log keeps every key's latest value at its offset") {
   Fixture f;
   Log& log = f.Open();
-  std::map<std::string, KeyedRecord> model;
+  std::map<std::string, CompactedRecord> model;
   SimRandom random(3);
   for (int i = 0; i < 300; ++i) {
     const std::string key = std::to_string(random.Below(20));
     const std::string value = std::string(random.Between(1, 60), 'v') + std::to_string(i);
     const AppendInfo info = f.Append(log, {{key, value}});
-    model.insert_or_assign(key, KeyedRecord{info.base_offset, key, value});
+    model.insert_or_assign(key, CompactedRecord{info.base_offset, key, value});
   }
   const Offset closed = log.state().active().base;
   REQUIRE(closed > Offset(200));
   REQUIRE(f.WaitCleaned(log, closed));
-  const std::vector<KeyedRecord> records = f.Read(log);
+  const std::vector<CompactedRecord> records = f.Read(log);
   CHECK(records.size() < 150);
-  std::map<std::string, KeyedRecord> found;
-  for (const KeyedRecord& record : records) found.insert_or_assign(record.key, record);
+  std::map<std::string, CompactedRecord> found;
+  for (const CompactedRecord& record : records) found.insert_or_assign(record.key, record);
   CHECK(found == model);
   CHECK(log.start_offset() == Offset(0));
   CHECK(log.end_offset() == Offset(300));
@@ -191,7 +192,7 @@ TEST_CASE("LogCleaner: what was compacted is known after a restart, and read as 
   SimWorld world(9);
   SimNode& node = world.AddNode("n1");
   CommittedObserver observer;
-  std::vector<KeyedRecord> before;
+  std::vector<CompactedRecord> before;
   Offset cleaned(0);
   for (int life = 0; life < 3; ++life) {
     TestStore store(world, node.Boot(), CleanerStoreOptions());

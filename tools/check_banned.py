@@ -98,9 +98,29 @@ def coroutine_lambdas(code):
             yield start
 
 
+NAMESPACE = re.compile(r"^namespace ([\w:]+) \{", re.M)
+TYPE = re.compile(r"^(?:struct|class|enum class) (\w+)(?: final)?(?:\s+:(?!:)[^;{]*)?\s*\{", re.M)
+
+
+def named_twice(sources):
+    """Yields what is found of types that two headers define under one name: the linker would take either for both."""
+    known = {}
+    for source, code in sources:
+        namespaces = list(NAMESPACE.finditer(code))
+        for match in TYPE.finditer(code):
+            around = [found.group(1) for found in namespaces if found.start() < match.start()]
+            name = f"{around[-1] if around else ''}::{match.group(1)}"
+            where = f"{source}:{check_sources.line_of(code, match.start())}"
+            if name in known:
+                yield f"{where}: one name: {name} is also defined in {known[name]}. Instead: another name, or a namespace of its own"
+            known.setdefault(name, where)
+
+
 def check(root):
     findings = []
     files = check_sources.cpp_files(root)
+    headers = ((source, check_sources.code_only((root / source).read_text())) for source in files if source.endswith(".h"))
+    findings += named_twice(headers)
     for source in files:
         text = (root / source).read_text()
         code = check_sources.code_only(text)

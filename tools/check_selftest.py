@@ -23,6 +23,8 @@ CASES = [  # (check, file, text, part of the finding; None: clean)
     (check_banned, "storage/a.cc", "auto t = std::chrono::steady_clock::now();\n", "clock"),
     (check_banned, "storage/a.cc", "int fd = ::open(path, 0);\n", "Disk&"),
     (check_banned, "storage/a.cc", "std::thread t;\n", "thread"),
+    (check_banned, "broker/a.h", "namespace millrace {\nstruct A {};\nclass A final : B {};\n}\n", "one name"),
+    (check_banned, "broker/a.h", "namespace millrace {\nstruct A {};\nstruct B;\n}\nnamespace millrace::x {\nstruct A {};\n}\n", None),
     (check_banned, "storage/a.cc", "std::this_thread::sleep_for(1s);\n", "sleep"),
     (check_banned, "broker/a.cc", "int x = rand();\n", "random"),
     (check_banned, "broker/a.cc", "task.detach();\n", "TaskScope"),

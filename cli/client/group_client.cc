@@ -61,12 +61,12 @@ int16_t OffsetDeleteCode(const kafka::OffsetDeleteResponse& response) {
 }
 
 template <typename Topic>
-absl::Status AddCommitted(const std::vector<Topic>& topics, CommittedOffsets& offsets) {
+absl::Status AddCommitted(const std::vector<Topic>& topics, CommittedPositions& offsets) {
   for (const Topic& topic : topics) {
     for (const auto& partition : topic.partitions) {
       if (partition.error_code != 0) return KafkaFailure(partition.error_code);
       if (partition.committed_offset < 0) continue;
-      CommittedOffset& committed =
+      CommittedPosition& committed =
           offsets[TopicPartition{topic.name, PartitionId(partition.partition_index)}];
       committed.offset = Offset(partition.committed_offset);
       if (partition.committed_leader_epoch >= 0) {
@@ -196,7 +196,7 @@ Task<absl::StatusOr<GroupList>> GroupClient::ListGroups(Instant deadline) {
   co_return list;
 }
 
-Task<absl::StatusOr<GroupView>> GroupClient::DescribeGroup(std::string group, Instant deadline) {
+Task<absl::StatusOr<GroupDetails>> GroupClient::DescribeGroup(std::string group, Instant deadline) {
   kafka::DescribeGroupsRequest request;
   request.groups.push_back(group);
   MR_CO_ASSIGN_OR_RETURN(kafka::DescribeGroupsResponse response,
@@ -215,7 +215,7 @@ Task<absl::StatusOr<GroupView>> GroupClient::DescribeGroup(std::string group, In
     co_return KafkaFailure(described.error_code, described.error_message);
   }
   MR_CO_ASSIGN_OR_RETURN(const BrokerId coordinator, co_await Coordinator(group, deadline));
-  GroupView view{
+  GroupDetails view{
       group, described.group_state, described.protocol_type, described.protocol_data, coordinator,
       {}};
   for (const auto& member : described.members) {
@@ -224,8 +224,8 @@ Task<absl::StatusOr<GroupView>> GroupClient::DescribeGroup(std::string group, In
   co_return view;
 }
 
-Task<absl::StatusOr<CommittedOffsets>> GroupClient::FetchCommitted(std::string group,
-                                                                   Instant deadline) {
+Task<absl::StatusOr<CommittedPositions>> GroupClient::FetchCommitted(std::string group,
+                                                                     Instant deadline) {
   MR_CO_ASSIGN_OR_RETURN(const BrokerId broker, co_await Coordinator(group, deadline));
   MR_CO_ASSIGN_OR_RETURN(KafkaConnection * connection, co_await client_.Broker(broker, deadline));
   MR_CO_ASSIGN_OR_RETURN(const int16_t version,
@@ -243,7 +243,7 @@ Task<absl::StatusOr<CommittedOffsets>> GroupClient::FetchCommitted(std::string g
                          co_await CallCoordinator<kafka::OffsetFetchResponse>(
                              group, std::move(request), FetchCode, deadline, kLastWithTopicNames));
   if (const int16_t code = FetchCode(response); code != 0) co_return KafkaFailure(code);
-  CommittedOffsets offsets;
+  CommittedPositions offsets;
   MR_CO_RETURN_IF_ERROR(AddCommitted(response.topics, offsets));
   for (const auto& answered : response.groups) {
     MR_CO_RETURN_IF_ERROR(AddCommitted(answered.topics, offsets));

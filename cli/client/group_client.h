@@ -51,7 +51,7 @@ struct GroupMemberView {
   ConsumerAssignment assignment;  // Sorted.
 };
 
-struct GroupView {
+struct GroupDetails {
   std::string id;
   std::string state;
   std::string protocol_type;
@@ -60,7 +60,7 @@ struct GroupView {
   std::vector<GroupMemberView> members;  // As the coordinator lists them.
 };
 
-struct CommittedOffset {
+struct CommittedPosition {
   Offset offset{0};
   std::optional<LeaderEpoch> leader_epoch;
   std::string metadata;
@@ -72,7 +72,7 @@ struct CommitIdentity {
   std::string member_id;
 };
 
-using CommittedOffsets = std::map<TopicPartition, CommittedOffset>;
+using CommittedPositions = std::map<TopicPartition, CommittedPosition>;
 using PartitionStatuses = std::map<TopicPartition, absl::Status>;
 
 class GroupClient {
@@ -84,9 +84,9 @@ class GroupClient {
   // Asks every broker.
   Task<absl::StatusOr<GroupList>> ListGroups(Instant deadline);
 
-  Task<absl::StatusOr<GroupView>> DescribeGroup(std::string group, Instant deadline);
+  Task<absl::StatusOr<GroupDetails>> DescribeGroup(std::string group, Instant deadline);
   // Positions of all partitions that have one; of a group that does not exist: none.
-  Task<absl::StatusOr<CommittedOffsets>> FetchCommitted(std::string group, Instant deadline);
+  Task<absl::StatusOr<CommittedPositions>> FetchCommitted(std::string group, Instant deadline);
   Task<absl::StatusOr<PartitionStatuses>> CommitOffsets(std::string group, CommitIdentity identity,
                                                         std::map<TopicPartition, Offset> offsets,
                                                         Instant deadline);

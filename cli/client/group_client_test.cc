@@ -195,7 +195,7 @@ TEST_CASE("GroupClient: positions are asked of old brokers and new ones, by the 
         },
         version);
     cluster.Start([] { return kFirst; }, version < 8 ? int16_t{3} : int16_t{6});
-    absl::StatusOr<CommittedOffsets> offsets = cluster.world.Run(
+    absl::StatusOr<CommittedPositions> offsets = cluster.world.Run(
         cluster.client_env, cluster.groups.FetchCommitted("g", cluster.In(seconds(5))));
     REQUIRE(offsets.ok());
     REQUIRE(offsets->size() == 1);

@@ -169,7 +169,7 @@ Task<absl::Status> GroupConsumer::SyncOnce() {
 
 Task<absl::Status> GroupConsumer::ReadAssigned() {
   MR_CO_ASSIGN_OR_RETURN(
-      const CommittedOffsets positions,
+      const CommittedPositions positions,
       co_await groups_.FetchCommitted(options_.group, In(options_.reader.patience)));
   TopicReaderOptions options = options_.reader;
   committed_.clear();
