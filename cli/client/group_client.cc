@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "proto/kafka/consumer_group_describe_request.h"
+#include "proto/kafka/consumer_group_describe_response.h"
 #include "proto/kafka/delete_groups_request.h"
 #include "proto/kafka/delete_groups_response.h"
 #include "proto/kafka/describe_groups_request.h"
@@ -52,6 +54,10 @@ int16_t DescribeCode(const kafka::DescribeGroupsResponse& response) {
   return response.groups.empty() ? int16_t{0} : response.groups.front().error_code;
 }
 
+int16_t DescribeConsumerCode(const kafka::ConsumerGroupDescribeResponse& response) {
+  return response.groups.empty() ? int16_t{0} : response.groups.front().error_code;
+}
+
 int16_t DeleteCode(const kafka::DeleteGroupsResponse& response) {
   return response.results.empty() ? int16_t{0} : response.results.front().error_code;
 }
@@ -97,6 +103,18 @@ GroupMemberView ViewOf(const kafka::DescribeGroupsResponse::DescribedGroupMember
   if (!of_consumers) return view;
   // What a member of another program got may be anything; it is then shown without partitions.
   view.assignment = DecodeAssignment(member.member_assignment).value_or(ConsumerAssignment());
+  std::ranges::sort(view.assignment);
+  return view;
+}
+
+GroupMemberView ViewOf(const kafka::ConsumerGroupDescribeResponse::Member& member) {
+  GroupMemberView view{
+      member.member_id, member.instance_id, member.client_id, member.client_host, {}};
+  for (const auto& topic : member.assignment.topic_partitions) {
+    for (int32_t partition : topic.partitions) {
+      view.assignment.push_back({topic.topic_name, PartitionId(partition)});
+    }
+  }
   std::ranges::sort(view.assignment);
   return view;
 }
@@ -209,7 +227,7 @@ Task<absl::StatusOr<GroupDetails>> GroupClient::DescribeGroup(std::string group,
   // Before version 6 a group that is not there is one that is dead.
   if (static_cast<KafkaError>(described.error_code) == KafkaError::kGroupIdNotFound ||
       (described.error_code == 0 && described.group_state == "Dead")) {
-    co_return absl::NotFoundError("there is no such group");
+    co_return co_await DescribeConsumerGroup(std::move(group), deadline);
   }
   if (described.error_code != 0) {
     co_return KafkaFailure(described.error_code, described.error_message);
@@ -221,6 +239,35 @@ Task<absl::StatusOr<GroupDetails>> GroupClient::DescribeGroup(std::string group,
   for (const auto& member : described.members) {
     view.members.push_back(ViewOf(member, described.protocol_type == "consumer"));
   }
+  co_return view;
+}
+
+Task<absl::StatusOr<GroupDetails>> GroupClient::DescribeConsumerGroup(std::string group,
+                                                                      Instant deadline) {
+  const absl::Status unknown = absl::NotFoundError("there is no such group");
+  MR_CO_ASSIGN_OR_RETURN(const BrokerId coordinator, co_await Coordinator(group, deadline));
+  MR_CO_ASSIGN_OR_RETURN(KafkaConnection * connection,
+                         co_await client_.Broker(coordinator, deadline));
+  if (!connection->Serves<kafka::ConsumerGroupDescribeRequest>()) co_return unknown;
+  kafka::ConsumerGroupDescribeRequest request;
+  request.group_ids.push_back(group);
+  MR_CO_ASSIGN_OR_RETURN(kafka::ConsumerGroupDescribeResponse response,
+                         co_await CallCoordinator<kafka::ConsumerGroupDescribeResponse>(
+                             group, std::move(request), DescribeConsumerCode, deadline));
+  if (response.groups.empty()) {
+    co_return absl::DataLossError("the answer to ConsumerGroupDescribe says nothing");
+  }
+  const auto& described = response.groups.front();
+  const auto error = static_cast<KafkaError>(described.error_code);
+  if (error == KafkaError::kGroupIdNotFound || error == KafkaError::kUnsupportedVersion) {
+    co_return unknown;
+  }
+  if (described.error_code != 0) {
+    co_return KafkaFailure(described.error_code, described.error_message);
+  }
+  GroupDetails view{group, described.group_state, "consumer", described.assignor_name, coordinator,
+                    {}};
+  for (const auto& member : described.members) view.members.push_back(ViewOf(member));
   co_return view;
 }
 

@@ -84,6 +84,7 @@ class GroupClient {
   // Asks every broker.
   Task<absl::StatusOr<GroupList>> ListGroups(Instant deadline);
 
+  // Of either protocol.
   Task<absl::StatusOr<GroupDetails>> DescribeGroup(std::string group, Instant deadline);
   // Positions of all partitions that have one; of a group that does not exist: none.
   Task<absl::StatusOr<CommittedPositions>> FetchCommitted(std::string group, Instant deadline);
@@ -128,6 +129,8 @@ class GroupClient {
   void Forget(const std::string& group) { coordinators_.erase(group); }
 
  private:
+  // A group of the new protocol (KIP-848).
+  Task<absl::StatusOr<GroupDetails>> DescribeConsumerGroup(std::string group, Instant deadline);
   static bool IsCoordinatorError(int16_t code);
   Task<absl::Status> AskBrokerForGroups(BrokerId broker, GroupList* list, Instant deadline);
 
