@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/coordinator/coordinator_loader.h"
 #include "common/error_kind.h"
 #include "common/runtime/reactor.h"
 #include "common/status_macros.h"
 #include "storage/batch_builder.h"
-#include "storage/compression.h"
-#include "storage/record.h"
 
 namespace millrace {
 namespace {
@@ -20,7 +19,6 @@ constexpr size_t kQueuedBytesMax = 8 << 20;
 // with many members, and the topic's max.message.bytes, which is for clients, does not hold it back.
 constexpr size_t kBatchBytes = 512 << 10;
 constexpr size_t kLoadBytes = 1 << 20;
-constexpr size_t kLoadedBatchBytesMax = 256 << 20;
 
 size_t SizeOf(const CoordinatorRecord& record) {
   return record.key.size() + (record.value.has_value() ? record.value->size() : 0);
@@ -55,52 +53,13 @@ Partition* CoordinatorLog::Leading() const {
 
 // --- Loading -------------------------------------------------------------------------------------
 
-void CoordinatorLog::LoadBatch(const BatchView& batch, CoordinatorMachine& machine) {
-  const BatchHeader& header = batch.header();
-  const CoordinatorTime time{env_.reactor.Now(), env_.clock.Now()};
-  std::span<const uint8_t> bytes = batch.records();
-  Slice decompressed;
-  const Compression codec = *header.attributes.compression();
-  absl::Status read;
-  if (codec != Compression::kNone) {
-    absl::StatusOr<Slice> output = Decompress(codec, bytes, kLoadedBatchBytesMax);
-    read = output.status();
-    if (output.ok()) decompressed = *std::move(output);
-    bytes = decompressed.span();
-  }
-  RecordReader records(bytes, header.record_count);
-  RecordView record;
-  while (read.ok() && records.Next(record)) {
-    if (!record.key.has_value()) continue;
-    absl::Status loaded = machine.Load(*record.key, record.value, time);
-    if (loaded.ok()) continue;
-    env_.logger.Warning("record {} of a coordinator's log is passed over: {}",
-                        (header.base_offset + OffsetDelta(record.offset_delta)).value(),
-                        std::string(loaded.message()));
-  }
-  read.Update(records.status());
-  if (!read.ok()) {
-    env_.logger.Error("records of a coordinator's log from {} on are passed over: {}",
-                      header.base_offset.value(), std::string(read.message()));
-  }
-}
-
-absl::Status CoordinatorLog::LoadBatches(const Chain& bytes, CoordinatorMachine& machine) {
-  BatchReader batches(bytes.Flatten());
-  for (;;) {
-    MR_ASSIGN_OR_RETURN(std::optional<BatchView> batch, batches.Next());
-    if (!batch.has_value()) return absl::OkStatus();
-    MR_RETURN_IF_ERROR(CheckBatchFields(batch->header()));
-    if (!batch->header().attributes.is_control()) LoadBatch(*batch, machine);
-  }
-}
-
 Task<absl::Status> CoordinatorLog::Load(CoordinatorMachine* machine, CancellationToken cancel) {
   constexpr std::string_view kNotLeader = "this broker does not lead the coordinator's partition";
   Partition* partition = Leading();
   if (partition == nullptr) co_return MakeError(ErrorKind::kNotLeaderOrFollower, kNotLeader.data());
   const Offset end = partition->log().end_offset();
   Offset at = partition->log().start_offset();
+  CoordinatorLoader loader(env_, *machine);
   while (at < end) {
     if (cancel.cancelled()) co_return absl::CancelledError("loading is no longer wanted");
     partition = Leading();
@@ -114,7 +73,7 @@ Task<absl::Status> CoordinatorLog::Load(CoordinatorMachine* machine, Cancellatio
                            .at_least_one_batch = true};
     absl::StatusOr<LogRead> read = co_await partition->log().Read(at, options);
     if (!read.ok()) co_return read.status();
-    MR_CO_RETURN_IF_ERROR(LoadBatches(read->batches, *machine));
+    MR_CO_RETURN_IF_ERROR(loader.Load(read->batches));
     if (read->next_offset <= at) break;  // Compaction has removed the last records.
     at = read->next_offset;
     co_await Yield(env_.reactor);

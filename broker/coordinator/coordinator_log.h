@@ -92,8 +92,6 @@ class CoordinatorLog {
   // The next records of the queue as one batch.
   absl::StatusOr<BatchView> TakeBatch();
   absl::Status AppendBatch(BatchView batch, Admission& admission);
-  absl::Status LoadBatches(const Chain& bytes, CoordinatorMachine& machine);
-  void LoadBatch(const BatchView& batch, CoordinatorMachine& machine);
 
   // Constant after construction.
   const TopicPartitionId id_;
