@@ -172,12 +172,12 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
 
 Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {
   image_ = change->image;
-  std::vector<std::string> names;
+  std::vector<DeletedTopic> topics;
   for (const auto& [id, topic] : change->removed) {
     co_await RemoveTopic(topic);
-    names.push_back(topic->name);
+    topics.push_back({topic->name, id});
   }
-  if (groups_ != nullptr && !names.empty()) groups_->coordinators().OnTopicsDeleted(names);
+  if (groups_ != nullptr && !topics.empty()) groups_->coordinators().OnTopicsDeleted(topics);
 }
 
 Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) {

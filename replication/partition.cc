@@ -412,6 +412,12 @@ Task<absl::Status> Partition::DoCut(PartitionFollower::Cut cut) {
         "end at {}{}",
         high_watermark_, leader_epoch(), cut.at, cut.whole ? ", begun anew" : "");
   }
+  // 1. The leader and we had key K at 50 and at 100; our compaction has removed 50.
+  // 2. The leader was elected uncleanly, or lost what it had promised: its log ends at 80.
+  // 3. Cut at 80 we would have neither, never ask for 50 again, and may lead one day: K would be gone.
+  if (!cut.whole && log_.MayBeCompactedAcross(cut.at)) {
+    cut = {.at = log_.start_offset(), .whole = true};
+  }
   absl::Status done =
       cut.whole ? co_await log_.TruncateFullyAndStartAt(cut.at) : co_await log_.Truncate(cut.at);
   // Nobody else changes the role while we are busy, but Close() may have come.

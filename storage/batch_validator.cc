@@ -137,6 +137,11 @@ absl::Status CheckWhole(const BatchView& batch, const AppendRules& rules, Append
   if (client && header.attributes.is_control()) {
     return Invalid(fmt::format("Clients may not write control records (partition {})", partition));
   }
+  // Compaction alone sets it: with it a tombstone would go before anybody has seen it (KIP-534).
+  if (client && header.attributes.has_delete_horizon()) {
+    return Invalid(
+        fmt::format("Clients may not set the delete horizon of a batch (partition {})", partition));
+  }
   if (client && header.producer.has_value() && !header.producer->base_sequence.has_value()) {
     return Invalid(fmt::format("The batch of producer {} for {} has no valid sequence number",
                                header.producer->id, partition));

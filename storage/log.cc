@@ -146,6 +146,13 @@ void Log::set_config(LogConfig config) {
   }
 }
 const std::vector<LogDamage>& Log::damage() const { return state_->damage; }
+// Only what lies below the checkpoint's segment is ever compacted. What a round that was broken off
+// has done is not in cleaned_to.
+bool Log::MayBeCompactedAcross(Offset offset) const {
+  const bool ever = state_->config.cleanup_compact || state_->cleaned_to > state_->start;
+  return ever && offset < state_->checkpoint_segment;
+}
+
 const std::string& Log::directory() const { return state_->directory->path(); }
 Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }

@@ -206,6 +206,10 @@ class Log {
   // no append runs until it returns.
   Task<absl::Status> Truncate(Offset offset);
 
+  // Whether compaction may have taken something below `offset` for which a record at or above it
+  // stands: who cuts there has to begin anew, or keys are lost that the leader still has.
+  bool MayBeCompactedAcross(Offset offset) const;
+
   // Empties the log; the next append has `offset`. As Truncate().
   Task<absl::Status> TruncateFullyAndStartAt(Offset offset);
 

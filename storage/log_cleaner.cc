@@ -169,7 +169,10 @@ void LogCleaner::Settle(Log::State& state, const absl::Status& status) {
   } else if (absl::IsResourceExhausted(status)) {
     context_.env.logger.Warning("[log {}] is not compacted until there is room on the disk: {}",
                                 state.path(), std::string(status.message()));
-    Changed(state);
+    // Others, which need less room or are in other directories, have their turn.
+    constexpr int64_t kPauseMs = 60'000;
+    SetReady(state, std::nullopt);
+    SetDue(state, Timestamp(context_.env.clock.Now().ms() + kPauseMs));
   } else if (absl::IsDataLoss(status)) {
     state.uncleanable = std::string(status.message());
     SetDue(state, std::nullopt);

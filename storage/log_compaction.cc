@@ -21,6 +21,8 @@
 namespace millrace {
 namespace {
 
+constexpr double kPauseSecondsMax = 0.1;
+
 constexpr uint64_t kSegmentBytesMax = std::numeric_limits<int32_t>::max();
 
 }  // namespace
@@ -46,6 +48,7 @@ LogCompaction::LogCompaction(StoreContext& context, Log::State& state, Cancellat
       token_(token),
       options_(std::move(options)),
       truncations_(state.truncations),
+      directory_(state.directory),
       report_{Offset(0), Offset(0)} {}
 
 LogCompaction::~LogCompaction() = default;
@@ -55,7 +58,10 @@ absl::Status LogCompaction::CheckGoesOn() const {
   if (state_.deleted) return absl::CancelledError("the log is being deleted");
   if (!state_.failure.ok()) return absl::CancelledError(state_.failure.message());
   if (state_.truncations != truncations_) return absl::AbortedError("the log was truncated");
-  if (state_.moving) return absl::AbortedError("the log is moving to another directory");
+  // A move may have begun and ended while the round slept.
+  if (state_.moving || state_.directory != directory_) {
+    return absl::AbortedError("the log is moving to another directory");
+  }
   if (!state_.config.cleanup_compact) return absl::AbortedError("the topic is not compacted now");
   return absl::OkStatus();
 }
@@ -211,13 +217,14 @@ Task<absl::Status> LogCompaction::DoPiece(Piece piece, Offset base, File* file) 
 }
 
 Task<void> LogCompaction::Pause(uint64_t bytes) {
-  const uint64_t rate = options_().bytes_per_second;
-  if (rate == 0) {
-    co_await Yield(context_.env.reactor);
-    co_return;
+  co_await Yield(context_.env.reactor);
+  for (double left = static_cast<double>(bytes); left > 0 && CheckGoesOn().ok();) {
+    const auto rate = static_cast<double>(options_().bytes_per_second);
+    if (rate == 0) break;
+    const double seconds = std::min(left / rate, kPauseSecondsMax);
+    co_await Sleep(context_.env.reactor, Duration(static_cast<int64_t>(seconds * 1e9)), token_);
+    left -= rate * seconds;
   }
-  const double seconds = static_cast<double>(bytes) / static_cast<double>(rate);
-  co_await Sleep(context_.env.reactor, Duration(static_cast<int64_t>(seconds * 1e9)), token_);
 }
 
 LogCompaction::PieceResult LogCompaction::CollectPiece(Work& work, const Piece& piece) {

@@ -91,6 +91,8 @@ class LogCompaction {
   Task<absl::Status> WalkSegment(Offset base, File* file, bool last);
   Task<absl::Status> DoPiece(Piece piece, Offset base, File* file);
   Task<absl::Status> AddAborted(Offset base, bool filtering);
+  // So long as the rate asks for, in slices: who waits for the log's gate is not made to wait for
+  // all of it.
   Task<void> Pause(uint64_t bytes);
   // OK while the round may go on.
   absl::Status CheckGoesOn() const;
@@ -105,6 +107,7 @@ class LogCompaction {
   const CancellationToken token_;
   const std::function<const CleanerOptions&()> options_;
   const uint64_t truncations_;
+  const LogDirectory* const directory_;  // Where the log was when the round began.
 
   // State.
   std::shared_ptr<Work> work_;

@@ -370,12 +370,20 @@ Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::OffsetForTimestamp(
   // The first segment that has such a record: its largest timestamp says so without reading it.
   Offset from = state.start;
   bool found = false;
+  uint64_t cuts = state.cuts;
   for (Offset base = state.segments.front().base; !found;) {
     MR_CO_RETURN_IF_ERROR(co_await EnsureTimes(state, base));
+    // Segments may have become one while we waited: what was to be looked at is in another one now.
+    if (state.cuts != cuts) {
+      cuts = state.cuts;
+      base = state.segments.front().base;
+      continue;
+    }
     auto next = std::ranges::upper_bound(state.segments, base, {}, &Segment::base);
     Segment* segment = state.FindSegment(base);
     if (segment != nullptr && segment->max_time && segment->max_time->timestamp >= timestamp) {
       auto at = co_await LookupTime(state, base, timestamp);
+      if (state.cuts != cuts) continue;
       if (!at.ok()) co_return at.status();
       from = std::max(*at, state.start);
       found = true;
@@ -416,8 +424,15 @@ Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::MaxTimestamp(Offset
   if (!inside) co_return absl::CancelledError("the log is going away");
   std::optional<TimeIndexEntry> max;
   std::optional<Offset> base = state.segments.front().base;
+  uint64_t cuts = state.cuts;
   while (base) {
     MR_CO_RETURN_IF_ERROR(co_await EnsureTimes(state, *base));
+    if (state.cuts != cuts) {
+      cuts = state.cuts;
+      max = std::nullopt;
+      base = state.segments.front().base;
+      continue;
+    }
     if (Segment* segment = state.FindSegment(*base); segment != nullptr && segment->max_time) {
       if (!max || segment->max_time->timestamp > max->timestamp) max = segment->max_time;
     }

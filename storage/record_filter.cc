@@ -85,8 +85,13 @@ absl::StatusOr<BatchView> Rebuilt(BatchHeader header, std::span<const uint8_t> r
   const Compression codec = header.attributes.compression().value_or(Compression::kNone);
   if (codec == Compression::kNone) return Sealed(header, records);
   Compressor compressor(codec, CompressionLevels{}, records.size());
-  MR_RETURN_IF_ERROR(compressor.Write(records));
-  MR_RETURN_IF_ERROR(compressor.Finish());
+  absl::Status written = compressor.Write(records);
+  if (written.ok()) written = compressor.Finish();
+  // Of this log alone: its directory has nothing to do with it.
+  if (!written.ok()) {
+    return absl::DataLossError(fmt::format("the batch at {} cannot be compressed again: {}",
+                                           header.base_offset, std::string(written.message())));
+  }
   return Sealed(header, compressor.output());
 }
 

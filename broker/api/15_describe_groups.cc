@@ -6,6 +6,7 @@
 // Source:   rule 7.24.
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -54,7 +55,10 @@ Task<ApiReply> HandleDescribeGroups(Broker* broker, ApiRequest request) {
       DecodeBody<kafka::DescribeGroupsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   kafka::DescribeGroupsResponse response;
-  for (const std::string& group_id : body->groups) {
+  // Each once, however often it was named.
+  const std::set<std::string> groups(body->groups.begin(), body->groups.end());
+  for (const std::string& group_id : groups) {
+    if (request.cancel.cancelled()) break;
     DescribedGroup described;
     auto at = CoordinatorOf(*broker, group_id);
     if (!at.has_value()) {

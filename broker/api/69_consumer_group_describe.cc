@@ -6,6 +6,7 @@
 // Source:   KIP-848, KIP-1099 (the member's type); rule 8.19.
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -87,7 +88,10 @@ Task<ApiReply> HandleConsumerGroupDescribe(Broker* broker, ApiRequest request) {
       DecodeBody<kafka::ConsumerGroupDescribeRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   Response response;
-  for (const std::string& group_id : body->group_ids) {
+  // Each once, however often it was named.
+  const std::set<std::string> groups(body->group_ids.begin(), body->group_ids.end());
+  for (const std::string& group_id : groups) {
+    if (request.cancel.cancelled()) break;
     DescribedConsumerGroup described = co_await DescribeOne(broker, group_id, request.cancel);
     Response::DescribedGroup& answer =
         response.groups.emplace_back(ToWire(*broker->image(), group_id, std::move(described)));

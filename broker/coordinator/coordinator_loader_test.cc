@@ -23,7 +23,7 @@ class Heard final : public CoordinatorMachine {
   void OnLoaded(CoordinatorTime) override {}
   Instant deadline() const override { return Instant::Max(); }
   std::vector<CoordinatorRecord> OnTime(CoordinatorTime) override { return {}; }
-  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>&,
+  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<DeletedTopic>&,
                                                  CoordinatorTime) override {
     return {};
   }

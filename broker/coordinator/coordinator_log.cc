@@ -108,8 +108,10 @@ absl::Status CoordinatorLog::CanWrite() const {
   return absl::OkStatus();
 }
 
+bool CoordinatorLog::full() const { return queued_bytes_ >= kQueuedBytesMax; }
+
 Task<bool> CoordinatorLog::Room(CancellationToken cancel) {
-  while (failure_.ok() && queued_bytes_ >= kQueuedBytesMax) {
+  while (failure_.ok() && full()) {
     if (co_await room_.Wait(std::nullopt, cancel) == WaitResult::kCancelled) co_return false;
   }
   co_return failure_.ok();

@@ -13,7 +13,7 @@
 // Errors:     failure(): kNotLeaderOrFollower, kNotEnoughReplicas, kStorageError: as Partition has
 //             them.
 // Durability: what Committed() returned OK for is committed, as an acks=all append is.
-// Bounds:     Room() makes callers wait while kQueuedBytesMax are queued.
+// Bounds:     full(): callers wait for Room(), or refuse.
 #pragma once
 
 #include <absl/status/status.h>
@@ -56,6 +56,8 @@ class CoordinatorLog {
 
   // OK when an append has a chance: this broker leads, and enough replicas are in sync.
   absl::Status CanWrite() const;
+  // As much is queued as may be.
+  bool full() const;
   // Until there is room for more in the queue. False: cancelled, or the log has failed.
   Task<bool> Room(CancellationToken cancel);
   // Nothing happens when the log has failed: Committed() tells.

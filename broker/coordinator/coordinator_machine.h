@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "common/ids.h"
 #include "common/time.h"
 
 namespace millrace {
@@ -23,6 +24,12 @@ namespace millrace {
 struct CoordinatorRecord {
   std::string key;
   std::optional<std::string> value;  // Nothing: a tombstone.
+};
+
+// A topic that is gone. Another one may have its name by now.
+struct DeletedTopic {
+  std::string name;
+  TopicId id;
 };
 
 // Both clocks, read once for all that is decided in one turn.
@@ -47,7 +54,7 @@ class CoordinatorMachine {
   virtual Instant deadline() const = 0;
   virtual std::vector<CoordinatorRecord> OnTime(CoordinatorTime time) = 0;
   // Topics that are gone.
-  virtual std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names,
+  virtual std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<DeletedTopic>& topics,
                                                          CoordinatorTime time) = 0;
 
   // It coordinates no longer: whoever waits for it is told. Nothing is called afterwards.

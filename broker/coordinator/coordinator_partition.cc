@@ -9,7 +9,8 @@ namespace millrace {
 namespace {
 
 // Between two lives.
-constexpr Duration kReloadPause = milliseconds(200);
+constexpr Duration kReloadPauseMin = milliseconds(200);
+constexpr Duration kReloadPauseMax = seconds(30);
 // What time brings about waits this long while it could not be written.
 constexpr Duration kUnwritablePause = milliseconds(500);
 
@@ -42,9 +43,12 @@ std::expected<CoordinatorPartition::Inside, CoordinatorRefusal> CoordinatorParti
     return std::unexpected(scope_.stopping() ? CoordinatorRefusal::kNotCoordinator
                                              : CoordinatorRefusal::kLoading);
   }
+  // What it has applied is not true any more.
+  if (!life_->log->failure().ok()) return std::unexpected(CoordinatorRefusal::kNotCoordinator);
+  if (to_write && life_->log->full()) return std::unexpected(CoordinatorRefusal::kUnwritable);
   const absl::Status may = life_->log->CanWrite();
   if (KindOf(may) == ErrorKind::kNotEnoughReplicas) {
-    if (to_write) return std::unexpected(CoordinatorRefusal::kNotEnoughReplicas);
+    if (to_write) return std::unexpected(CoordinatorRefusal::kUnwritable);
   } else if (!may.ok()) {
     return std::unexpected(CoordinatorRefusal::kNotCoordinator);
   }
@@ -58,12 +62,14 @@ void CoordinatorPartition::Carry(const Inside& inside, std::vector<CoordinatorRe
   if (inside.life == life_ && inside.machine().deadline() < wake_) changed_.Pulse();
 }
 
-void CoordinatorPartition::OnTopicsDeleted(const std::vector<std::string>& names) {
-  if (!active_) {
-    deleted_topics_.insert(deleted_topics_.end(), names.begin(), names.end());
-    return;
-  }
-  life_->log->Append(life_->machine->OnTopicsDeleted(names, Time()));
+void CoordinatorPartition::OnTopicsDeleted(const std::vector<DeletedTopic>& topics) {
+  deleted_topics_.insert(deleted_topics_.end(), topics.begin(), topics.end());
+  changed_.Pulse();
+}
+
+void CoordinatorPartition::TellDeletedTopics() {
+  if (deleted_topics_.empty()) return;
+  life_->log->Append(life_->machine->OnTopicsDeleted(std::exchange(deleted_topics_, {}), Time()));
 }
 
 void CoordinatorPartition::OnTime() {
@@ -74,10 +80,19 @@ void CoordinatorPartition::OnTime() {
 Task<void> CoordinatorPartition::KeepTime() {
   const CancellationToken stop = scope_.token();
   while (life_->log->failure().ok() && !stop.cancelled()) {
-    const bool writable = life_->log->CanWrite().ok();
-    wake_ = writable ? life_->machine->deadline() : env_.reactor.Now() + kUnwritablePause;
-    co_await changed_.Wait(wake_, stop);
-    if (life_->log->CanWrite().ok() && !stop.cancelled()) OnTime();
+    if (life_->log->CanWrite().ok() && !life_->log->full()) {
+      TellDeletedTopics();
+      OnTime();
+      wake_ = life_->machine->deadline();
+    } else {
+      wake_ = env_.reactor.Now() + kUnwritablePause;
+    }
+    // A round of many groups goes on turn by turn.
+    if (wake_ <= env_.reactor.Now()) {
+      co_await Yield(env_.reactor);
+    } else {
+      co_await changed_.Wait(wake_, stop);
+    }
   }
 }
 
@@ -90,11 +105,10 @@ Task<absl::Status> CoordinatorPartition::Live() {
   absl::Status loaded = co_await life_->log->Load(life_->machine.get(), scope_.token());
   if (!loaded.ok()) co_return loaded;
   life_->machine->OnLoaded(Time());
-  active_ = true;
+  active_ = lived_ = true;
   const Duration took = env_.reactor.Now() - begun;
   env_.logger.Info("coordinating {} in epoch {}: loaded in {} ms", name_, epoch_,
                    std::chrono::duration_cast<milliseconds>(took).count());
-  if (!deleted_topics_.empty()) OnTopicsDeleted(std::exchange(deleted_topics_, {}));
   co_await KeepTime();
   active_ = false;
   co_return life_->log->failure();
@@ -110,7 +124,9 @@ Task<void> CoordinatorPartition::EndLife() {
 
 Task<void> CoordinatorPartition::Run() {
   const CancellationToken stop = scope_.token();
+  Duration pause = kReloadPauseMin;
   while (!stop.cancelled()) {
+    lived_ = false;
     const absl::Status why = co_await Live();
     co_await EndLife();
     if (stop.cancelled()) break;
@@ -119,7 +135,9 @@ Task<void> CoordinatorPartition::Run() {
       env_.logger.Warning("coordinating {} in epoch {} begins anew: {}", name_, epoch_,
                           std::string(why.message()));
     }
-    co_await Sleep(env_.reactor, kReloadPause, stop);
+    // A log that cannot be read is not read over and over.
+    pause = lived_ ? kReloadPauseMin : std::min(2 * pause, kReloadPauseMax);
+    co_await Sleep(env_.reactor, pause, stop);
   }
 }
 

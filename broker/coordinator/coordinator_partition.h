@@ -34,7 +34,11 @@ using CoordinatorMachineFactory =
     std::function<std::unique_ptr<CoordinatorMachine>(TopicPartitionId, CoordinatorTime)>;
 
 // Why a coordinator does not answer now.
-enum class CoordinatorRefusal { kNotCoordinator, kLoading, kNotEnoughReplicas };
+enum class CoordinatorRefusal {
+  kNotCoordinator,
+  kLoading,
+  kUnwritable,  // Too few replicas are in sync, or too much waits to be written.
+};
 
 class CoordinatorPartition {
  public:
@@ -63,7 +67,7 @@ class CoordinatorPartition {
   void Carry(const Inside& inside, std::vector<CoordinatorRecord> records);
 
   // These topics are gone.
-  void OnTopicsDeleted(const std::vector<std::string>& names);
+  void OnTopicsDeleted(const std::vector<DeletedTopic>& topics);
 
   const TopicPartitionId& id() const { return id_; }
   LeaderEpoch epoch() const { return epoch_; }
@@ -81,6 +85,7 @@ class CoordinatorPartition {
   // Until the life's log fails, or Stop().
   Task<void> KeepTime();
   void OnTime();
+  void TellDeletedTopics();
   Task<void> EndLife();
   CoordinatorTime Time() const { return {env_.reactor.Now(), env_.clock.Now()}; }
 
@@ -96,9 +101,10 @@ class CoordinatorPartition {
   // State.
   std::shared_ptr<Life> life_;
   bool active_ = false;
-  Event changed_;  // There is an earlier time to wake at, or the log has failed.
+  bool lived_ = false;  // This life has been active.
+  Event changed_;       // There is an earlier time to wake at, or the log has failed.
   Instant wake_ = Instant::Max();
-  std::vector<std::string> deleted_topics_;  // While it loads.
+  std::vector<DeletedTopic> deleted_topics_;  // The machine has not been told of yet.
   TaskScope scope_;
 };
 

@@ -34,8 +34,8 @@ void CoordinatorSet::OnPartition(TopicPartitionId id) {
   partitions_.emplace(id, std::move(partition));
 }
 
-void CoordinatorSet::OnTopicsDeleted(const std::vector<std::string>& names) {
-  for (auto& [id, partition] : partitions_) partition->OnTopicsDeleted(names);
+void CoordinatorSet::OnTopicsDeleted(const std::vector<DeletedTopic>& topics) {
+  for (auto& [id, partition] : partitions_) partition->OnTopicsDeleted(topics);
 }
 
 void CoordinatorSet::End(TopicPartitionId id) {

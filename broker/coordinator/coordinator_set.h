@@ -31,7 +31,7 @@ class CoordinatorSet {
   // The metadata has changed what this shard's replica of `id` is, or whether there is one.
   void OnPartition(TopicPartitionId id);
   // The topic itself, or others.
-  void OnTopicsDeleted(const std::vector<std::string>& names);
+  void OnTopicsDeleted(const std::vector<DeletedTopic>& topics);
   // From now on there are no coordinators.
   Task<void> Stop();
 

@@ -44,10 +44,12 @@ std::vector<CoordinatorRecord> GroupMachine::OnTime(CoordinatorTime time) {
   return Settle(std::move(out));
 }
 
-std::vector<CoordinatorRecord> GroupMachine::OnTopicsDeleted(const std::vector<std::string>& names,
-                                                             CoordinatorTime time) {
+std::vector<CoordinatorRecord> GroupMachine::OnTopicsDeleted(
+    const std::vector<DeletedTopic>& topics, CoordinatorTime time) {
+  std::map<std::string, TopicId> gone;
+  for (const DeletedTopic& topic : topics) gone.insert_or_assign(topic.name, topic.id);
   GroupOutput out;
-  groups_.OnTopicsDeleted(std::set<std::string>(names.begin(), names.end()), TimeOf(time), out);
+  groups_.OnTopicsDeleted(gone, TimeOf(time), out);
   return Settle(std::move(out));
 }
 

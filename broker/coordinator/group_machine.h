@@ -37,7 +37,7 @@ class GroupMachine final : public CoordinatorMachine {
   void OnLoaded(CoordinatorTime time) override;
   Instant deadline() const override { return groups_.deadline(); }
   std::vector<CoordinatorRecord> OnTime(CoordinatorTime time) override;
-  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<std::string>& names,
+  std::vector<CoordinatorRecord> OnTopicsDeleted(const std::vector<DeletedTopic>& topics,
                                                  CoordinatorTime time) override;
   void Dismiss() override;
 

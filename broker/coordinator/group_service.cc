@@ -16,7 +16,7 @@ KafkaError ErrorOf(CoordinatorRefusal refusal) {
       return KafkaError::kNotCoordinator;
     case CoordinatorRefusal::kLoading:
       return KafkaError::kCoordinatorLoadInProgress;
-    case CoordinatorRefusal::kNotEnoughReplicas:
+    case CoordinatorRefusal::kUnwritable:
       return KafkaError::kCoordinatorNotAvailable;
   }
   return KafkaError::kNotCoordinator;

@@ -101,8 +101,10 @@ class GroupCoordinator {
   FetchedOffsets Fetch(const OffsetsToFetch& request, const MetadataImage& image) const;
   // `request`: its topics exist.
   DeletedOffsets DeleteOffsets(const OffsetsToDelete& request, GroupTime time, GroupOutput& out);
-  // These topics are gone; so are offsets in them (rule 9.9).
-  void OnTopicsDeleted(const std::set<std::string>& topics, GroupTime time, GroupOutput& out);
+  // These topics are gone; so are offsets in them (rule 9.9), and not those of later ones of the
+  // same names.
+  void OnTopicsDeleted(const std::map<std::string, TopicId>& topics, GroupTime time,
+                       GroupOutput& out);
 
   // --- Groups ----------------------------------------------------------------------------------
 

@@ -170,18 +170,20 @@ void GroupCoordinator::RemoveOffsets(Group& group, const GroupOffsets::Predicate
   Write(group, group.offsets.Tombstones(group.id(), gone), time, out);
 }
 
-void GroupCoordinator::OnTopicsDeleted(const std::set<std::string>& topics, GroupTime time,
+void GroupCoordinator::OnTopicsDeleted(const std::map<std::string, TopicId>& topics, GroupTime time,
                                        GroupOutput& out) {
+  const auto is_gone = [&](const std::string& topic, const CommittedOffset& committed) {
+    auto gone = topics.find(topic);
+    return gone != topics.end() &&
+           (committed.topic_id.is_zero() || committed.topic_id == gone->second);
+  };
   for (auto at = groups_.begin(); at != groups_.end();) {
     Group& group = *at->second;
     ++at;  // The group may go.
     const bool any = std::ranges::any_of(
-        topics, [&](const std::string& topic) { return group.offsets.topics().contains(topic); });
+        topics, [&](const auto& topic) { return group.offsets.topics().contains(topic.first); });
     if (!any) continue;
-    RemoveOffsets(
-        group,
-        [&](const std::string& topic, const CommittedOffset&) { return topics.contains(topic); },
-        time, out);
+    RemoveOffsets(group, is_gone, time, out);
     Settle(group);
   }
 }

@@ -217,7 +217,7 @@ TEST_CASE("GroupCoordinator: offsets of a deleted topic go, and are not those of
   world.Commit("g", "bills", 6);
   const MetadataImage image = ImageWith({"orders", "bills"});
   GroupOutput out;
-  world.groups->OnTopicsDeleted({"orders"}, world.Time(), out);
+  world.groups->OnTopicsDeleted({{"orders", TopicId(7, 1)}}, world.Time(), out);
   world.Keep(out);
   CHECK(out.records.size() == 1);
   CHECK(Told(world, "g", "orders", image) == std::nullopt);
@@ -228,6 +228,10 @@ TEST_CASE("GroupCoordinator: offsets of a deleted topic go, and are not those of
   commit.topics.push_back({"bills", TopicId(9, 9), {{PartitionId(0), Offset(8), {}, ""}}});
   world.groups->Commit(commit, world.Time(), out);
   CHECK(Told(world, "g", "bills", image) == std::nullopt);
+  // The deletion of the one before comes late: the new one's offset stays.
+  GroupOutput late;
+  world.groups->OnTopicsDeleted({{"bills", TopicId(7, 2)}}, world.Time(), late);
+  CHECK(late.records.empty());
 }
 
 TEST_CASE("GroupCoordinator: what a group with members reads is not deleted (rule 7.25)") {
