@@ -7,7 +7,6 @@
 //           UNKNOWN_TOPIC_ID.
 // Source:   KIP-447 (require_stable), KIP-709 (several groups), KIP-848; rules 9.4, 9.5.
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -168,10 +167,8 @@ Task<ApiReply> HandleOffsetFetch(Broker* broker, ApiRequest request) {
     co_return Reply(request, co_await AnswerOne(broker, &request, &*body));
   }
   OffsetFetchResponse response;
-  std::set<std::string> answered;  // Each once, however often it was named.
   for (const GroupAsked& asked : body->groups) {
     if (request.cancel.cancelled()) break;
-    if (!answered.insert(asked.group_id).second) continue;
     response.groups.push_back(co_await AnswerGroup(broker, &request, &asked, body->require_stable));
   }
   co_return Reply(request, response);
