@@ -39,7 +39,6 @@ CoordinatorLog::CoordinatorLog(Env& env, PartitionTable& partitions, LogStore& s
       partitions_(partitions),
       store_(store),
       on_failure_(std::move(on_failure)),
-      room_(env.reactor),
       scope_(env.reactor) {}
 
 CoordinatorLog::~CoordinatorLog() = default;
@@ -110,13 +109,6 @@ absl::Status CoordinatorLog::CanWrite() const {
 
 bool CoordinatorLog::full() const { return queued_bytes_ >= kQueuedBytesMax; }
 
-Task<bool> CoordinatorLog::Room(CancellationToken cancel) {
-  while (failure_.ok() && full()) {
-    if (co_await room_.Wait(std::nullopt, cancel) == WaitResult::kCancelled) co_return false;
-  }
-  co_return failure_.ok();
-}
-
 void CoordinatorLog::Append(std::vector<CoordinatorRecord> records) {
   if (records.empty() || !failure_.ok()) return;
   appended_ += records.size();
@@ -180,7 +172,6 @@ Task<void> CoordinatorLog::Write() {
     absl::Status appended =
         admitted.ok() ? AppendBatch(*std::move(batch), *admitted) : admitted.status();
     if (!appended.ok()) Fail(std::move(appended));
-    room_.Pulse();
   }
   writing_ = false;
 }
@@ -220,7 +211,6 @@ void CoordinatorLog::Fail(absl::Status why) {
   failure_ = std::move(why);
   queue_.clear();
   queued_bytes_ = 0;
-  room_.Pulse();
   on_failure_();
   for (auto& [place, reached] : std::exchange(waiting_, {})) reached->Set();
 }

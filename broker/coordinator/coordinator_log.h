@@ -13,7 +13,7 @@
 // Errors:     failure(): kNotLeaderOrFollower, kNotEnoughReplicas, kStorageError: as Partition has
 //             them.
 // Durability: what Committed() returned OK for is committed, as an acks=all append is.
-// Bounds:     full(): callers wait for Room(), or refuse.
+// Bounds:     full(): callers refuse what would write more.
 #pragma once
 
 #include <absl/status/status.h>
@@ -56,10 +56,8 @@ class CoordinatorLog {
 
   // OK when an append has a chance: this broker leads, and enough replicas are in sync.
   absl::Status CanWrite() const;
-  // As much is queued as may be.
+  // As much is queued as may be: nothing that writes is to be decided now.
   bool full() const;
-  // Until there is room for more in the queue. False: cancelled, or the log has failed.
-  Task<bool> Room(CancellationToken cancel);
   // Nothing happens when the log has failed: Committed() tells.
   void Append(std::vector<CoordinatorRecord> records);
 
@@ -113,7 +111,6 @@ class CoordinatorLog {
   std::deque<Batch> batches_;  // In the log and not committed.
   std::multimap<uint64_t, Event*> waiting_;
   absl::Status failure_;
-  Event room_;
   TaskScope scope_;
 };
 

@@ -1,6 +1,5 @@
 #include "broker/coordinator/group_machine.h"
 
-#include <set>
 #include <utility>
 
 #include "broker/groups/group_record.h"

@@ -160,12 +160,6 @@ Task<CommittedOffsets> GroupService::Commit(TopicPartitionId at, OffsetsToCommit
                                             CancellationToken cancel) {
   auto place = Enter(at, /*to_write=*/true);
   if (!place.has_value()) co_return CommittedOffsets{place.error()};
-  if (!co_await place->inside.log().Room(cancel)) {
-    co_return CommittedOffsets{KafkaError::kCoordinatorNotAvailable};
-  }
-  // Its turn may have come after another one's, or never.
-  place = Enter(at, /*to_write=*/true);
-  if (!place.has_value()) co_return CommittedOffsets{place.error()};
   GroupOutput out;
   CommittedOffsets committed;
   committed.partitions = place->machine().groups().Commit(request, Time(), out);

@@ -1,7 +1,6 @@
 """Compaction: what clients find of a compacted topic; on a bare socket, with kcat and with Kafka's own tools."""
 
 import re
-import time
 
 from harness import expect, expect_equal, expect_in, fresh_topic, need, oracle, run, test, until
 import wire
@@ -108,7 +107,6 @@ def dump_log(node):
         append(connection, name, [(b"deleted", None)])
         latest |= fill(connection, name, rounds=100)
         compacted(connection, name, 6000)
-        time.sleep(1)
     expect_equal(node.stop(), 0, "exit status after SIGTERM")
     folder = node.log_dir / f"{name}-0"
     expect_equal([path.name for path in folder.iterdir() if path.suffix in (".cleaned", ".swap")], [], "files of compaction")

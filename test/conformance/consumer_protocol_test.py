@@ -1,7 +1,7 @@
 """Consumer groups of the new protocol (KIP-848) as librdkafka and Kafka's console consumer play them."""
 
 from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
-from group_wire import committed, coordinator
+from group_wire import committed, group_of, produce, topic_of
 from members import Member
 import wire
 
@@ -9,29 +9,6 @@ SETTINGS = ["offsets.topic.num.partitions=5", "offsets.topic.replication.factor=
             "group.consumer.session.timeout.ms=5000", "group.consumer.min.heartbeat.interval.ms=200",
             "group.consumer.heartbeat.interval.ms=200", "group.consumer.assignment.interval.ms=0"]
 NEW = {"group_protocol": "consumer"}
-
-
-def topic_of(node, partitions=4, name=None):
-    name = name or fresh_topic("new-protocol")
-    with wire.Connection(node.port) as connection:
-        expect_equal(connection.create_topic(name, partitions), 0, "error of CreateTopics")
-    return name
-
-
-def group_of(node):
-    name = fresh_topic("group")
-    with wire.Connection(node.port) as connection:
-        coordinator(connection, name)
-    return name
-
-
-def produce(node, topic, values, partitions=4):
-    """Value n to partition n modulo `partitions`."""
-    with wire.Connection(node.port) as connection:
-        for partition in range(partitions):
-            mine = [str(value).encode() for value in values if value % partitions == partition]
-            if mine:
-                expect_equal(connection.produce(topic, wire.batch(mine), partition=partition)["error"], 0, "error of Produce")
 
 
 def tool(name, *arguments, **keywords):

@@ -60,7 +60,7 @@ _APIS = [
      "group:s topics:[name:s partitions:[index:i]]",
      "error:h throttle_ms:i topics:[name:s partitions:[index:i error:h]]"),
 ]
-# DeleteGroups v3 is of the versions that Kafka 4.4 does not serve yet; ours is.
+# Not DeleteGroups v3: the oracle's release (4.3) does not serve it, and these are asked of both.
 VERSIONS = {name: range(oldest, newest + 1 - (name == "delete_groups")) for name, _, oldest, newest, *_ in _APIS}
 
 # What a request says where a test says nothing.
@@ -271,3 +271,26 @@ def told(name, story):
             asked = ours
     differences.append(f"{len(text.splitlines())} lines, wanted {len(wanted.splitlines())}")
     raise Failure(f"{path.name}:\n" + "\n".join(differences[:12]))
+
+
+def topic_of(node, partitions=4, name=None):
+    name = name or fresh_topic("groups")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(name, partitions), 0, "error of CreateTopics")
+    return name
+
+
+def group_of(node):
+    name = fresh_topic("group")
+    with wire.Connection(node.port) as connection:
+        coordinator(connection, name)
+    return name
+
+
+def produce(node, topic, values, partitions=4):
+    """Value n to partition n modulo `partitions`."""
+    with wire.Connection(node.port) as connection:
+        for partition in range(partitions):
+            mine = [str(value).encode() for number, value in enumerate(values) if number % partitions == partition]
+            if mine:
+                expect_equal(connection.produce(topic, wire.batch(mine), partition=partition)["error"], 0, "error of Produce")

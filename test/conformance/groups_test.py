@@ -5,35 +5,12 @@ import signal
 import subprocess
 import tempfile
 
-from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
-from group_wire import ask, committed, coordinator
+from harness import expect, expect_equal, expect_in, need, run, test, until
+from group_wire import ask, committed, coordinator, group_of, produce, topic_of
 from members import Member
 import wire
 
 SETTINGS = ["group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=5", "offsets.topic.replication.factor=1"]
-
-
-def topic_of(node, partitions=4):
-    name = fresh_topic("groups")
-    with wire.Connection(node.port) as connection:
-        expect_equal(connection.create_topic(name, partitions), 0, "error of CreateTopics")
-    return name
-
-
-def group_of(node):
-    name = fresh_topic("group")
-    with wire.Connection(node.port) as connection:
-        coordinator(connection, name)
-    return name
-
-
-def produce(node, topic, values, partitions=4):
-    """Value n to partition n modulo `partitions`."""
-    with wire.Connection(node.port) as connection:
-        for partition in range(partitions):
-            mine = [str(value).encode() for number, value in enumerate(values) if number % partitions == partition]
-            if mine:
-                expect_equal(connection.produce(topic, wire.batch(mine), partition=partition)["error"], 0, "error of Produce")
 
 
 def offsets_of(node, group, topic, partitions=4):
