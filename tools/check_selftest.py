@@ -11,6 +11,7 @@ import tempfile
 import check_banned
 import check_layers
 import check_size
+import check_tidy
 
 CASES = [  # (check, file, text, part of the finding; None: clean)
     (check_layers, "storage/log.h", '#include "broker/server.h"\n', "storage may not include broker/server.h"),
@@ -50,6 +51,25 @@ CASES = [  # (check, file, text, part of the finding; None: clean)
 ]
 
 
+BORROWED = "[cppcoreguidelines-avoid-reference-coroutine-parameters]"
+TIDY_TREE = {  # One coroutine that borrows and is awaited in place, and a namesake elsewhere that is a plain function.
+    "a.h": "Task<void> Go(const int& x);\n",
+    "a.cc": '#include "a.h"\nTask<void> Go(const int& x) { co_return; }\n',
+    "user.cc": '#include "a.h"\nTask<void> Use() { co_await Go(1); }\n',
+    "namesake.cc": "void Other() { Go(2); }\n",
+}
+
+
+def tidy_is_wrong():
+    """What is wrong with the check of borrowed parameters, as lines."""
+    wrong = []
+    for callers, expected in (({}, 0), ({"user.cc": '#include "a.h"\nvoid Use() { Spawn(Go(1)); }\n'}, 1)):
+        kept = check_tidy.without_borrowed([f"a.cc:2:17: error: a reference {BORROWED}"], TIDY_TREE | callers)
+        if len(kept) != expected:
+            wrong.append(f"check_tidy with {callers}: wanted {expected} findings, found {kept}")
+    return wrong
+
+
 def findings(check, name, text):
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -63,14 +83,14 @@ def findings(check, name, text):
 
 
 def main():
-    wrong = []
+    wrong = tidy_is_wrong()
     for check, name, text, wanted in CASES:
         seen = findings(check, name, text)
         if (wanted is None and seen) or (wanted is not None and wanted not in seen):
             wrong.append(f"{check.__name__} on {name} {text[:60]!r}: wanted {wanted!r}, found {seen!r}")
     for line in wrong:
         print(line)
-    print(f"selftest: {len(CASES)} checked, {len(wrong)} findings", file=sys.stderr)
+    print(f"selftest: {len(CASES) + 2} checked, {len(wrong)} findings", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -57,9 +57,33 @@ def function_at(lines, number):
     return None
 
 
+def includes_of(texts):
+    """{file: every header of ours that it sees}, itself among them."""
+    direct = {name: [include for include in re.findall(r'^\s*#\s*include\s+"([^"]+)"', text, re.M) if include in texts]
+              for name, text in texts.items()}
+
+    def seen_from(name):
+        seen, waiting = {name}, [name]
+        while waiting:
+            new = set(direct[waiting.pop()]) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    return {name: seen_from(name) for name in texts}
+
+
+def who_may_call(function, source, texts, seen):
+    """The files that see a declaration of `function`, which `source` defines or declares. Another class's
+    function of the same name in a file that sees none of them says nothing about this one."""
+    call = re.compile(r"\b" + re.escape(function) + r"\s*\(")
+    declared_in = {header for header in seen[source] if header.endswith(".h") and call.search(texts[header])}
+    return [name for name in texts if name == source or declared_in & seen[name]]
+
+
 def awaited_in_place(name, texts):
     """STYLE: a reference parameter is allowed where every caller co_awaits in the same expression, so that
-    what is lent outlives the call. True when each call of `name` in the tree stands behind a co_await of
+    what is lent outlives the call. True when each call of `name` in `texts` stands behind a co_await of
     its own statement, or in a test's Run(), which returns when the task has ended; a Spawn() or a stored
     Task makes it false."""
     calls = 0
@@ -77,11 +101,10 @@ def awaited_in_place(name, texts):
     return calls > 0
 
 
-def without_borrowed(findings):
-    """Leaves out the reference parameters of coroutines that are only ever awaited in place."""
-    texts = [(re.sub(r"//[^\n]*", "", (check_sources.ROOT / name).read_text()),
-              name.startswith("test/") or check_sources.is_test(name))
-             for name in check_sources.cpp_files(suffixes=(".cc", ".h"))]
+def without_borrowed(findings, sources):
+    """Leaves out the reference parameters of coroutines that are only ever awaited in place. `sources`: {file: text}."""
+    texts = {name: re.sub(r"//[^\n]*", "", text) for name, text in sources.items()}
+    seen = includes_of(texts)
     verdicts = {}
     kept = []
     for finding in findings:
@@ -89,10 +112,13 @@ def without_borrowed(findings):
         if REFERENCE not in finding or not place:
             kept.append(finding)
             continue
-        name = function_at((check_sources.ROOT / place[1]).read_text().splitlines(), int(place[2]))
-        if name is not None and name not in verdicts:
-            verdicts[name] = awaited_in_place(name, texts)
-        if name is None or not verdicts[name]:
+        name = function_at(sources[place[1]].splitlines(), int(place[2]))
+        key = (name, place[1])
+        if name is not None and key not in verdicts:
+            verdicts[key] = awaited_in_place(name, [
+                (texts[caller], caller.startswith("test/") or check_sources.is_test(caller))
+                for caller in who_may_call(name, place[1], texts, seen)])
+        if name is None or not verdicts[key]:
             kept.append(f"{finding} ({name} is not only awaited in place)")
     return kept
 
@@ -121,7 +147,8 @@ def main():
                                 check_sources.newest_first(files)))
     skipped = results.count(None)
     findings = sorted({line.replace(f"{check_sources.ROOT}/", "") for lines in results if lines for line in lines})
-    findings = without_borrowed(findings)
+    findings = without_borrowed(findings, {name: (check_sources.ROOT / name).read_text()
+                                           for name in check_sources.cpp_files(suffixes=(".cc", ".h"))})
     if skipped:
         print(f"tidy: {skipped} of {len(files)} files left out, the oldest ones: out of time", file=sys.stderr)
     return check_sources.report("tidy", len(files) - skipped, findings)
