@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "controller/cluster_story.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -332,7 +333,7 @@ class RandomCluster {
 };
 
 void RunSeeds(bool elr) {
-  for (uint32_t seed = 1; seed <= 300; ++seed) {
+  for (uint32_t seed = 1; seed <= Rounds(300); ++seed) {
     INFO("seed " << seed);
     RandomCluster cluster(seed, elr);
     for (int step = 0; step < 300; ++step) cluster.Step();

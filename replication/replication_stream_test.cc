@@ -3,6 +3,7 @@
 #include <string>
 
 #include "replication/replica_cluster_test_tools.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -517,13 +518,13 @@ class Turmoil {
 
 TEST_CASE("Replication stream: what was acknowledged is on all replicas, whatever broke") {
   int acknowledged = 0;
-  for (uint64_t seed = 1; seed <= 40; ++seed) {
+  for (uint64_t seed = 1; seed <= Rounds(40); ++seed) {
     CAPTURE(seed);
     Turmoil turmoil(seed);
     turmoil.Run();
     acknowledged += turmoil.acknowledged();
   }
-  CHECK(acknowledged > 2000);
+  CHECK(acknowledged > Rounds(2000));
 }
 
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include "storage/compaction_test_tools.h"
 #include "storage/log_state.h"
 #include "storage/log_verify.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -173,7 +174,7 @@ TEST_CASE("LogCompaction: a crash at any file operation leaves the old or the ne
 
 TEST_CASE("LogCompaction: crashes at random, with other logs and other orders of the disk") {
   SimRandom random(99);
-  for (uint64_t seed = 2; seed < 60; ++seed) {
+  for (uint64_t seed = 2; seed < Rounds(60); ++seed) {
     (void)RunCrash(seed, random.Between(1, 150), random.Coin());
   }
 }

@@ -6,6 +6,7 @@
 #include "storage/journal.h"
 #include "storage/journal_recovery.h"
 #include "storage/journal_test_tools.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -77,7 +78,7 @@ void CheckRow(const KeepingVisitor& visitor, uint64_t seed, uint64_t recycled, u
 TEST_CASE("Journal: a crash at any moment loses nothing durable and resurrects nothing old") {
   uint64_t laps = 0;
   uint64_t crashes_in_discard = 0;
-  for (uint64_t seed = 0; seed < 150; ++seed) {
+  for (uint64_t seed = 0; seed < Rounds(150); ++seed) {
     INFO("seed " << seed);
     SimOptions sim;
     sim.disk.sync_latency_max = microseconds(400);
@@ -141,8 +142,8 @@ TEST_CASE("Journal: a crash at any moment loses nothing durable and resurrects n
       REQUIRE(f.Discard().ok());
     }
   }
-  CHECK(laps > 50);
-  CHECK(crashes_in_discard > 50);
+  CHECK(laps > Rounds(50));
+  CHECK(crashes_in_discard > Rounds(50));
 }
 
 TEST_CASE("Journal: power loss during a clean stop leaves a directory that recovers") {

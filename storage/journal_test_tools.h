@@ -4,8 +4,10 @@
 
 #include <absl/status/status.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,11 +42,13 @@ inline JournalEntry TestEntry(uint64_t seed, uint64_t number, size_t bytes_max) 
     default:
       break;
   }
-  std::vector<uint8_t> bytes(1 + random.Below(bytes_max));
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.Next());
+  std::string bytes(1 + random.Below(bytes_max), '\0');
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    const uint64_t word = random.Next();
+    std::memcpy(bytes.data() + at, &word, std::min(sizeof(word), bytes.size() - at));
+  }
   return JournalAppend{partition, incarnation, offset,
-                       LeaderEpoch(static_cast<int32_t>(number % 100)),
-                       Slice::Copy(std::span<const uint8_t>(bytes))};
+                       LeaderEpoch(static_cast<int32_t>(number % 100)), Slice::Copy(bytes)};
 }
 
 inline JournalEntry TestAppend(uint64_t number, size_t bytes) {

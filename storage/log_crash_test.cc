@@ -13,6 +13,7 @@
 #include "common/runtime/sim/sim_world.h"
 #include "storage/log_test_tools.h"
 #include "storage/producer_state.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -387,9 +388,9 @@ void RunSeed(uint64_t seed, uint64_t& reads, uint64_t& starts_moved) {
 TEST_CASE("Log: a crash at any moment loses nothing durable, and nothing comes back changed") {
   uint64_t reads = 0;
   uint64_t starts_moved = 0;
-  for (uint64_t seed = 0; seed < 60; ++seed) RunSeed(seed, reads, starts_moved);
-  CHECK(reads > 1000);
-  CHECK(starts_moved > 200);
+  for (uint64_t seed = 0; seed < Rounds(60); ++seed) RunSeed(seed, reads, starts_moved);
+  CHECK(reads > Rounds(1000));
+  CHECK(starts_moved > Rounds(200));
 }
 
 }  // namespace millrace

@@ -68,7 +68,8 @@ inline void AppendRecords(const Chain& batches, Offset from, std::vector<ReadRec
       while (in.Next(record)) {
         Offset offset = header.base_offset + OffsetDelta(record.offset_delta);
         if (offset < from) continue;
-        records.push_back({offset, std::string(record.value->begin(), record.value->end())});
+        records.push_back({offset, std::string(reinterpret_cast<const char*>(record.value->data()),
+                                               record.value->size())});
       }
     }
     REQUIRE(reader.position() == slice.size());

@@ -12,6 +12,7 @@
 #include "storage/log_test_tools.h"
 #include "storage/producer_state.h"
 #include "storage/transaction_test_tools.h"
+#include "test/rounds.h"
 
 namespace millrace {
 namespace {
@@ -147,7 +148,7 @@ TEST_CASE("Transactions: a marker that is not committed keeps its transaction un
 }
 
 TEST_CASE("Transactions: what is open and what was aborted survives a stop and any crash") {
-  for (uint64_t seed = 10; seed < 40; ++seed) {
+  for (uint64_t seed = 10; seed < 10 + Rounds(30); ++seed) {
     INFO("seed " << seed);
     SimWorld world(seed);
     SimNode& node = world.AddNode("n1");
