@@ -188,7 +188,11 @@ Task<absl::Status> LogKvStore::LoadFile(uint64_t number) {
   number_ = number;
   file_bytes_ = end;
   if (end < content.size()) MR_CO_RETURN_IF_ERROR(co_await file_->Truncate(end));
-  // Also without a cut: what a killed process left unsynced is read as if it were there to stay.
+  // What was read may be in the page cache only: a killed process left it unsynced, or its sync
+  // failed, and then the kernel takes pages for clean that the medium does not have. What is built
+  // upon is therefore written again, so that this sync is about it.
+  Chain again(content.Sub(0, end));
+  MR_CO_RETURN_IF_ERROR(co_await file_->WriteAt(0, std::move(again), WriteFlags{}));
   MR_CO_RETURN_IF_ERROR(co_await file_->Sync());
   synced_bytes_ = end;
   co_return absl::OkStatus();

@@ -18,6 +18,12 @@
 //   3. Were 8 synced, a later record would say so in "synced bytes", or nothing came after it. A
 //      whole record that says that the place of the cut was synced means rot: kDataLoss, no cut.
 //
+// A sync that failed in steps:
+//   1. The sync of batch 7 fails. The process ends, and is started again on the running machine:
+//      the kernel shows 7, but the medium does not have it and no later sync would write it.
+//   2. Opening writes what it keeps once more, then syncs. Without that, batch 8 would say that 7
+//      was synced, and a power loss would make rot of it.
+//
 // Shard, Lifetime, Errors, Durability, Order: as KvStore. `env` must outlive it.
 // Bounds:   memory: everything it holds. Disk: a file is replaced by a snapshot when it is larger
 //           than twice what it holds plus Options::compact_bytes_min.
