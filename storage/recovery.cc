@@ -378,6 +378,8 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
       defect = scanner.defect();
       report_.bytes_scanned += sound_end - position;
     }
+    MR_CO_RETURN_IF_ERROR(
+        co_await WriteAgain(state, base, VouchedFor(loaded, base, position), sound_end));
     Segment& segment = state.segments[index];
     segment.size = segment.written = sound_end;
     segment.synced = position;  // What was scanned may be in the page cache only.
@@ -416,6 +418,34 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
   }
   state.active().sealed = false;
   if (state.end > state.recovery_point) context_.writer->MarkDirty(state);
+  co_return absl::OkStatus();
+}
+
+uint64_t Recovery::VouchedFor(const Loaded& loaded, Offset base, uint64_t position) {
+  // No log of ours is without a checkpoint: another broker's promises are not ours to keep, and the
+  // log may be large.
+  if (loaded.checkpoint == nullptr) return UINT64_MAX;
+  if (base < loaded.checkpoint->segment_base) return UINT64_MAX;
+  return base == loaded.checkpoint->segment_base ? std::max(position, loaded.checkpoint->position)
+                                                 : position;
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::WriteAgain(Log::State& state, Offset base, uint64_t begin,
+                                        uint64_t end) {
+  if (begin >= end) co_return absl::OkStatus();
+  auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
+  if (!file.ok()) co_return file.status();
+  for (uint64_t at = begin; at < end;) {
+    const size_t wanted = std::min<uint64_t>(kScanWindowBytes, end - at);
+    absl::StatusOr<Slice> bytes = co_await (*file)->ReadAt(at, wanted, ReadHint::kNormal);
+    if (!bytes.ok()) co_return bytes.status();
+    // The scan has just read it.
+    if (bytes->empty()) co_return absl::DataLossError("a segment became shorter while it was read");
+    const uint64_t next = at + bytes->size();
+    MR_CO_RETURN_IF_ERROR(co_await (*file)->WriteAt(at, Chain(*std::move(bytes)), WriteFlags{}));
+    at = next;
+  }
   co_return absl::OkStatus();
 }
 

@@ -110,6 +110,13 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,
                               uint64_t position,
                               bool gaps_allowed);  // Borrowed: awaited in place.
+  // Where in the segment what no checkpoint of ours vouches for begins, at or behind `position`.
+  static uint64_t VouchedFor(const Loaded& loaded, Offset base, uint64_t position);
+  // Writes what the scan kept in place once more, so that a later sync is about it: a sync of the
+  // life before may have failed, and then the kernel takes pages for clean that the medium does not
+  // have (Rebello et al., ATC 2020).
+  Task<absl::Status> WriteAgain(Log::State& state, Offset base, uint64_t begin,
+                                uint64_t end);  // Borrowed: awaited in place.
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
