@@ -55,9 +55,10 @@ rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
   // log that is missing or short is found through the manifest.
   to.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   to.track_and_verify_wals_in_manifest = true;
-  // What the log holds is small: reading it again at the next start is cheaper than writing and
-  // syncing a table at this one.
-  to.avoid_flush_during_recovery = true;
+  // What was replayed goes into a table, synced, before anything is built upon it. Otherwise it would
+  // stay in the old log, which nobody syncs again: a killed process may have left it unsynced, or
+  // its sync failed, and a later power loss would take what this life answered for.
+  to.avoid_flush_during_recovery = false;
   // Its own log file says little and is kept short.
   to.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   to.max_log_file_size = size_t{1} << 20;
