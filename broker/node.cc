@@ -217,11 +217,19 @@ Task<absl::Status> Node::SpreadOffline() {
   co_return co_await OnEach([&all](NodeShard* shard) { return ApplyOffline(shard, &all); });
 }
 
+std::optional<DirectoryId> Node::IdOf(const LogDirectoryStatus& directory) const {
+  // It was read twice, and either time the disk may have refused.
+  if (directory.id.has_value()) return directory.id;
+  auto known = format_.directories.find(directory.path);
+  if (known == format_.directories.end()) return std::nullopt;
+  return known->second;
+}
+
 void Node::ReportOffline() {
   if (link_ == nullptr) return;  // Registering says it.
   std::vector<DirectoryId> ids;
   for (const LogDirectoryStatus& directory : parts_.front()->Offline()) {
-    if (directory.id.has_value()) ids.push_back(*directory.id);
+    if (std::optional<DirectoryId> id = IdOf(directory)) ids.push_back(*id);
   }
   link_->session().SetOfflineDirectories(std::move(ids));
 }
@@ -295,11 +303,12 @@ Task<absl::Status> Node::Register() {
   self.incarnation = env_.random.NextUuid();
   self.endpoints = advertised_;
   self.rack = options_.config.rack;
-  const std::vector<LogDirectoryStatus> offline = parts_.front()->Offline();
-  for (const DirectoryId& id : format_.directories) {
-    const bool online = std::ranges::find(offline, id, &LogDirectoryStatus::id) == offline.end();
+  for (const LogDirectoryStatus& directory : parts_.front()->Directories()) {
+    const std::optional<DirectoryId> id = IdOf(directory);
+    if (!id.has_value()) continue;
+    const bool online = directory.failure.ok();
     // Those that are online have been opened by now, so all that was durable in them was replayed.
-    self.log_directories.push_back({id, online, /*replayed=*/online});
+    self.log_directories.push_back({*id, online, /*replayed=*/online});
   }
   self.features = AnnouncedFeatures();
   std::optional<BrokerEpoch> clean_epoch;

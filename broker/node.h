@@ -104,6 +104,8 @@ class Node {
   Task<absl::Status> OpenLogs();
   // What one shard found offline is offline on all.
   Task<absl::Status> SpreadOffline();
+  // As it was read when the node began, or by the log store.
+  std::optional<DirectoryId> IdOf(const LogDirectoryStatus& directory) const;
   // Tells the controller which log directories of this broker are offline: others lead then what
   // lies in them.
   void ReportOffline();

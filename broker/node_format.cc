@@ -28,6 +28,7 @@ struct Found {
   std::optional<std::string> cluster_id;
   std::map<std::string, DirectoryId> ids;  // By path.
   std::vector<std::string> unformatted;
+  std::map<std::string, absl::Status> unreadable;
 };
 
 Task<absl::StatusOr<Found>> Look(Env* env, std::vector<std::string> paths) {
@@ -36,7 +37,10 @@ Task<absl::StatusOr<Found>> Look(Env* env, std::vector<std::string> paths) {
     absl::StatusOr<std::optional<MetaProperties>> meta =
         co_await ReadMetaProperties(env->disk, path);
     if (absl::IsFailedPrecondition(meta.status())) co_return meta.status();
-    if (!meta.ok()) continue;  // The log store takes it offline, and says why.
+    if (!meta.ok()) {
+      found.unreadable.emplace(path, meta.status());
+      continue;
+    }
     if (!meta->has_value()) {
       found.unformatted.push_back(path);
       continue;
@@ -54,11 +58,24 @@ Task<absl::StatusOr<Found>> Look(Env* env, std::vector<std::string> paths) {
   co_return found;
 }
 
+// Why the node cannot be what it was, when so little of it can be read. Going on would make another
+// cluster of a node of one, or another replica of a controller.
+absl::Status CheckEnoughRead(const Found& found, const BrokerConfig& config) {
+  const auto& unreadable = found.unreadable;
+  auto missing = config.is_controller ? unreadable.find(config.storage.metadata_dir)  //
+                                      : unreadable.end();
+  if (missing == unreadable.end() && !found.cluster_id.has_value()) missing = unreadable.begin();
+  if (missing == unreadable.end()) return absl::OkStatus();
+  const auto& [path, why] = *missing;
+  return absl::Status(why.code(), fmt::format("{}: {}", path, std::string(why.message())));
+}
+
 }  // namespace
 
 Task<absl::StatusOr<NodeFormat>> FormatNode(Env* env, const BrokerConfig* config,
                                             NodeFormatOptions options) {
   MR_CO_ASSIGN_OR_RETURN(Found found, co_await Look(env, PathsOf(*config)));
+  MR_CO_RETURN_IF_ERROR(CheckEnoughRead(found, *config));
   NodeFormat format;
   if (found.cluster_id.has_value()) {
     format.cluster_id = *found.cluster_id;
@@ -93,7 +110,7 @@ Task<absl::StatusOr<NodeFormat>> FormatNode(Env* env, const BrokerConfig* config
   if (config->is_broker) {
     for (const std::string& path : config->storage.data_dirs) {
       if (auto id = found.ids.find(path); id != found.ids.end()) {
-        format.directories.push_back(id->second);
+        format.directories.emplace(path, id->second);
       }
     }
   }

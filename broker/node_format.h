@@ -4,14 +4,16 @@
 // Shard:  shard 0, before anything else uses the directories.
 // Errors: kFailedPrecondition: directories of several clusters or another node; nothing is formatted
 //         and the node is one of several (as Kafka, which wants `kafka-storage.sh format` first).
-//         What the disk says, where there is one data directory only.
+//         What the disk says, where nothing tells whose the node's directories are, or the
+//         controller's own cannot be read. Another directory that cannot is left to the log store,
+//         which takes it offline unless it can by then.
 #pragma once
 
 #include <absl/status/statusor.h>
 
+#include <map>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "common/config/broker_config.h"
 #include "common/env.h"
@@ -27,8 +29,8 @@ struct NodeFormatOptions {
 
 struct NodeFormat {
   std::string cluster_id;
-  std::vector<DirectoryId> directories;  // Of log.dirs; of a broker.
-  DirectoryId metadata_directory{0, 0};  // Of metadata.log.dir; of a controller.
+  std::map<std::string, DirectoryId> directories;  // Of log.dirs, as far as known; of a broker.
+  DirectoryId metadata_directory{0, 0};            // Of metadata.log.dir; of a controller.
 };
 
 // Both outlive the call.
