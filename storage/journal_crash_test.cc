@@ -182,6 +182,44 @@ TEST_CASE("Journal: power loss during a clean stop leaves a directory that recov
   CHECK(kept > 10);
 }
 
+TEST_CASE("Journal: discarding that was killed and is repeated survives power loss") {
+  int all = 0;
+  int none = 0;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    INFO("seed " << seed);
+    JournalFixture f(seed);
+    SimRandom random = SimRandom::Derived(seed, "discard");
+    REQUIRE(f.Open().ok());
+    for (uint64_t i = 1; i <= 30; ++i) {
+      REQUIRE(f.Wait(f.Enqueue(TestEntry(seed, i, kBytesMax))).ok());
+    }
+    f.Reboot(false);
+    // The first attempt's names are in the page cache only when the second finds them.
+    for (bool power_lost : {false, true}) {
+      struct Discarding {
+        static Task<void> Run(Disk* disk) {
+          (co_await DiscardJournals(*disk, kTestLogDir)).IgnoreError();
+        }
+      };
+      TaskScope scope(f.env->reactor);
+      scope.Spawn(Discarding::Run(&f.env->disk), SchedClass::kHousekeeping);
+      f.world.RunFor(microseconds(random.Below(6000)));
+      power_lost ? f.node.PowerLoss() : f.node.Kill();
+      f.world.Run(*f.env, scope.Join());
+      f.Reboot(false);
+    }
+    KeepingVisitor visitor;
+    const auto report = f.Recover(visitor);
+    INFO(report.status().ToString());
+    REQUIRE(report.ok());
+    (visitor.replays.empty() ? none : all) += 1;
+    if (!visitor.replays.empty()) REQUIRE(visitor.replays.size() == 30);
+    REQUIRE(f.Discard().ok());
+  }
+  CHECK(all > 100);
+  CHECK(none > 100);
+}
+
 TEST_CASE("Journal: nothing is reported durable that a failing disk did not take") {
   int failed = 0;
   for (uint64_t seed = 0; seed < 100; ++seed) {

@@ -350,7 +350,11 @@ Task<absl::Status> DiscardJournals(Disk& disk,
   MR_CO_ASSIGN_OR_RETURN(Listing listing, co_await ListExtents(disk, directory));
   const std::string marker = directory + "/" + kJournalDiscardedName;
   if (listing.paths.empty() && !listing.discarded) co_return absl::OkStatus();
-  if (!listing.discarded) {
+  if (listing.discarded) {
+    // A life that was killed may have left its name in the page cache only: the removals could
+    // become durable without it.
+    MR_CO_RETURN_IF_ERROR(co_await disk.SyncDirectory(directory));
+  } else {
     MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
         disk, marker, "What the journals here held is in the segments; they may be removed.\n"));
   }
