@@ -318,7 +318,12 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool
     if (said != starts_.end()) loaded.start = std::max(loaded.start, said->second);
   }
   // A clean stop of another broker: only the active segment's end is not in any name.
-  const size_t first = clean ? state.segments.size() - 1 : 0;
+  size_t first = clean ? state.segments.size() - 1 : 0;
+  // Segments below the start were removed, and a power loss has brought them back, perhaps without
+  // the snapshots in front of them: the one in front of the start knows more than they do.
+  while (first + 1 < state.segments.size() && state.segments[first + 1].base <= loaded.start) {
+    ++first;
+  }
   const Offset from = state.segments[first].base;
   state.end = state.written_end = state.synced_end = state.recovery_point = from;
   if (clean) {
