@@ -65,7 +65,6 @@ Outcome Cuts(uint64_t seed, const RunOptions& run) {
 Outcome Shards(uint64_t seed, const RunOptions& run) {
   StoryOptions options = ClusterStory(run);
   options.shards_max = 3;
-  options.disk_faults = false;
   return Story(seed, options).Run();
 }
 
@@ -84,7 +83,6 @@ Outcome GroupsShards(uint64_t seed, const RunOptions& run) {
   StoryOptions options = ClusterStory(run);
   options.groups = true;
   options.shards_max = 3;
-  options.disk_faults = false;
   return Story(seed, options).Run();
 }
 
@@ -95,11 +93,12 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-kill", "three nodes that are killed, over and over", Kill});
   scenarios->push_back({"cluster-power", "three nodes that lose power, over and over", Power});
   scenarios->push_back({"cluster-cuts", "three nodes that are cut from each other", Cuts});
-  scenarios->push_back({"cluster-shards", "three nodes of 1 to 3 shards, no disk faults", Shards});
+  scenarios->push_back(
+      {"cluster-shards", "three nodes of 1 to 3 shards under every fault", Shards});
   scenarios->push_back({"cluster", "three nodes under every fault", Everything});
   scenarios->push_back({"groups-power", "a consumer group on three nodes that lose power", Groups});
   scenarios->push_back(
-      {"groups", "a consumer group on three nodes of 1 to 3 shards", GroupsShards});
+      {"groups", "a consumer group on three nodes of 1 to 3 shards, every fault", GroupsShards});
 }
 
 }  // namespace millrace::simtest

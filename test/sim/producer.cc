@@ -141,7 +141,11 @@ Task<absl::Status> SimProducer::Session() {
 
 void SimProducer::MakeBatches(int32_t partition) {
   Lane& lane = lanes_[partition];
-  const size_t window = 1 + env_.random.Below(static_cast<uint64_t>(plan_.in_flight_max));
+  size_t window = 1 + env_.random.Below(static_cast<uint64_t>(plan_.in_flight_max));
+  // Of a producer that it does not know a log takes any sequence, as Kafka's does. When a leadership
+  // comes between two requests of ours, the first is refused, the second would be taken, and the
+  // first is out of order for ever. Kafka's client then gives the batch up; ours avoids it.
+  if (!lane.known) window = 1;
   while (lane.batches.size() < window && history_.sent() < plan_.sent_max) {
     auto batch = std::make_unique<Batch>();
     batch->first_sequence = lane.next_sequence;
@@ -168,7 +172,8 @@ Task<absl::Status> SimProducer::Round(int32_t partition) {
     round.Spawn(SendBatch(partition, lane.batches[i].get(), &results[i]));
   }
   co_await round.Join();
-  std::erase_if(lane.batches, [](const auto& batch) { return batch->acknowledged; });
+  lane.known |=
+      std::erase_if(lane.batches, [](const auto& batch) { return batch->acknowledged; }) > 0;
   for (const absl::Status& result : results) MR_CO_RETURN_IF_ERROR(result);
   co_return absl::OkStatus();
 }

@@ -144,7 +144,10 @@ void Story::StartBroker(SimNode& node) {
 bool Story::KeepBrokersUp() {
   bool all_running = true;
   for (SimNode* node : brokers_) {
-    if (node->up() && node->state() == SimNode::State::kFailed) node->Kill();
+    if (node->up() && node->state() == SimNode::State::kFailed) {
+      start_failure_ = fmt::format("{}: {}", node->name(), node->start_status().ToString());
+      node->Kill();
+    }
     if (!node->up()) StartBroker(*node);
     all_running = all_running && node->state() == SimNode::State::kRunning;
   }
@@ -234,8 +237,9 @@ void Story::BreakDisk(SimNode& node) {
       node.disk().FailNextRead();
       break;
     default:
-      // The kernel now believes pages that the medium does not have. Nothing that runs on this
-      // machine can know: it loses power before anything is started on it again.
+      // The kernel now believes pages that the medium does not have, and shows them to whatever is
+      // started before the power is lost: a process that ends for the failure is started again, as
+      // a supervisor does it, and must not build upon them.
       node.disk().FailNextSync();
       world_->After(dice.Between(milliseconds(1), milliseconds(2000)), [this, &node] {
         if (!breaking_) return;
@@ -252,9 +256,13 @@ void Story::Heal() {
   for (SimNode* node : brokers_) {
     node->Resume();
     node->disk().options().stalls = {};
-    // Faults that were ordered and never met, and a directory that was taken offline: a restart
-    // after a power loss is what an operator would do.
-    node->PowerLoss();
+    // Faults that were ordered and never met, and a directory that was taken offline: an operator
+    // restarts the machine, or the process alone; what that one is shown must last, too.
+    if (world_->dice().Coin()) {
+      node->PowerLoss();
+    } else {
+      node->Kill();
+    }
     node->disk().ForgetOrderedFaults();
     StartBroker(*node);
   }
@@ -262,11 +270,7 @@ void Story::Heal() {
 
 bool Story::Verify(int replica) {
   if (!world_->RunUntil([this] { return AllRunning(); }, kPatience)) {
-    std::string why;
-    for (SimNode* node : brokers_) {
-      if (node->state() == SimNode::State::kFailed) why = node->start_status().ToString();
-    }
-    history_.Wrong(fmt::format("a healed broker does not start: {}", why));
+    history_.Wrong(fmt::format("a healed broker does not start: {}", start_failure_));
     return false;
   }
   Env& env = client_node_->process().env();

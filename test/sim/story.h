@@ -85,6 +85,7 @@ class Story {
   SimNode* client_node_ = nullptr;
   Clients* clients_ = nullptr;  // Owned by its node.
   bool breaking_ = false;
+  std::string start_failure_;  // The last broker that did not start, and why.
   uint64_t faults_ = 0;
   // Weights of the faults in this seed.
   uint64_t kill_weight_ = 0;

@@ -139,6 +139,9 @@ Task<absl::Status> ToyBroker::Recover() {
       partition->batches.push_back(*std::move(batch));
     }
     MR_CO_RETURN_IF_ERROR(co_await partition->file->Truncate(partition->position));
+    // Once more, or the sync would not be about what the sync of a life before failed to write.
+    Chain again(bytes.Sub(0, partition->position));
+    MR_CO_RETURN_IF_ERROR(co_await partition->file->WriteAt(0, std::move(again), WriteFlags{}));
     MR_CO_RETURN_IF_ERROR(co_await partition->file->Sync());
     partition->high_watermark = partition->next_offset();
   }

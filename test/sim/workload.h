@@ -70,6 +70,7 @@ class SimProducer {
     std::deque<std::unique_ptr<Batch>> batches;  // Not acknowledged, in order.
     int32_t next_sequence = 0;
     uint64_t next_number = 1;
+    bool known = false;  // Something was acknowledged, so every leader knows the producer.
   };
 
   Task<void> Run();
