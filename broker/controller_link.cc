@@ -135,6 +135,7 @@ Task<absl::Status> ControllerLink::OneSession(Target target) {
 void ControllerLink::EndSession() {
   if (std::exchange(linked_, false)) broker_.OnController(last_heard_);
   controller_ = std::nullopt;
+  beats_.clear();
   pieces_.clear();
   for (auto& [peer, heartbeat] : lost_peers_) heartbeat = std::nullopt;
   for (auto& [id, pending] : pending_) pending->ended.Set();
@@ -180,6 +181,7 @@ session::Heartbeat ControllerLink::NextHeartbeat() {
   session::Heartbeat heartbeat;
   heartbeat.epoch = *epoch_;
   heartbeat.sequence = ++sequence_;
+  beats_.emplace(sequence_, env_.reactor.Now());
   heartbeat.applied = broker_.Applied();
   heartbeat.wants_fence = !serves_;
   heartbeat.wants_shutdown = wants_shutdown_;
@@ -236,6 +238,10 @@ absl::Status ControllerLink::On(const session::HeartbeatReply& message) {
   }
   fenced_ = message.fenced;
   may_shut_down_ = message.may_shut_down;
+  if (const auto beat = beats_.find(message.sequence); beat != beats_.end()) {
+    if (!message.fenced) broker_.OnHeartbeat(beat->second);
+    beats_.erase(beats_.begin(), std::next(beat));
+  }
   std::erase_if(lost_peers_, [&message](const auto& peer) {
     return peer.second.has_value() && *peer.second <= message.sequence;
   });

@@ -65,6 +65,8 @@ class LinkedBroker {
 
   // A session ended, and its controller was last heard then; nothing: one has begun.
   virtual void OnController(std::optional<Instant>) {}
+  // The controller has answered a heartbeat that left then: this broker is not fenced.
+  virtual void OnHeartbeat(Instant /*sent*/) {}
 
   // What the feed brings, if it was asked for. An error ends the session.
   virtual absl::Status OnEntries(const session::Entries& entries) = 0;
@@ -178,6 +180,7 @@ class ControllerLink {
   Event beat_;
   bool beat_due_ = false;
   uint64_t sequence_ = 0;
+  std::map<uint64_t, Instant> beats_;  // Under way in this session: when each left.
   bool serves_ = false;
   bool wants_shutdown_ = false;
   // Testimony, with the heartbeat that carries it: kept until that one is answered, and told again to

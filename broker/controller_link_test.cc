@@ -37,8 +37,11 @@ class FakeBroker final : public LinkedBroker {
     return absl::OkStatus();
   }
 
+  void OnHeartbeat(Instant sent) override { heard.push_back(sent); }
+
   std::optional<RaftIndex> applied;
   std::vector<std::string> seen;
+  std::vector<Instant> heard;  // When heartbeats had left that were answered.
 };
 
 // Controllers by port; the test plays them.
@@ -176,6 +179,28 @@ TEST_CASE("ControllerLink: nobody there is asked again with a growing pause, and
   w.controllers.up = {1};
   w.Linked(1);
   CHECK(w.link->linked());
+}
+
+TEST_CASE("ControllerLink: an answer vouches for when its own heartbeat left, unless fenced") {
+  World w;
+  w.controllers.up = {2};
+  w.link->Start();
+  MessageStream& stream = w.Linked(1);
+  const Instant first = w.world.Now();
+  const uint64_t sequence = w.last_heartbeat.sequence;
+  (void)w.Expect<session::Heartbeat>(stream);
+  const Instant second = w.world.Now();
+  REQUIRE(second - first > milliseconds(900));
+  // A late answer to the first one says nothing of the second.
+  w.Say(stream, session::HeartbeatReply{.sequence = sequence});
+  REQUIRE(w.world.RunUntil([&] { return w.broker.heard.size() == 1; }, milliseconds(100)));
+  CHECK(w.broker.heard.back() <= first);
+  w.Say(stream, session::HeartbeatReply{.sequence = sequence + 1, .fenced = true});
+  (void)w.Expect<session::Heartbeat>(stream);
+  CHECK(w.broker.heard.size() == 1);
+  w.Say(stream, session::HeartbeatReply{.sequence = sequence + 2});
+  REQUIRE(w.world.RunUntil([&] { return w.broker.heard.size() == 2; }, milliseconds(100)));
+  CHECK(w.broker.heard.back() > second);
 }
 
 TEST_CASE("ControllerLink: a controller that is silent is left") {

@@ -11,8 +11,15 @@
 //   a wait that is given up ──► the partition is doubtful on every shard, for the session time-out:
 //                               Metadata names no leader of it, and leaves this broker out
 //
-// Shard:    one; shard 0 tells each what becomes of the session, and the partition's shard tells
-//           each of a partition in doubt.
+// What answers without asking followers has to be surer than that: a coordinator that was cut off
+// would tell offsets that its successor has moved on from. No controller fences a broker within the
+// session time-out of having heard it. One that has been succeeded, and does not know yet, may
+// answer heartbeats for about an election more; its successor gives every broker a whole session.
+// So half a session from when a heartbeat left that was answered, nobody else leads what this broker
+// leads, unless it was moved, which the controller says at once.
+//
+// Shard:    one; shard 0 tells each what becomes of the session and its heartbeats, and the
+//           partition's shard tells each of a partition in doubt.
 // Bound:    two entries per partition led here.
 #pragma once
 
@@ -32,9 +39,16 @@ class FencingDoubts {
   // Since when no controller was heard; nothing: a session has begun.
   void OnController(std::optional<Instant> lost) {
     controller_lost_ = lost;
+    heard_ = std::nullopt;
     if (lost.has_value()) return;
     doubtful_.clear();
     waited_for_.clear();
+  }
+  // A heartbeat that left at `sent` was answered: this broker was not fenced then.
+  void OnHeartbeat(Instant sent) { heard_ = sent; }
+  // Nobody can have been made to lead what this broker leads.
+  bool IsSurelyUnfenced(Instant now) const {
+    return heard_.has_value() && now - *heard_ < session_timeout_ / 2;
   }
   // Somebody waits until more than `reached` of `id` is committed, and asks every interval(). A wait
   // that its client has ended and begun anew goes on here: its time-out may be the shorter one.
@@ -69,6 +83,7 @@ class FencingDoubts {
   };
   const Duration session_timeout_;
   std::optional<Instant> controller_lost_;
+  std::optional<Instant> heard_;  // In this session.
   std::map<TopicPartitionId, Waited> waited_for_;
   std::map<TopicPartitionId, Doubt> doubtful_;
 };

@@ -65,3 +65,17 @@ TEST_CASE("FencingDoubts: a doubt is of one epoch, and ends with time or with a 
   doubts.OnController(std::nullopt);
   CHECK_FALSE(doubts.IsDoubtful(kPartition, LeaderEpoch(4), At(8001)));
 }
+
+TEST_CASE("FencingDoubts: what was heard holds for half a session, and not beyond its end") {
+  FencingDoubts doubts(kTimeout);
+  CHECK_FALSE(doubts.IsSurelyUnfenced(At(0)));
+  doubts.OnController(std::nullopt);
+  CHECK_FALSE(doubts.IsSurelyUnfenced(At(0)));  // Registered, and not unfenced yet.
+  doubts.OnHeartbeat(At(1000));
+  CHECK(doubts.IsSurelyUnfenced(At(2499)));
+  CHECK_FALSE(doubts.IsSurelyUnfenced(At(2500)));
+  doubts.OnHeartbeat(At(2000));
+  CHECK(doubts.IsSurelyUnfenced(At(2500)));
+  doubts.OnController(At(2100));
+  CHECK_FALSE(doubts.IsSurelyUnfenced(At(2500)));
+}

@@ -276,6 +276,8 @@ Task<absl::Status> Node::OpenApis() {
   link_->Attach(*publisher_);
   link_->ObserveController(
       [first = parts_.front().get()](std::optional<Instant> lost) { first->OnController(lost); });
+  link_->ObserveHeartbeats(
+      [first = parts_.front().get()](Instant sent) { first->OnHeartbeat(sent); });
   co_return absl::OkStatus();
 }
 

@@ -63,6 +63,8 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   void ObserveController(std::function<void(std::optional<Instant>)> told) {
     controller_told_ = std::move(told);
   }
+  // Before Begin(). Called with when a heartbeat left that was answered.
+  void ObserveHeartbeats(std::function<void(Instant)> told) { heartbeat_told_ = std::move(told); }
 
   // Registers, and waits until state() holds this registration; kDeadlineExceeded after
   // initial.broker.registration.timeout.ms, kFailedPrecondition when it is refused for good.
@@ -97,6 +99,9 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   void OnController(std::optional<Instant> lost) override {
     if (controller_told_) controller_told_(lost);
   }
+  void OnHeartbeat(Instant sent) override {
+    if (heartbeat_told_) heartbeat_told_(sent);
+  }
   absl::Status OnEntries(const session::Entries& entries) override;
   absl::Status OnSnapshot(RaftIndex index, std::vector<std::string> pieces) override;
   // ControllerRequests.
@@ -122,6 +127,7 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   std::optional<session::Register> self_;
   bool interrupted_ = false;
   std::function<void(std::optional<Instant>)> controller_told_;
+  std::function<void(Instant)> heartbeat_told_;
 };
 
 }  // namespace millrace

@@ -193,6 +193,7 @@ void NodeShard::Open(const NodeServices& services) {
   applier_->set_directories(directories);
   GroupServiceOptions groups = OptionsOf(config.groups);
   groups.memory_bytes_max = budgets_.groups;
+  groups.surely_leads = [this] { return fencing_.IsSurelyUnfenced(env_.reactor.Now()); };
   groups_ =
       std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_, std::move(groups));
   applier_->set_groups(groups_.get());
@@ -285,16 +286,24 @@ void NodeShard::OpenReplication() {
 }
 
 void NodeShard::OnController(std::optional<Instant> lost) {
-  fencing_.OnController(lost);
+  TellDoubts([lost](FencingDoubts& doubts) { doubts.OnController(lost); });
+}
+
+void NodeShard::OnHeartbeat(Instant sent) {
+  TellDoubts([sent](FencingDoubts& doubts) { doubts.OnHeartbeat(sent); });
+}
+
+void NodeShard::TellDoubts(std::function<void(FencingDoubts&)> what) {
+  what(fencing_);
   for (uint32_t i = 0; i < context_.shards.count(); ++i) {
-    if (ShardId(i) != shard()) telling_.Spawn(TellController(ShardId(i), lost));
+    if (ShardId(i) != shard()) telling_.Spawn(TellDoubtsOf(ShardId(i), what));
   }
 }
 
-Task<void> NodeShard::TellController(ShardId to, std::optional<Instant> lost) {
+Task<void> NodeShard::TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&)> what) {
   Broker* there = context_.shards.at(to);
   co_await context_.shards.calls().Tell(shard(), to,
-                                        [there, lost] { there->fencing->OnController(lost); });
+                                        [there, what = std::move(what)] { what(*there->fencing); });
 }
 
 Task<void> NodeShard::TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch,

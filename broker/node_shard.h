@@ -98,6 +98,8 @@ class NodeShard {
   MetadataApplier* applier() { return applier_.get(); }
   // Shard 0's: tells every shard since when no controller was heard; nothing: one is.
   void OnController(std::optional<Instant> lost);
+  // Shard 0's: tells every shard that a heartbeat was answered, which left then.
+  void OnHeartbeat(Instant sent);
   Broker* broker() { return broker_.get(); }
   AdminContext* admin() { return admin_.get(); }
   size_t partitions() const { return partitions_->size(); }
@@ -121,7 +123,9 @@ class NodeShard {
   Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
   void RegisterMetrics();
   void OpenReplication();
-  Task<void> TellController(ShardId to, std::optional<Instant> lost);
+  // Each shard's doubts, this one's first.
+  void TellDoubts(std::function<void(FencingDoubts&)> what);
+  Task<void> TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&)> what);
   Task<void> TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "broker/groups/group_record.h"
 #include "common/error_kind.h"
 
 namespace millrace {
@@ -20,6 +21,12 @@ KafkaError ErrorOf(CoordinatorRefusal refusal) {
       return KafkaError::kCoordinatorNotAvailable;
   }
   return KafkaError::kNotCoordinator;
+}
+
+// The log has it, and it changes nothing: no topic has this name.
+CoordinatorRecord RecordOfNothing() {
+  EncodedRecord encoded = EncodeGroupRecord(MakeOffsetTombstone("", "", PartitionId(0)));
+  return {std::move(encoded.key), std::move(encoded.value)};
 }
 
 }  // namespace
@@ -50,6 +57,13 @@ void GroupService::Carry(const Place& place, GroupOutput out) {
 
 Task<KafkaError> GroupService::Told(Inside inside, CancellationToken cancel) {
   CoordinatorLog& log = inside.log();
+  if (options_.surely_leads && !options_.surely_leads()) {
+    // 1. This broker is cut off from the others, and not from its clients. 2. Others are made to
+    // lead, and commit. 3. A member that comes here is told where the group was before 2., and reads
+    // it all again. What was appended earlier proves nothing: its followers may have left since.
+    if (!log.CanWrite().ok() || log.full()) co_return KafkaError::kCoordinatorNotAvailable;
+    log.Append({RecordOfNothing()});
+  }
   const absl::Status committed =
       co_await log.Committed(log.end(), env_.reactor.Now() + options_.commit_timeout, cancel);
   if (committed.ok()) co_return KafkaError::kNone;

@@ -1,5 +1,7 @@
 // GroupService: what the group APIs of one shard stand on: the coordinators of the partitions of
-// __consumer_offsets that this shard leads. Nobody is told of anything before it is committed.
+// __consumer_offsets that this shard leads. Nobody is told of anything before it is committed, nor
+// of what a successor may have moved on from: where this broker cannot be sure that there is none, it
+// has something committed first, by followers that still follow it.
 //
 // Shard:    one; callers of other shards come by OnShard() (broker/on_shard.h). Requests and answers
 //           are values.
@@ -11,6 +13,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,6 +39,8 @@ struct GroupServiceOptions {
   GroupOptions groups;
   Duration commit_timeout = seconds(5);         // offsets.commit.timeout.ms.
   size_t memory_bytes_max = size_t{128} << 20;  // What this shard's groups may take.
+  // Nobody else can have been made to lead what this broker leads. Empty: it is always so.
+  std::function<bool()> surely_leads = {};
 };
 
 struct LeftGroup {
@@ -105,7 +110,8 @@ class GroupService {
   std::expected<Place, kafka::KafkaError> Enter(TopicPartitionId at, bool to_write);
   // What was decided on `place` in this turn.
   void Carry(const Place& place, GroupOutput out);
-  // Until everything decided so far is committed. kNone, or what to answer instead.
+  // Until everything decided so far is committed, and it is certain that nobody else has decided
+  // more. kNone, or what to answer instead.
   Task<kafka::KafkaError> Told(Inside inside, CancellationToken cancel);
   template <typename Answer>
   Task<Answer> Wait(Place place, std::string group_id, Ticket ticket, ParkedRequest<Answer>* parked,
