@@ -25,6 +25,7 @@ ON_REQUEST = ["compose"]
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
 SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 10, "cluster-shards": 30, "cluster": 30,
          "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
+         "groups-hunted": 30,
          "node-power": 500, "storage-power": 500, "compaction": 100, "compaction-power": 100, "raft": 2000, "quorum": 300}
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = {"toy-": 200, "raft-": 5000, "quorum-": 1000}

@@ -189,8 +189,27 @@ void OneOwnerPerGeneration::OnAssigned(int32_t generation, const std::string& me
            owner->second, member);
 }
 
-void CommittedPositionNeverGoesBack::OnCommitSent(const TopicPartition& partition,
-                                                  int64_t position) {
+void StaleGenerationCommitsNothing::OnAssigned(int32_t generation, const std::string&,
+                                               const TopicPartition&) {
+  newest_ = std::max(newest_, generation);
+}
+
+void StaleGenerationCommitsNothing::OnCommitSent(const TopicPartition& partition, int64_t position,
+                                                 int32_t generation) {
+  if (generation >= newest_) return;
+  stale_.emplace(std::pair(partition, position), Stale{generation, newest_});
+}
+
+void StaleGenerationCommitsNothing::OnCommitAcknowledged(const TopicPartition& partition,
+                                                         int64_t position) {
+  const auto stale = stale_.find({partition, position});
+  if (stale == stale_.end()) return;
+  Violated("{}: generation {} committed {}, and generation {} was under way", partition.ToString(),
+           stale->second.generation, position, stale->second.newest);
+}
+
+void CommittedPositionNeverGoesBack::OnCommitSent(const TopicPartition& partition, int64_t position,
+                                                  int32_t) {
   sent_.emplace(partition, position);
 }
 

@@ -150,13 +150,33 @@ class OneOwnerPerGeneration final : public Checker {
   std::map<std::pair<int32_t, TopicPartition>, std::string> owners_;
 };
 
+// P26. Whoever commits must be in a generation of which nobody has seen the successor yet.
+class StaleGenerationCommitsNothing final : public Checker {
+ public:
+  const char* sentence() const override {
+    return "a commit of a generation that had ended when it was sent is not acknowledged";
+  }
+  void OnAssigned(int32_t generation, const std::string& member,
+                  const TopicPartition& partition) override;
+  void OnCommitSent(const TopicPartition& partition, int64_t position, int32_t generation) override;
+  void OnCommitAcknowledged(const TopicPartition& partition, int64_t position) override;
+
+ private:
+  struct Stale {
+    int32_t generation;
+    int32_t newest;  // That a member had been given partitions in.
+  };
+  int32_t newest_ = -1;
+  std::map<std::pair<TopicPartition, int64_t>, Stale> stale_;
+};
+
 // P26, P27: what was acknowledged stays, and whoever has lost a partition does not move it.
 class CommittedPositionNeverGoesBack final : public Checker {
  public:
   const char* sentence() const override {
     return "a group's position is the last one that was acknowledged, or one that was sent since";
   }
-  void OnCommitSent(const TopicPartition& partition, int64_t position) override;
+  void OnCommitSent(const TopicPartition& partition, int64_t position, int32_t generation) override;
   void OnPositionTold(const TopicPartition& partition, int64_t position, int64_t floor) override;
 
  private:

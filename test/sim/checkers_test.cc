@@ -126,4 +126,43 @@ TEST_CASE("ProducerOrderIsKept: notices two records that changed places") {
   REQUIRE_FALSE(Holds(checker));
 }
 
+TEST_CASE("OneOwnerPerGeneration: notices a partition that two have, and not one that moved") {
+  OneOwnerPerGeneration checker;
+  checker.OnAssigned(1, "a", kPartition);
+  checker.OnAssigned(1, "a", kPartition);
+  checker.OnAssigned(2, "b", kPartition);
+  REQUIRE(Holds(checker));
+  checker.OnAssigned(2, "a", kPartition);
+  REQUIRE_FALSE(Holds(checker));
+}
+
+TEST_CASE("StaleGenerationCommitsNothing: notices who commits after its generation has ended") {
+  StaleGenerationCommitsNothing checker;
+  checker.OnAssigned(3, "a", kPartition);
+  checker.OnCommitSent(kPartition, 1, 3);
+  checker.OnAssigned(4, "b", kPartition);
+  checker.OnCommitAcknowledged(kPartition, 1);  // It was under way when the next one began.
+  checker.OnCommitSent(kPartition, 2, 3);       // Refused, as far as anybody knows.
+  checker.OnCommitSent(kPartition, 3, 4);
+  checker.OnCommitAcknowledged(kPartition, 3);
+  REQUIRE(Holds(checker));
+  checker.OnCommitAcknowledged(kPartition, 2);
+  REQUIRE_FALSE(Holds(checker));
+}
+
+TEST_CASE("CommittedPositionNeverGoesBack: notices what was lost, and what nobody committed") {
+  CommittedPositionNeverGoesBack lost;
+  lost.OnCommitSent(kPartition, 1, 1);
+  lost.OnCommitSent(kPartition, 2, 1);
+  lost.OnPositionTold(kPartition, 2, 1);
+  REQUIRE(Holds(lost));
+  lost.OnPositionTold(kPartition, 1, 2);
+  REQUIRE_FALSE(Holds(lost));
+  CommittedPositionNeverGoesBack made_up;
+  made_up.OnPositionTold(kPartition, -1, -1);
+  REQUIRE(Holds(made_up));
+  made_up.OnPositionTold(kPartition, 7, -1);
+  REQUIRE_FALSE(Holds(made_up));
+}
+
 }  // namespace millrace::simtest

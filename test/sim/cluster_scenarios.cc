@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "test/sim/cluster_story.h"
 #include "test/sim/node_program.h"
 #include "test/sim/scenarios.h"
 #include "test/sim/story.h"
@@ -11,31 +12,15 @@
 namespace millrace::simtest {
 namespace {
 
-constexpr int kBrokers = 3;
-
-NodePlan MemberPlan(const SimProcess& process) {
+NodePlan MemberPlan(const SimProcess& process, int brokers) {
   NodePlan plan;
   plan.cluster_id = "c1u5ter000000000000001";
-  for (int id = 1; id <= kBrokers; ++id) {
+  for (int id = 1; id <= brokers; ++id) {
     const std::string name = fmt::format("broker-{}", id);
     if (name == process.node().name()) plan.id = BrokerId(id);
     plan.voters += fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, name, kControllerPort);
   }
   return plan;
-}
-
-StoryOptions ClusterStory(const RunOptions& run) {
-  StoryOptions options;
-  options.broker = [](SimProcess& process) {
-    return std::make_unique<NodeProgram>(process, MemberPlan(process));
-  };
-  options.brokers = kBrokers;
-  options.folder = kDataFolder;
-  options.produce_version_max = 13;
-  options.fetch_version_max = 17;
-  options.trace = run.trace;
-  options.logger = run.logger;
-  return options;
 }
 
 Outcome Quiet(uint64_t seed, const RunOptions& run) {
@@ -72,21 +57,21 @@ Outcome Everything(uint64_t seed, const RunOptions& run) {
   return Story(seed, ClusterStory(run)).Run();
 }
 
-Outcome Groups(uint64_t seed, const RunOptions& run) {
-  StoryOptions options = ClusterStory(run);
-  options.groups = true;
-  options.network_faults = options.disk_faults = false;
-  return Story(seed, options).Run();
-}
-
-Outcome GroupsShards(uint64_t seed, const RunOptions& run) {
-  StoryOptions options = ClusterStory(run);
-  options.groups = true;
-  options.shards_max = 3;
-  return Story(seed, options).Run();
-}
-
 }  // namespace
+
+StoryOptions ClusterStory(const RunOptions& run, int brokers) {
+  StoryOptions options;
+  options.broker = [brokers](SimProcess& process) {
+    return std::make_unique<NodeProgram>(process, MemberPlan(process, brokers));
+  };
+  options.brokers = brokers;
+  options.folder = kDataFolder;
+  options.produce_version_max = 13;
+  options.fetch_version_max = 17;
+  options.trace = run.trace;
+  options.logger = run.logger;
+  return options;
+}
 
 void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-quiet", "three nodes and their clients; nothing breaks", Quiet});
@@ -96,9 +81,6 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back(
       {"cluster-shards", "three nodes of 1 to 3 shards under every fault", Shards});
   scenarios->push_back({"cluster", "three nodes under every fault", Everything});
-  scenarios->push_back({"groups-power", "a consumer group on three nodes that lose power", Groups});
-  scenarios->push_back(
-      {"groups", "a consumer group on three nodes of 1 to 3 shards, every fault", GroupsShards});
 }
 
 }  // namespace millrace::simtest

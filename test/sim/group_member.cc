@@ -27,10 +27,8 @@ namespace {
 
 using kafka::KafkaError;
 
-constexpr const char* kGroup = "story-group";
+constexpr const char* kGroup = kStoryGroup;
 constexpr const char* kProtocol = "round-robin";
-constexpr Duration kSession = seconds(6);
-constexpr Duration kRebalance = seconds(10);
 
 absl::Status Refused(const char* what, int16_t error) {
   return absl::UnavailableError(fmt::format("{} answered error {}", what, error));
@@ -67,8 +65,9 @@ Task<void> SimGroupMember::Stop() {
 }
 
 Task<void> SimGroupMember::Run() {
-  while (!scope_.stopping()) {
+  while (!scope_.stopping() && !silent_) {
     absl::Status status = co_await Session();
+    owned_ = 0;
     last_problem_ = status.ToString();
     if (absl::IsDataLoss(status)) {
       history_.Wrong(fmt::format("member {}: {}", number_, last_problem_));
@@ -80,9 +79,18 @@ Task<void> SimGroupMember::Run() {
 }
 
 Task<absl::Status> SimGroupMember::ConnectToCoordinator() {
-  absl::StatusOr<TopicView> view =
-      co_await FindTopic(&client_, &plan_, env_.random.Below(1000), /*create=*/true);
-  MR_CO_RETURN_IF_ERROR(view.status());
+  const uint64_t bootstrap = env_.random.Below(1000);
+  if (!topic_is_there_) {
+    absl::StatusOr<TopicView> view =
+        co_await FindTopic(&client_, &plan_, bootstrap, /*create=*/true);
+    MR_CO_RETURN_IF_ERROR(view.status());
+    topic_is_there_ = true;
+  } else if (!client_.connected()) {
+    // A broker that is cut off from the others still says where it thinks the coordinator is.
+    co_await client_.Disconnect();
+    MR_CO_RETURN_IF_ERROR(co_await client_.Connect(
+        plan_.bootstrap[bootstrap % plan_.bootstrap.size()], plan_.patience));
+  }
   kafka::FindCoordinatorRequest request;
   request.coordinator_keys.push_back(kGroup);
   MR_CO_ASSIGN_OR_RETURN(auto found, co_await client_.Call<kafka::FindCoordinatorResponse>(
@@ -101,14 +109,14 @@ Task<absl::Status> SimGroupMember::Join(Membership* me) {
   for (int tries = 0; tries < 3; ++tries) {
     kafka::JoinGroupRequest request;
     request.group_id = kGroup;
-    request.session_timeout_ms = static_cast<int32_t>(kSession / milliseconds(1));
-    request.rebalance_timeout_ms = static_cast<int32_t>(kRebalance / milliseconds(1));
+    request.session_timeout_ms = static_cast<int32_t>(plan_.group.session / milliseconds(1));
+    request.rebalance_timeout_ms = static_cast<int32_t>(plan_.group.rebalance / milliseconds(1));
     request.member_id = me->member_id;
     request.protocol_type = "consumer";
     request.protocols.push_back({kProtocol, BytesOf(fmt::format("member {}", number_))});
-    MR_CO_ASSIGN_OR_RETURN(auto joined,
-                           co_await client_.Call<kafka::JoinGroupResponse>(
-                               std::move(request), 9, plan_.patience + kRebalance + seconds(5)));
+    MR_CO_ASSIGN_OR_RETURN(auto joined, co_await client_.Call<kafka::JoinGroupResponse>(
+                                            std::move(request), 9,
+                                            plan_.patience + plan_.group.rebalance + seconds(5)));
     const auto error = static_cast<KafkaError>(joined.error_code);
     me->member_id = joined.member_id;
     if (error == KafkaError::kMemberIdRequired || error == KafkaError::kRebalanceInProgress)
@@ -140,14 +148,15 @@ Task<absl::Status> SimGroupMember::Sync(Membership* me, std::vector<std::string>
     }
     request.assignments.push_back({members[m], BytesOf(fmt::format("{}", fmt::join(given, ",")))});
   }
-  MR_CO_ASSIGN_OR_RETURN(auto synced,
-                         co_await client_.Call<kafka::SyncGroupResponse>(
-                             std::move(request), 5, plan_.patience + kRebalance + seconds(5)));
+  MR_CO_ASSIGN_OR_RETURN(
+      auto synced, co_await client_.Call<kafka::SyncGroupResponse>(
+                       std::move(request), 5, plan_.patience + plan_.group.rebalance + seconds(5)));
   if (synced.error_code != 0) co_return Refused("SyncGroup", synced.error_code);
   me->partitions = ParsePartitions(synced.assignment);
   for (int32_t partition : me->partitions) {
     history_.Assigned(me->generation, me->member_id, {plan_.topic, partition});
   }
+  owned_ = me->partitions.size();
   co_return absl::OkStatus();
 }
 
@@ -175,7 +184,7 @@ Task<absl::Status> SimGroupMember::Commit(const Membership* me) {
   for (int32_t partition : me->partitions) {
     auto& one = topic.partitions.emplace_back();
     one.partition_index = partition;
-    one.committed_offset = history_.CommitSent({plan_.topic, partition});
+    one.committed_offset = history_.CommitSent({plan_.topic, partition}, me->generation);
     one.committed_metadata = fmt::format("of member {}", number_);
     positions.push_back(one.committed_offset);
   }
@@ -236,15 +245,40 @@ Task<absl::Status> SimGroupMember::TellPositions() {
   co_return co_await AskPositions();
 }
 
+Task<void> SimGroupMember::KeepAsking() {
+  while (!scope_.stopping()) {
+    const absl::Status told = co_await TellPositions();
+    if (absl::IsDataLoss(told)) {
+      history_.Wrong(fmt::format("watcher {}: {}", number_, told.ToString()));
+      co_return;
+    }
+    co_await Sleep(env_.reactor, milliseconds(1 + env_.random.Below(200)), scope_.token());
+  }
+}
+
+// The process was stopped for a while, and does not know it.
+Task<absl::Status> SimGroupMember::GoOnAsGhost(const Membership* me) {
+  const auto away = static_cast<uint64_t>(2 * plan_.group.session / milliseconds(1));
+  co_await Sleep(env_.reactor, milliseconds(env_.random.Below(away)), scope_.token());
+  co_await client_.Disconnect();
+  MR_CO_RETURN_IF_ERROR(co_await ConnectToCoordinator());
+  co_return co_await Commit(me);
+}
+
 Task<absl::Status> SimGroupMember::Session() {
   MR_CO_RETURN_IF_ERROR(co_await ConnectToCoordinator());
   Membership me;
   MR_CO_RETURN_IF_ERROR(co_await Join(&me));
   while (!scope_.stopping()) {
-    switch (env_.random.Below(40)) {
+    if (silent_) {
+      co_await Sleep(env_.reactor, milliseconds(100), scope_.token());
+      continue;
+    }
+    switch (stays_ ? 2 + env_.random.Below(38) : env_.random.Below(40)) {
       case 0:
         co_return co_await Leave(&me);
       case 1:
+        if (plan_.group.ghosts) MR_CO_RETURN_IF_ERROR(co_await GoOnAsGhost(&me));
         co_return absl::UnavailableError("vanished");
       case 2:
       case 3:

@@ -16,6 +16,7 @@ History::History(Promises promises) {
   }
   checkers_.push_back(std::make_unique<OnlyWhatWasSentIsRead>());
   checkers_.push_back(std::make_unique<OneOwnerPerGeneration>());
+  checkers_.push_back(std::make_unique<StaleGenerationCommitsNothing>());
   checkers_.push_back(std::make_unique<CommittedPositionNeverGoesBack>());
   checkers_.push_back(std::make_unique<ReplicasAreIdentical>());
   if (promises.idempotent) {
@@ -60,9 +61,9 @@ void History::Assigned(int32_t generation, const std::string& member,
   for (auto& checker : checkers_) checker->OnAssigned(generation, member, partition);
 }
 
-int64_t History::CommitSent(const TopicPartition& partition) {
+int64_t History::CommitSent(const TopicPartition& partition, int32_t generation) {
   const int64_t position = next_position_++;
-  for (auto& checker : checkers_) checker->OnCommitSent(partition, position);
+  for (auto& checker : checkers_) checker->OnCommitSent(partition, position, generation);
   return position;
 }
 

@@ -64,8 +64,9 @@ class Checker {
   // Member `member` was told that it has `partition` in this generation of the group.
   virtual void OnAssigned(int32_t /*generation*/, const std::string& /*member*/,
                           const TopicPartition&) {}
-  // The group's position is about to be committed; positions are drawn from one counter.
-  virtual void OnCommitSent(const TopicPartition&, int64_t /*position*/) {}
+  // A member of this generation is about to commit the group's position; positions are drawn from
+  // one counter.
+  virtual void OnCommitSent(const TopicPartition&, int64_t /*position*/, int32_t /*generation*/) {}
   virtual void OnCommitAcknowledged(const TopicPartition&, int64_t /*position*/) {}
   // The coordinator said where the group is. `floor`: the largest position that had been
   // acknowledged, or told to anybody, when it was asked.
@@ -110,7 +111,7 @@ class History {
                 const std::vector<ReadRecord>& records);
   void Assigned(int32_t generation, const std::string& member, const TopicPartition& partition);
   // Draws the position that is committed.
-  int64_t CommitSent(const TopicPartition& partition);
+  int64_t CommitSent(const TopicPartition& partition, int32_t generation);
   void CommitAcknowledged(const TopicPartition& partition, int64_t position);
   // The largest position that was acknowledged or told; -1 before the first.
   int64_t CommitFloor(const TopicPartition& partition) const;

@@ -159,6 +159,7 @@ std::vector<Scenario> AllScenarios() {
   AddNodeScenarios(&scenarios);
   AddControlScenarios(&scenarios);
   AddClusterScenarios(&scenarios);
+  AddGroupScenarios(&scenarios);
   return scenarios;
 }
 

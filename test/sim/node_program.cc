@@ -43,6 +43,7 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
       {"log.dirs", kDataFolder, "simulator"},
       {"offsets.topic.num.partitions", "3", "simulator"},
       {"group.initial.rebalance.delay.ms", "500", "simulator"},
+      {"group.min.session.timeout.ms", "1000", "simulator"},
   };
   if (plan.is_broker) {
     settings.push_back(

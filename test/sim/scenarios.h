@@ -34,5 +34,6 @@ void AddQuorumScenarios(std::vector<Scenario>* scenarios);
 void AddNodeScenarios(std::vector<Scenario>* scenarios);
 void AddControlScenarios(std::vector<Scenario>* scenarios);
 void AddClusterScenarios(std::vector<Scenario>* scenarios);
+void AddGroupScenarios(std::vector<Scenario>* scenarios);
 
 }  // namespace millrace::simtest

@@ -16,7 +16,8 @@ constexpr Duration kPatience = seconds(120);
 // All producers and consumers of the story; their machine does not crash.
 class Story::Clients final : public SimProgram {
  public:
-  Clients(SimProcess& process, Story& story, int producers, int consumers, int members) {
+  Clients(SimProcess& process, Story& story, int producers, int consumers, int members,
+          int watchers) {
     Env& env = process.env();
     for (int i = 0; i < producers; ++i) {
       producers_.push_back(std::make_unique<SimProducer>(env, story.plan_, story.history_, i));
@@ -27,17 +28,23 @@ class Story::Clients final : public SimProgram {
     for (int i = 0; i < members; ++i) {
       members_.push_back(std::make_unique<SimGroupMember>(env, story.plan_, story.history_, i));
     }
+    for (int i = 0; i < watchers; ++i) {
+      watchers_.push_back(
+          std::make_unique<SimGroupMember>(env, story.watching_, story.history_, 100 + i));
+    }
   }
   Task<absl::Status> Start() override {
     for (auto& producer : producers_) producer->Start();
     for (auto& consumer : consumers_) consumer->Start();
     for (auto& member : members_) member->Start();
+    for (auto& watcher : watchers_) watcher->StartWatching();
     co_return absl::OkStatus();
   }
   Task<void> Stop() override {
     for (auto& producer : producers_) co_await producer->Stop();
     for (auto& consumer : consumers_) co_await consumer->Stop();
     for (auto& member : members_) co_await member->Stop();
+    for (auto& watcher : watchers_) co_await watcher->Stop();
   }
   void Drain() {
     for (auto& producer : producers_) producer->Drain();
@@ -61,6 +68,12 @@ class Story::Clients final : public SimProgram {
     return committed;
   }
   bool HasMembers() const { return !members_.empty(); }
+  void SilenceAllButOne() {
+    members_.front()->Stay();
+    for (size_t i = 1; i < members_.size(); ++i) members_[i]->FallSilent();
+  }
+  // Partitions of who is left then.
+  size_t OwnedByOne() const { return members_.front()->owned(); }
   std::string Members() const {
     std::string states;
     for (const auto& member : members_) states += " " + member->state();
@@ -71,6 +84,7 @@ class Story::Clients final : public SimProgram {
   std::vector<std::unique_ptr<SimProducer>> producers_;
   std::vector<std::unique_ptr<SimConsumer>> consumers_;
   std::vector<std::unique_ptr<SimGroupMember>> members_;
+  std::vector<std::unique_ptr<SimGroupMember>> watchers_;
 };
 
 Story::Story(uint64_t seed, const StoryOptions& options)
@@ -134,6 +148,13 @@ void Story::DrawPlan() {
   }
   plan_.replication = static_cast<int16_t>(std::min(options_.brokers, 3));
   client_node_ = &world_->AddNode("clients");
+  if (options_.coordinators) {
+    plan_.group.session = swarm_.Between(seconds(1), seconds(6));
+    plan_.group.rebalance = swarm_.Between(seconds(1), seconds(6));
+    plan_.group.ghosts = true;
+  }
+  watching_ = plan_;
+  watching_.patience = seconds(1);
 }
 
 void Story::StartBroker(SimNode& node) {
@@ -170,6 +191,10 @@ void Story::BreakSomething() {
   if (node.up() && node.state() == SimNode::State::kFailed) node.Kill();
   if (!node.up()) {
     StartBroker(node);
+    return;
+  }
+  if (options_.coordinators && dice.Coin()) {
+    Hunt();
     return;
   }
   const uint64_t nodes = kill_weight_ + power_weight_ + pause_weight_;
@@ -294,6 +319,17 @@ bool Story::Verify(int replica) {
   return !clients_->HasMembers() || VerifyPositions(env);
 }
 
+void Story::VerifySilentMembersAreReplaced() {
+  clients_->SilenceAllButOne();
+  const auto has_all = [this] {
+    return clients_->OwnedByOne() == static_cast<size_t>(plan_.partitions);
+  };
+  if (!world_->RunUntil(has_all, kPatience)) {
+    history_.Wrong(
+        fmt::format("members that are not heard of keep their partitions:{}", clients_->Members()));
+  }
+}
+
 bool Story::VerifyPositions(Env& env) {
   SimGroupMember reader(env, plan_, history_, 1000);
   absl::Status told;
@@ -313,9 +349,11 @@ Outcome Story::Run() {
   const int producers = static_cast<int>(swarm_.Between(1, 3));
   const int consumers = static_cast<int>(swarm_.Between(1, 2));
   const int members = options_.groups ? static_cast<int>(swarm_.Between(2, 4)) : 0;
+  const int watchers = options_.coordinators ? 2 : 0;
   for (SimNode* node : brokers_) StartBroker(*node);
   client_node_->Start([&](SimProcess& process) {
-    auto clients = std::make_unique<Clients>(process, *this, producers, consumers, members);
+    auto clients =
+        std::make_unique<Clients>(process, *this, producers, consumers, members, watchers);
     clients_ = clients.get();
     return clients;
   });
@@ -336,6 +374,7 @@ Outcome Story::Run() {
       !world_->RunUntil([&] { return clients_->Committed() > committed; }, kPatience)) {
     history_.Wrong(fmt::format("healed, but nobody commits:{}", clients_->Members()));
   }
+  if (clients_->HasMembers()) VerifySilentMembersAreReplaced();
   if (!Verify(0)) return Finish();
   for (SimNode* node : brokers_) node->StopGracefully();
   if (!Verify(1)) return Finish();

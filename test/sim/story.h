@@ -41,6 +41,9 @@ struct StoryOptions {
   bool network_faults = true;
   bool disk_faults = true;
   bool groups = false;  // Members of a consumer group come and go, too.
+  // The brokers that have the group's partition, its leader first; empty: nobody knows. Faults are
+  // aimed at them then, and members that were thought dead go on.
+  std::function<std::vector<SimNode*>(const std::vector<SimNode*>& brokers)> coordinators;
   int16_t produce_version_max = 12;
   int16_t fetch_version_max = 12;
   std::function<void(std::string)> trace;  // Every decision as a line; for finding a divergence.
@@ -68,8 +71,15 @@ class Story {
   void BreakNetwork();
   void BreakDisk(SimNode& node);
   void RestartAfter(SimNode& node, Duration delay);
+  // Faults for whoever coordinates the group (story_hunt.cc).
+  void Hunt();
+  void EndSuddenly(SimNode& node);
+  void LetOneLagAndEndItsLeaders(const std::vector<SimNode*>& replicas);
+  void CutOff(SimNode& node);
   void Heal();
   bool AllRunning();
+  // Whoever is not heard of any more loses its partitions to who is.
+  void VerifySilentMembersAreReplaced();
   bool VerifyPositions(Env& env);
   // Reads all and tells the history; says whether that was possible.
   bool Verify(int replica);
@@ -79,6 +89,7 @@ class Story {
   SimRandom swarm_;
   SimRandom shard_dice_;
   WorkloadPlan plan_;
+  WorkloadPlan watching_;  // The same, with less patience.
   History history_;
   std::unique_ptr<SimWorld> world_;
   std::vector<SimNode*> brokers_;

@@ -20,6 +20,13 @@
 
 namespace millrace::simtest {
 
+// What the members of the story's group ask for, and do.
+struct GroupPlan {
+  Duration session = seconds(6);
+  Duration rebalance = seconds(10);
+  bool ghosts = false;  // Who vanished may come back and go on as if nothing had been.
+};
+
 // Drawn once per seed and shared by all clients of the story.
 struct WorkloadPlan {
   std::string topic = "story";
@@ -34,6 +41,7 @@ struct WorkloadPlan {
   uint64_t sent_max = 5000;  // Records in all; then producers rest, and only faults go on.
   Duration think_max = milliseconds(50);
   Duration patience = seconds(5);
+  GroupPlan group;
 };
 
 // Metadata of the topic, asked for anew when something fails.
