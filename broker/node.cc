@@ -178,7 +178,7 @@ Task<absl::Status> Node::MakeShards() {
       [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
         if (link_ != nullptr) link_->OnStreamLoss(peer, epoch, how);
       },
-      [this] { ReportOffline(); }});
+      [this] { ReportOffline(); }, options_.make_groups});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
     MR_CO_RETURN_IF_ERROR(co_await shards_.Call<absl::Status>(

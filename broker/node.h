@@ -62,6 +62,8 @@ struct NodeOptions {
   // Bytes of memory this process may use; what budgets of 0 are shares of.
   size_t memory_bytes = size_t{1} << 30;
   NodeAdminOptions admin;
+  // How each shard's groups are served; the simulator plants bugs there.
+  GroupServiceFactory make_groups = MakeGroupService;
 };
 
 // Every shard that `shards` calls, in order.

@@ -194,8 +194,7 @@ void NodeShard::Open(const NodeServices& services) {
   GroupServiceOptions groups = OptionsOf(config.groups);
   groups.memory_bytes_max = budgets_.groups;
   groups.surely_leads = [this] { return fencing_.IsSurelyUnfenced(env_.reactor.Now()); };
-  groups_ =
-      std::make_unique<GroupService>(env_, *partitions_, *store_, *applier_, std::move(groups));
+  groups_ = context_.make_groups(env_, *partitions_, *store_, *applier_, std::move(groups));
   applier_->set_groups(groups_.get());
   applier_->set_store(store_.get());
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};

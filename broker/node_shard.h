@@ -63,6 +63,7 @@ struct NodeShardContext {
       on_stream_loss = {};
   // Called on shard 0 when a log directory went offline, on whichever shard that was seen.
   std::function<void()> on_offline = {};
+  GroupServiceFactory make_groups = MakeGroupService;
 };
 
 // What the APIs and partitions of every shard reach on shard 0. None is null.

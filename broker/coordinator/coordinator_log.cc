@@ -43,6 +43,13 @@ CoordinatorLog::CoordinatorLog(Env& env, PartitionTable& partitions, LogStore& s
 
 CoordinatorLog::~CoordinatorLog() = default;
 
+std::unique_ptr<CoordinatorLog> MakeCoordinatorLog(Env& env, PartitionTable& partitions,
+                                                   LogStore& store, TopicPartitionId id,
+                                                   LeaderEpoch epoch,
+                                                   std::function<void()> on_failure) {
+  return std::make_unique<CoordinatorLog>(env, partitions, store, id, epoch, std::move(on_failure));
+}
+
 Partition* CoordinatorLog::Leading() const {
   Partition* partition = partitions_.Find(id_);
   const bool leads =

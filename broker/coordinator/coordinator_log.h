@@ -23,6 +23,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -47,7 +48,7 @@ class CoordinatorLog {
   // `on_failure` is called once, in the middle of things: it remembers, and calls nothing back.
   CoordinatorLog(Env& env, PartitionTable& partitions, LogStore& store, TopicPartitionId id,
                  LeaderEpoch epoch, std::function<void()> on_failure);
-  ~CoordinatorLog();
+  virtual ~CoordinatorLog();
 
   // Reads the log from its start to where it ends now. What of it is not committed yet counts as
   // decided: Committed() waits for it, too. An error: this broker leads no longer, or the log cannot
@@ -64,13 +65,18 @@ class CoordinatorLog {
   CoordinatorPlace end() const { return CoordinatorPlace(appended_); }
   // Until everything up to `place` is committed. Errors: failure(). kRequestTimedOut: it may still
   // come to be. kCancelled.
-  Task<absl::Status> Committed(CoordinatorPlace place, Instant deadline, CancellationToken cancel);
+  virtual Task<absl::Status> Committed(CoordinatorPlace place, Instant deadline,
+                                       CancellationToken cancel);
 
   // Why it can be used no longer; OK while it can.
   const absl::Status& failure() const { return failure_; }
   // Nothing is appended from now on; who waits is told.
   void Fail(absl::Status why);
   Task<void> Stop();
+
+ protected:
+  // What was loaded ends at `end`: what of it is not committed is waited for from now on.
+  virtual absl::Status AwaitLoaded(Offset end);
 
  private:
   // A batch in the log, until it is committed.
@@ -86,7 +92,6 @@ class CoordinatorLog {
 
   // Null when this broker does not lead in our epoch.
   Partition* Leading() const;
-  absl::Status AwaitLoaded(Offset end);
   void OnCommitted(uint64_t place, const absl::Status& status);
   Task<void> Write();
   // The next records of the queue as one batch.
@@ -113,5 +118,14 @@ class CoordinatorLog {
   absl::Status failure_;
   TaskScope scope_;
 };
+
+// How a log is made: MakeCoordinatorLog, but in tests that break its promises.
+using CoordinatorLogFactory = std::function<std::unique_ptr<CoordinatorLog>(
+    Env&, PartitionTable&, LogStore&, TopicPartitionId, LeaderEpoch,
+    std::function<void()> on_failure)>;
+std::unique_ptr<CoordinatorLog> MakeCoordinatorLog(Env& env, PartitionTable& partitions,
+                                                   LogStore& store, TopicPartitionId id,
+                                                   LeaderEpoch epoch,
+                                                   std::function<void()> on_failure);
 
 }  // namespace millrace

@@ -17,8 +17,8 @@ constexpr Duration kUnwritablePause = milliseconds(500);
 }  // namespace
 
 CoordinatorPartition::CoordinatorPartition(Env& env, PartitionTable& partitions, LogStore& store,
-                                           const CoordinatorMachineFactory& make,
-                                           TopicPartitionId id, std::string name, LeaderEpoch epoch)
+                                           const CoordinatorParts& make, TopicPartitionId id,
+                                           std::string name, LeaderEpoch epoch)
     : id_(id),
       epoch_(epoch),
       name_(std::move(name)),
@@ -99,9 +99,8 @@ Task<void> CoordinatorPartition::KeepTime() {
 Task<absl::Status> CoordinatorPartition::Live() {
   const Instant begun = env_.reactor.Now();
   life_ = std::make_shared<Life>(env_.reactor);
-  life_->machine = make_(id_, Time());
-  life_->log = std::make_unique<CoordinatorLog>(env_, partitions_, store_, id_, epoch_,
-                                                [this] { changed_.Pulse(); });
+  life_->machine = make_.machine(id_, Time());
+  life_->log = make_.log(env_, partitions_, store_, id_, epoch_, [this] { changed_.Pulse(); });
   absl::Status loaded = co_await life_->log->Load(life_->machine.get(), scope_.token());
   if (!loaded.ok()) co_return loaded;
   life_->machine->OnLoaded(Time());

@@ -33,6 +33,12 @@ namespace millrace {
 using CoordinatorMachineFactory =
     std::function<std::unique_ptr<CoordinatorMachine>(TopicPartitionId, CoordinatorTime)>;
 
+// What a life of a coordinator is made of.
+struct CoordinatorParts {
+  CoordinatorMachineFactory machine;
+  CoordinatorLogFactory log = MakeCoordinatorLog;
+};
+
 // Why a coordinator does not answer now.
 enum class CoordinatorRefusal {
   kNotCoordinator,
@@ -43,7 +49,7 @@ enum class CoordinatorRefusal {
 class CoordinatorPartition {
  public:
   CoordinatorPartition(Env& env, PartitionTable& partitions, LogStore& store,
-                       const CoordinatorMachineFactory& make, TopicPartitionId id, std::string name,
+                       const CoordinatorParts& make, TopicPartitionId id, std::string name,
                        LeaderEpoch epoch);
 
   // One life of the machine: from when it is loaded to when its log fails.
@@ -97,7 +103,7 @@ class CoordinatorPartition {
   Env& env_;
   PartitionTable& partitions_;
   LogStore& store_;
-  const CoordinatorMachineFactory& make_;
+  const CoordinatorParts& make_;
   // State.
   std::shared_ptr<Life> life_;
   bool active_ = false;

@@ -7,7 +7,7 @@
 namespace millrace {
 
 CoordinatorSet::CoordinatorSet(Env& env, PartitionTable& partitions, LogStore& store,
-                               std::string topic, CoordinatorMachineFactory make)
+                               std::string topic, CoordinatorParts make)
     : topic_(std::move(topic)),
       make_(std::move(make)),
       env_(env),

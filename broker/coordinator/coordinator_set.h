@@ -24,7 +24,7 @@ namespace millrace {
 class CoordinatorSet {
  public:
   CoordinatorSet(Env& env, PartitionTable& partitions, LogStore& store, std::string topic,
-                 CoordinatorMachineFactory make);
+                 CoordinatorParts make);
 
   const std::string& topic() const { return topic_; }
 
@@ -48,7 +48,7 @@ class CoordinatorSet {
 
   // Constant after construction.
   const std::string topic_;
-  const CoordinatorMachineFactory make_;
+  const CoordinatorParts make_;
   // Borrowed.
   Env& env_;
   PartitionTable& table_;

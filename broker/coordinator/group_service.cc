@@ -32,15 +32,23 @@ CoordinatorRecord RecordOfNothing() {
 }  // namespace
 
 GroupService::GroupService(Env& env, PartitionTable& partitions, LogStore& store,
-                           const MetadataSource& metadata, GroupServiceOptions options)
+                           const MetadataSource& metadata, GroupServiceOptions options,
+                           CoordinatorLogFactory make_log)
     : options_(std::move(options)),
       env_(env),
       metadata_(metadata),
       memory_{.max = options_.memory_bytes_max},
       coordinators_(env, partitions, store, std::string(kGroupsTopic),
-                    [this](TopicPartitionId, CoordinatorTime time) {
-                      return std::make_unique<GroupMachine>(options_.groups, memory_, time);
-                    }) {}
+                    {[this](TopicPartitionId, CoordinatorTime time) {
+                       return std::make_unique<GroupMachine>(options_.groups, memory_, time);
+                     },
+                     std::move(make_log)}) {}
+
+std::unique_ptr<GroupService> MakeGroupService(Env& env, PartitionTable& partitions,
+                                               LogStore& store, const MetadataSource& metadata,
+                                               GroupServiceOptions options) {
+  return std::make_unique<GroupService>(env, partitions, store, metadata, std::move(options));
+}
 
 std::expected<GroupService::Place, KafkaError> GroupService::Enter(TopicPartitionId at,
                                                                    bool to_write) {

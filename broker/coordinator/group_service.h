@@ -15,6 +15,7 @@
 #include <expected>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -71,14 +72,16 @@ struct ListedGroups {
 class GroupService {
  public:
   GroupService(Env& env, PartitionTable& partitions, LogStore& store,
-               const MetadataSource& metadata, GroupServiceOptions options);
+               const MetadataSource& metadata, GroupServiceOptions options,
+               CoordinatorLogFactory make_log = MakeCoordinatorLog);
+  virtual ~GroupService() = default;
 
   CoordinatorSet& coordinators() { return coordinators_; }
   size_t memory_bytes() const { return memory_.used; }
 
   // `at` is the partition of __consumer_offsets that the group belongs to.
-  Task<JoinedGroup> Join(TopicPartitionId at, std::string group_id, JoinGroup request,
-                         CancellationToken cancel);
+  virtual Task<JoinedGroup> Join(TopicPartitionId at, std::string group_id, JoinGroup request,
+                                 CancellationToken cancel);
   Task<SyncedGroup> Sync(TopicPartitionId at, std::string group_id, SyncGroup request,
                          CancellationToken cancel);
   kafka::KafkaError Heartbeat(TopicPartitionId at, const std::string& group_id,
@@ -86,8 +89,8 @@ class GroupService {
   Task<LeftGroup> Leave(TopicPartitionId at, std::string group_id,
                         std::vector<MemberIdentity> members);
   Task<ConsumerHeartbeatReply> ConsumerBeat(TopicPartitionId at, ConsumerHeartbeat request);
-  Task<CommittedOffsets> Commit(TopicPartitionId at, OffsetsToCommit request,
-                                CancellationToken cancel);
+  virtual Task<CommittedOffsets> Commit(TopicPartitionId at, OffsetsToCommit request,
+                                        CancellationToken cancel);
   Task<FetchedOffsets> Fetch(TopicPartitionId at, OffsetsToFetch request);
   Task<DeletedOffsets> DeleteOffsets(TopicPartitionId at, OffsetsToDelete request);
   Task<DescribedGroup> Describe(TopicPartitionId at, std::string group_id);
@@ -127,5 +130,12 @@ class GroupService {
   GroupMemory memory_;
   CoordinatorSet coordinators_;
 };
+
+// How a shard's service is made: MakeGroupService, but in tests that plant bugs.
+using GroupServiceFactory = std::function<std::unique_ptr<GroupService>(
+    Env&, PartitionTable&, LogStore&, const MetadataSource&, GroupServiceOptions)>;
+std::unique_ptr<GroupService> MakeGroupService(Env& env, PartitionTable& partitions,
+                                               LogStore& store, const MetadataSource& metadata,
+                                               GroupServiceOptions options);
 
 }  // namespace millrace

@@ -12,8 +12,9 @@
 namespace millrace::simtest {
 namespace {
 
-NodePlan MemberPlan(const SimProcess& process, int brokers) {
+NodePlan MemberPlan(const SimProcess& process, int brokers, GroupServiceFactory make_groups) {
   NodePlan plan;
+  plan.make_groups = std::move(make_groups);
   plan.cluster_id = "c1u5ter000000000000001";
   for (int id = 1; id <= brokers; ++id) {
     const std::string name = fmt::format("broker-{}", id);
@@ -59,10 +60,10 @@ Outcome Everything(uint64_t seed, const RunOptions& run) {
 
 }  // namespace
 
-StoryOptions ClusterStory(const RunOptions& run, int brokers) {
+StoryOptions ClusterStory(const RunOptions& run, int brokers, GroupServiceFactory make_groups) {
   StoryOptions options;
-  options.broker = [brokers](SimProcess& process) {
-    return std::make_unique<NodeProgram>(process, MemberPlan(process, brokers));
+  options.broker = [brokers, make_groups = std::move(make_groups)](SimProcess& process) {
+    return std::make_unique<NodeProgram>(process, MemberPlan(process, brokers, make_groups));
   };
   options.brokers = brokers;
   options.folder = kDataFolder;

@@ -1,10 +1,12 @@
 // A consumer group on several whole nodes, on the simulated world.
+#include <fmt/format.h>
+
 #include <utility>
 
-#include "broker/coordinator/group_service.h"
 #include "broker/groups/coordinator_hash.h"
 #include "controller/image/metadata_image.h"
 #include "test/sim/cluster_story.h"
+#include "test/sim/group_bugs.h"
 #include "test/sim/group_member.h"
 #include "test/sim/node_program.h"
 #include "test/sim/scenarios.h"
@@ -59,8 +61,8 @@ Outcome Shards(uint64_t seed, const RunOptions& run) {
   return Story(seed, options).Run();
 }
 
-Outcome Hunted(uint64_t seed, const RunOptions& run) {
-  StoryOptions options = ClusterStory(run, kHuntedBrokers);
+Outcome Hunted(uint64_t seed, GroupBug bug, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run, kHuntedBrokers, GroupsWith(bug));
   options.groups = true;
   options.disk_faults = false;
   options.coordinators = Coordinators;
@@ -74,7 +76,15 @@ void AddGroupScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back(
       {"groups", "a consumer group on three nodes of 1 to 3 shards, every fault", Shards});
   scenarios->push_back(
-      {"groups-hunted", "a consumer group on five nodes; faults look for its coordinator", Hunted});
+      {"groups-hunted", "a consumer group on five nodes; faults look for its coordinator",
+       [](uint64_t seed, const RunOptions& run) { return Hunted(seed, GroupBug::kNone, run); }});
+  for (GroupBug bug : kGroupBugs) {
+    scenarios->push_back(
+        {fmt::format("groups-bug-{}", GroupBugName(bug)),
+         "the same with a planted bug, which must be found",
+         [bug](uint64_t seed, const RunOptions& run) { return Hunted(seed, bug, run); },
+         /*must_fail=*/true});
+  }
 }
 
 }  // namespace millrace::simtest

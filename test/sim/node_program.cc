@@ -62,6 +62,7 @@ NodeOptions Options(SimProcess& process, const NodePlan& plan) {
   options.make_dialer = [](Env& env) { return std::make_unique<FramedDialer>(env); };
   options.make_acceptor = [](Env& env) { return std::make_unique<FramedAcceptor>(env); };
   if (!plan.cluster_id.empty()) options.cluster_id = plan.cluster_id;
+  options.make_groups = plan.make_groups;
   options.host_name = process.node().name();
   options.memory_bytes = size_t{256} << 20;
   // The server command stops then.

@@ -19,6 +19,7 @@ struct NodePlan {
   bool is_controller = true;
   std::string voters;      // controller.quorum.voters.
   std::string cluster_id;  // Empty: a node that is its own quorum makes one.
+  GroupServiceFactory make_groups = MakeGroupService;
 };
 
 inline constexpr uint16_t kControllerPort = 9093;
