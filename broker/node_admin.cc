@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/admin/process_metrics.h"
+#include "broker/group_lag.h"
 #include "broker/node_shard.h"
 #include "common/config/listener.h"
 
@@ -172,6 +173,8 @@ Task<MetricSnapshot> NodeAdmin::Metrics() {
                                                           ShardId(static_cast<uint32_t>(i)),
                                                           [shard] { return MetricsOf(shard); }));
     }
+    all.push_back(
+        co_await GroupLagMetrics(&shards_, env_.reactor.shard(), view_->shards, env_.clock.Now()));
   }
   co_return MergeSnapshots(std::move(all));
 }

@@ -196,6 +196,7 @@ void NodeShard::Open(const NodeServices& services) {
   groups.surely_leads = [this] { return fencing_.IsSurelyUnfenced(env_.reactor.Now()); };
   groups_ = context_.make_groups(env_, *partitions_, *store_, *applier_, std::move(groups));
   applier_->set_groups(groups_.get());
+  lag_meter_ = std::make_unique<LagMeter>(env_, *partitions_, config.node_id);
   applier_->set_store(store_.get());
   AdminOptions options{.node_id = config.node_id, .cluster_id = context_.cluster_id};
   const std::vector<std::string>& controller_names = config.listeners.controller_names;
@@ -260,6 +261,19 @@ void NodeShard::RegisterMetrics() {
                     [this] { return static_cast<double>(request_budget_.used()); });
   metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "fetch"}}},
                     [this] { return static_cast<double>(fetch_budget_.used()); });
+}
+
+PartitionEnds NodeShard::Ends(size_t max) const {
+  PartitionEnds ends;
+  partitions_->ForEach([&](const Partition& partition) {
+    if (!partition.leads() || !partition.high_watermark_is_current()) return;
+    if (ends.ends.size() == max) {
+      ++ends.omitted;
+      return;
+    }
+    ends.ends.push_back({partition.topic(), partition.id().partition, partition.high_watermark()});
+  });
+  return ends;
 }
 
 void NodeShard::OpenReplication() {

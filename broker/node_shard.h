@@ -32,6 +32,7 @@
 #include "broker/dispatcher.h"
 #include "broker/fencing_doubts.h"
 #include "broker/image_peers.h"
+#include "broker/lag_meter.h"
 #include "broker/metadata_applier.h"
 #include "broker/node_budgets.h"
 #include "broker/replication_door.h"
@@ -77,6 +78,17 @@ struct NodeServices {
   DirectoryReports* directories;
 };
 
+// Where partitions end for consumers that this shard leads.
+struct PartitionEnd {
+  std::string topic;
+  PartitionId partition;
+  Offset high_watermark;
+};
+struct PartitionEnds {
+  std::vector<PartitionEnd> ends;
+  size_t omitted = 0;
+};
+
 class NodeShard {
  public:
   NodeShard(Env& env, const NodeShardContext& context);
@@ -106,6 +118,10 @@ class NodeShard {
   size_t partitions() const { return partitions_->size(); }
   // What is counted here. From Open() to StopServer().
   MetricSnapshot Metrics() const { return metrics_.Snapshot(); }
+  // The first `max` of each. Likewise.
+  GroupPositions Positions(size_t max) const { return groups_->Positions(max); }
+  PartitionEnds Ends(size_t max) const;
+  LagMeter& lag_meter() { return *lag_meter_; }
 
   // Gives the port of each listener of the configuration. Shard 0 says first which ports those with
   // port 0 have; `ports` is empty there.
@@ -145,6 +161,7 @@ class NodeShard {
   std::unique_ptr<MetadataApplier> applier_;
   std::unique_ptr<ImagePeers> peers_;
   std::unique_ptr<GroupService> groups_;
+  std::unique_ptr<LagMeter> lag_meter_;
   BrokerDoubts doubts_;
   FencingDoubts fencing_;
   std::unique_ptr<ReplicationShard> replication_;

@@ -247,6 +247,33 @@ ListedGroups GroupService::List() const {
   return listed;
 }
 
+GroupPositions GroupService::Positions(size_t max) const {
+  const std::shared_ptr<const MetadataImage> image = metadata_.image();
+  GroupPositions all;
+  if (options_.surely_leads && !options_.surely_leads()) return all;
+  coordinators_.ForEach([&](CoordinatorPartition& partition) {
+    auto inside = partition.Enter(/*to_write=*/false);
+    if (!inside.has_value()) return;
+    const GroupCoordinator& groups = static_cast<GroupMachine&>(inside->machine()).groups();
+    size_t seen = 0;
+    groups.ForEachOffset([&](const std::string& group, const std::string& name, PartitionId at,
+                             const CommittedOffset& committed) {
+      if (all.positions.size() == max) return false;
+      ++seen;
+      const MetadataImage::Topic topic = image->FindTopic(name);
+      // Of one that was deleted since: its tombstone is on its way.
+      const bool is_of_it = topic != nullptr &&
+                            (committed.topic_id.is_zero() || committed.topic_id == topic->topic_id);
+      if (is_of_it) {
+        all.positions.push_back({group, name, {topic->topic_id, at}, committed.offset});
+      }
+      return true;
+    });
+    all.omitted += groups.offset_count() - seen;
+  });
+  return all;
+}
+
 Task<KafkaError> GroupService::Delete(TopicPartitionId at, std::string group_id) {
   auto place = Enter(at, /*to_write=*/true);
   if (!place.has_value()) co_return place.error();

@@ -69,6 +69,19 @@ struct ListedGroups {
   std::vector<GroupListing> groups = {};
 };
 
+// Where a group is in a partition.
+struct GroupPosition {
+  std::string group;
+  std::string topic;
+  TopicPartitionId at;
+  Offset committed;
+};
+
+struct GroupPositions {
+  std::vector<GroupPosition> positions;
+  size_t omitted = 0;  // So many more there are, about.
+};
+
 class GroupService {
  public:
   GroupService(Env& env, PartitionTable& partitions, LogStore& store,
@@ -97,6 +110,9 @@ class GroupService {
   Task<DescribedConsumerGroup> DescribeConsumer(TopicPartitionId at, std::string group_id);
   // Those of this shard.
   ListedGroups List() const;
+  // The first `max` of this shard, of topics that exist; none while somebody else may know better.
+  // What was decided counts: a commit may be told a moment before it is acknowledged.
+  GroupPositions Positions(size_t max) const;
   Task<kafka::KafkaError> Delete(TopicPartitionId at, std::string group_id);
 
   Task<void> Stop() { return coordinators_.Stop(); }

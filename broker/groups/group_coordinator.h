@@ -22,6 +22,7 @@
 #include <absl/status/status.h>
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -125,6 +126,10 @@ class GroupCoordinator {
   // It coordinates no longer: all who wait are answered `error`.
   void Dismiss(kafka::KafkaError error, GroupOutput& out);
 
+  // Every committed offset, in order of group, topic and partition, until `visit` says false.
+  using OffsetVisit = std::function<bool(const std::string& group, const std::string& topic,
+                                         PartitionId partition, const CommittedOffset& committed)>;
+  void ForEachOffset(const OffsetVisit& visit) const;
   size_t group_count() const { return groups_.size(); }
   size_t offset_count() const { return offset_count_; }
 

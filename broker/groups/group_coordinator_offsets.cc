@@ -165,6 +165,16 @@ DeletedOffsets GroupCoordinator::DeleteOffsets(const OffsetsToDelete& request, G
   return deleted;
 }
 
+void GroupCoordinator::ForEachOffset(const OffsetVisit& visit) const {
+  for (const auto& [id, group] : groups_) {
+    for (const auto& [topic, partitions] : group->offsets.topics()) {
+      for (const auto& [partition, committed] : partitions) {
+        if (!visit(id, topic, partition, committed)) return;
+      }
+    }
+  }
+}
+
 void GroupCoordinator::RemoveOffsets(Group& group, const GroupOffsets::Predicate& gone,
                                      GroupTime time, GroupOutput& out) {
   Write(group, group.offsets.Tombstones(group.id(), gone), time, out);
