@@ -31,6 +31,7 @@ struct GroupArguments {
   std::optional<std::string> protocol;
   bool consumers = false;
   bool only_names = false;
+  bool lag = false;
   // Of describe.
   bool members = false;
   bool verbose = false;
@@ -59,30 +60,63 @@ bool Passes(const ListedGroup& group, const GroupArguments& arguments) {
          (!arguments.consumers || IsOfConsumers(group));
 }
 
-std::string ListText(const std::vector<ListedGroup>& groups, const GroupArguments& arguments) {
+// How far behind groups are, as far as it was asked for and is known.
+const GroupDescription* Find(const DescribedGroups& described, const std::string& id) {
+  const auto found = described.find(id);
+  return found == described.end() || !found->second.ok() ? nullptr : &*found->second;
+}
+
+std::string ListText(const std::vector<ListedGroup>& groups, const DescribedGroups& described,
+                     const GroupArguments& arguments) {
   if (arguments.kafka == "groups") return KafkaAllGroupsTable(groups);
   if (arguments.kafka.has_value()) {
     return KafkaGroupTable(groups, arguments.kafka->contains("types"),
                            arguments.kafka->contains("states"));
   }
   std::string names;
-  TextTable table({{"GROUP"}, {"STATE"}, {"TYPE"}, {"PROTOCOL"}, {"COORDINATOR"}});
+  std::vector<TextTable::Column> columns = {
+      {"GROUP"}, {"STATE"}, {"TYPE"}, {"PROTOCOL"}, {"COORDINATOR"}};
+  if (arguments.lag) {
+    columns.push_back({"TOTAL-LAG", TextTable::Align::kRight});
+    columns.push_back({"LAG-SECONDS", TextTable::Align::kRight});
+  }
+  TextTable table(std::move(columns));
   for (const ListedGroup& group : groups) {
     names += group.id + "\n";
     auto cell = [](const std::string& text) { return text.empty() ? std::string("-") : text; };
-    table.AddRow({group.id, cell(group.state), LowerCase(cell(group.type)), cell(group.protocol),
-                  fmt::format("{}", group.coordinator)});
+    std::vector<std::string> row = {group.id, cell(group.state), LowerCase(cell(group.type)),
+                                    cell(group.protocol), fmt::format("{}", group.coordinator)};
+    if (arguments.lag) {
+      const GroupDescription* known = Find(described, group.id);
+      row.push_back(known == nullptr ? "-" : fmt::format("{}", known->total_lag()));
+      row.push_back(known == nullptr ? "-" : SecondsText(known->age_max()));
+    }
+    table.AddRow(std::move(row));
   }
   return arguments.only_names ? names : table.ToString();
 }
 
-std::string ListJson(const std::vector<ListedGroup>& groups) {
+std::string ListJson(const std::vector<ListedGroup>& groups, const DescribedGroups& described,
+                     bool lag) {
   JsonWriter json;
   json.BeginArray();
   for (const ListedGroup& group : groups) {
     json.BeginObject().Key("group").String(group.id).Key("state").String(group.state);
     json.Key("type").String(LowerCase(group.type)).Key("protocol").String(group.protocol);
-    json.Key("coordinator").Number(group.coordinator.value()).EndObject();
+    json.Key("coordinator").Number(group.coordinator.value());
+    if (lag) {
+      const GroupDescription* known = Find(described, group.id);
+      const auto value = [known](auto of) {
+        return known == nullptr ? std::optional<int64_t>() : of(*known);
+      };
+      json.Key("total_lag").OptionalNumber(value([](const GroupDescription& one) {
+        return std::optional(one.total_lag());
+      }));
+      json.Key("lag_ms_max").OptionalNumber(value([](const GroupDescription& one) {
+        return MillisecondsOf(one.age_max());
+      }));
+    }
+    json.EndObject();
   }
   return json.EndArray().Take() + "\n";
 }
@@ -96,8 +130,22 @@ Task<int> ShowGroupList(ClientSession* session, std::shared_ptr<GroupArguments> 
   }
   std::erase_if(list->groups,
                 [&arguments](const ListedGroup& group) { return !Passes(group, *arguments); });
-  PrintOutput(arguments->client.json() ? ListJson(list->groups)
-                                       : ListText(list->groups, *arguments));
+  DescribedGroups described;
+  if (arguments->lag) {
+    std::vector<std::string> names;
+    for (const ListedGroup& group : list->groups) {
+      if (IsOfConsumers(group)) names.push_back(group.id);
+    }
+    absl::StatusOr<DescribedGroups> asked =
+        co_await AskGroups(groups, std::move(names), GroupDetail::kAges, session->Deadline());
+    if (!asked.ok()) {
+      PrintError(asked.status());
+      co_return kExitFailed;
+    }
+    described = *std::move(asked);
+  }
+  PrintOutput(arguments->client.json() ? ListJson(list->groups, described, arguments->lag)
+                                       : ListText(list->groups, described, *arguments));
   for (const absl::Status& failure : list->failures) PrintError(failure);
   co_return list->failures.empty() ? kExitOk : kExitFailed;
 }
@@ -141,9 +189,13 @@ Task<int> DescribeGroups(ClientSession* session, std::shared_ptr<GroupArguments>
     PrintError(names.status());
     co_return kExitFailed;
   }
-  const bool offsets = arguments->kafka != "members" && arguments->kafka != "state";
+  // Kafka's tools do not tell ages.
+  const GroupDetail detail =
+      arguments->kafka == "members" || arguments->kafka == "state" ? GroupDetail::kMembers
+      : arguments->kafka.has_value() || arguments->members         ? GroupDetail::kPositions
+                                                                   : GroupDetail::kAges;
   absl::StatusOr<DescribedGroups> described =
-      co_await AskGroups(groups, *names, offsets, session->Deadline());
+      co_await AskGroups(groups, *names, detail, session->Deadline());
   if (!described.ok()) {
     PrintError(described.status());
     co_return kExitFailed;
@@ -270,6 +322,7 @@ void AddList(Command& group, ChosenCommand& chosen) {
   verb.AddOption("--protocol", list->protocol, "Only groups of this protocol: consumer, connect")
       .TypeName("NAME");
   verb.AddFlag("--consumers", list->consumers, "Only groups of consumers");
+  verb.AddFlag("--lag", list->lag, "How far behind each is, too: asks for each group's positions");
   verb.AddFlag("--names", list->only_names, "A name on each line, and nothing else");
 }
 

@@ -1,9 +1,12 @@
 #include "cli/group_describer.h"
 
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "cli/client/partition_offsets.h"
+#include "cli/client/record_times.h"
 
 namespace millrace {
 namespace {
@@ -44,10 +47,50 @@ Task<absl::Status> AskEnds(KafkaClient& client, DescribedGroups& described,
   co_return absl::OkStatus();
 }
 
+// Where the oldest record is that a group has not read; what was deleted unread does not wait.
+Task<absl::StatusOr<OffsetsByPartition>> OldestUnread(
+    KafkaClient& client, const GroupDescription& group,
+    Instant deadline) {  // Borrowed: awaited in place.
+  OffsetsByPartition oldest;
+  std::vector<TopicPartition> places;
+  for (const GroupPartition& one : group.partitions) {
+    if (one.lag().value_or(0) <= 0) continue;
+    oldest.insert_or_assign(one.place, *one.committed);
+    places.push_back(one.place);
+  }
+  if (places.empty()) co_return oldest;
+  MR_CO_ASSIGN_OR_RETURN(
+      const ListedOffsets starts,
+      co_await ListOffsetsOf(client, std::move(places), kListEarliest, deadline));
+  for (auto& [place, offset] : oldest) {
+    const auto start = starts.find(place);
+    if (start == starts.end() || !start->second.ok()) continue;
+    offset = std::max(offset, start->second->value_or(offset));
+  }
+  co_return oldest;
+}
+
+Task<absl::Status> AskAges(KafkaClient& client, GroupDescription& group,
+                           Instant deadline) {  // Borrowed: awaited in place.
+  MR_CO_ASSIGN_OR_RETURN(OffsetsByPartition oldest, co_await OldestUnread(client, group, deadline));
+  MR_CO_ASSIGN_OR_RETURN(const RecordTimes times,
+                         co_await RecordTimesAt(client, std::move(oldest), deadline));
+  const Timestamp now = client.env().clock.Now();
+  for (GroupPartition& one : group.partitions) {
+    const std::optional<int64_t> lag = one.lag();
+    if (lag.has_value() && *lag <= 0) one.age = Duration(0);
+    const auto time = times.find(one.place);
+    if (time == times.end()) continue;
+    one.age = milliseconds(std::max<int64_t>(now.ms() - time->second.ms(), 0));
+  }
+  co_return absl::OkStatus();
+}
+
 }  // namespace
 
 Task<absl::StatusOr<DescribedGroups>> AskGroups(GroupClient& groups, std::vector<std::string> ids,
-                                                bool offsets, Instant deadline) {
+                                                GroupDetail detail, Instant deadline) {
+  const bool offsets = detail >= GroupDetail::kPositions;
   DescribedGroups described;
   // Only to have many answers at once: each group asks again for what this does not tell.
   const absl::Status found = co_await groups.FindCoordinators(ids, deadline);
@@ -58,6 +101,11 @@ Task<absl::StatusOr<DescribedGroups>> AskGroups(GroupClient& groups, std::vector
     described.insert_or_assign(id, std::move(group));
   }
   if (offsets) MR_CO_RETURN_IF_ERROR(co_await AskEnds(groups.client(), described, deadline));
+  if (detail < GroupDetail::kAges) co_return described;
+  for (auto& [id, group] : described) {
+    if (!group.ok()) continue;
+    MR_CO_RETURN_IF_ERROR(co_await AskAges(groups.client(), *group, deadline));
+  }
   co_return described;
 }
 

@@ -7,6 +7,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,9 +20,12 @@ namespace millrace {
 
 using DescribedGroups = std::map<std::string, absl::StatusOr<GroupDescription>>;
 
-// `offsets`: also positions and ends of partitions.
+// What is asked, each with what stands before it: who is in a group, where it is and where partitions
+// end, since when its oldest unread records wait (a Fetch per partition that is behind).
+enum class GroupDetail : uint8_t { kMembers, kPositions, kAges };
+
 Task<absl::StatusOr<DescribedGroups>> AskGroups(GroupClient& groups, std::vector<std::string> ids,
-                                                bool offsets,
+                                                GroupDetail detail,
                                                 Instant deadline);  // Borrowed: awaited in place.
 
 }  // namespace millrace

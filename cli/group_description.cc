@@ -29,6 +29,7 @@ std::string PartitionRows(const GroupDescription& description) {
                    {"COMMITTED", kRight},
                    {"LOG-END", kRight},
                    {"LAG", kRight},
+                   {"LAG-SECONDS", kRight},
                    {"MEMBER", kLeft},
                    {"HOST", kLeft},
                    {"CLIENT-ID", kLeft}});
@@ -38,10 +39,11 @@ std::string PartitionRows(const GroupDescription& description) {
   for (const GroupPartition* one : sorted) {
     const GroupMemberView* member =
         one->member.has_value() ? &description.group.members[*one->member] : nullptr;
-    table.AddRow(
-        {one->place.topic, fmt::format("{}", one->place.partition), TextOf(one->committed),
-         TextOf(one->log_end), TextOf(one->lag()), member != nullptr ? member->member_id : "-",
-         member != nullptr ? member->host : "-", member != nullptr ? member->client_id : "-"});
+    table.AddRow({one->place.topic, fmt::format("{}", one->place.partition), TextOf(one->committed),
+                  TextOf(one->log_end), TextOf(one->lag()), SecondsText(one->age),
+                  member != nullptr ? member->member_id : "-",
+                  member != nullptr ? member->host : "-",
+                  member != nullptr ? member->client_id : "-"});
   }
   return table.ToString();
 }
@@ -95,12 +97,19 @@ int64_t GroupDescription::total_lag() const {
   return total;
 }
 
+std::optional<Duration> GroupDescription::age_max() const {
+  std::optional<Duration> age;
+  // Nothing is less than anything.
+  for (const GroupPartition& one : partitions) age = std::max(age, one.age);
+  return age;
+}
+
 std::vector<GroupPartition> PartitionsOf(const GroupDetails& group,
                                          const CommittedPositions& committed) {
   std::vector<GroupPartition> partitions;
   std::set<TopicPartition> assigned;
   auto add = [&](const TopicPartition& place, std::optional<size_t> member) {
-    GroupPartition one{place, std::nullopt, std::nullopt, std::nullopt, member};
+    GroupPartition one{place, std::nullopt, std::nullopt, std::nullopt, member, std::nullopt};
     if (auto found = committed.find(place); found != committed.end()) {
       one.committed = found->second.offset;
       one.leader_epoch = found->second.leader_epoch;
@@ -138,6 +147,16 @@ std::string AssignmentText(const ConsumerAssignment& assignment) {
   return text.empty() ? "-" : text;
 }
 
+std::optional<int64_t> MillisecondsOf(const std::optional<Duration>& age) {
+  if (!age.has_value()) return std::nullopt;
+  return std::chrono::duration_cast<milliseconds>(*age).count();
+}
+
+std::string SecondsText(const std::optional<Duration>& age) {
+  if (!age.has_value()) return "-";
+  return fmt::format("{:.1f}", std::chrono::duration<double>(*age).count());
+}
+
 std::string GroupText(const GroupDescription& description, bool members) {
   const GroupDetails& group = description.group;
   std::string text;
@@ -148,6 +167,8 @@ std::string GroupText(const GroupDescription& description, bool members) {
            fmt::format("{} ({})", group.coordinator, description.coordinator_address));
   AddField(text, "MEMBERS", fmt::format("{}", group.members.size()));
   AddField(text, "TOTAL-LAG", fmt::format("{}", description.total_lag()));
+  // Where ages were asked for.
+  if (!members) AddField(text, "LAG-SECONDS", SecondsText(description.age_max()));
   if (members && !group.members.empty()) text += "\n" + MemberRows(group);
   if (!members && !description.partitions.empty()) text += "\n" + PartitionRows(description);
   return text;
@@ -161,6 +182,7 @@ void GroupJson(const GroupDescription& description, JsonWriter& json) {
   json.Key("coordinator").Number(group.coordinator.value());
   json.Key("coordinator_address").String(description.coordinator_address);
   json.Key("total_lag").Number(description.total_lag());
+  json.Key("lag_ms_max").OptionalNumber(MillisecondsOf(description.age_max()));
   json.Key("members").BeginArray();
   for (const GroupMemberView& member : group.members) MemberJson(member, json);
   json.EndArray().Key("partitions").BeginArray();
@@ -170,6 +192,7 @@ void GroupJson(const GroupDescription& description, JsonWriter& json) {
     json.Key("committed").OptionalNumber(ValueOf(one.committed));
     json.Key("log_end").OptionalNumber(ValueOf(one.log_end));
     json.Key("lag").OptionalNumber(one.lag());
+    json.Key("lag_ms").OptionalNumber(MillisecondsOf(one.age));
     json.Key("member");
     if (one.member.has_value()) {
       json.String(group.members[*one.member].member_id);

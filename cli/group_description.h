@@ -19,8 +19,9 @@ struct GroupPartition {
   TopicPartition place;
   std::optional<Offset> committed;
   std::optional<LeaderEpoch> leader_epoch;
-  std::optional<Offset> log_end;  // Nothing: the partition has no leader, or is gone.
-  std::optional<size_t> member;   // Index of who reads it in the group's members.
+  std::optional<Offset> log_end;     // Nothing: the partition has no leader, or is gone.
+  std::optional<size_t> member;      // Index of who reads it in the group's members.
+  std::optional<Duration> age = {};  // Of the oldest record that is not read yet; 0 without any.
 
   // Records that are not read yet. Negative if the log was cut behind the position.
   std::optional<int64_t> lag() const;
@@ -35,11 +36,17 @@ struct GroupDescription {
 
   // Of the partitions whose lag is known.
   int64_t total_lag() const;
+  // Of the oldest record that any partition has not been read up to; nothing: none is known.
+  std::optional<Duration> age_max() const;
 };
 
 // The partitions of `group`: assigned ones and those in `committed`, with ends still unknown.
 std::vector<GroupPartition> PartitionsOf(const GroupDetails& group,
                                          const CommittedPositions& committed);
+
+std::optional<int64_t> MillisecondsOf(const std::optional<Duration>& age);
+// "12.5"; "-" if it is not known.
+std::string SecondsText(const std::optional<Duration>& age);
 
 std::string GroupText(const GroupDescription& description, bool members);
 void GroupJson(const GroupDescription& description, JsonWriter& json);

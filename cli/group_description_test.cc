@@ -45,6 +45,23 @@ TEST_CASE("GroupDescription: lag is what lies between position and end, where bo
   CHECK(GroupText(billing, false).find("TOTAL-LAG    3\n") != std::string::npos);
 }
 
+TEST_CASE(
+    "GroupDescription: it is as late as its latest partition, and unknown ages do not count") {
+  GroupDescription billing = Billing();
+  CHECK(!billing.age_max().has_value());
+  CHECK(GroupText(billing, false).find("LAG-SECONDS  -\n") != std::string::npos);
+  billing.partitions[0].age = Duration(0);
+  CHECK(billing.age_max() == Duration(0));
+  billing.partitions[3].age = milliseconds(12'345);
+  CHECK(billing.age_max() == milliseconds(12'345));
+  CHECK(GroupText(billing, false).find("LAG-SECONDS  12.3\n") != std::string::npos);
+  JsonWriter json;
+  GroupJson(billing, json);
+  CHECK(json.text().find("\"lag_ms_max\":12345") != std::string::npos);
+  CHECK(json.text().find("\"lag_ms\":null") != std::string::npos);
+  CHECK(json.text().find("\"lag_ms\":0") != std::string::npos);
+}
+
 TEST_CASE("GroupDescription: assignments in a line") {
   CHECK(AssignmentText({}) == "-");
   CHECK(AssignmentText({At("t", 0), At("t", 2), At("u", 1)}) == "t:0,2;u:1");

@@ -1,6 +1,7 @@
-"""How far groups are behind, in records and in seconds: in /metrics."""
+"""How far groups are behind, in records and in seconds: in /metrics and as `millrace group` tells it."""
 
 import http.client
+import json
 import re
 import time
 
@@ -88,3 +89,34 @@ def bounded(node):
     expect_equal(len(samples(node, "millrace_group_offset")), POSITIONS_MAX, "positions that are told")
     expect_equal(len(samples(node, "millrace_group_lag")), POSITIONS_MAX, "lags that are told")
     expect_equal(samples(node, "millrace_group_positions_omitted"), {(): partitions * groups - POSITIONS_MAX}, "left out")
+
+
+@test("millrace group: describe and list --lag tell records and seconds, as text and as JSON", ours_only=OURS)
+def in_commands(node):
+    topic, group, done = fresh_topic("lag"), fresh_topic("behind"), fresh_topic("done")
+    fill(node, topic, [10, 4])
+    commit_all(node, group, topic, {0: 3, 1: 4})
+    commit_all(node, done, topic, {0: 10})
+
+    def millrace(*arguments):
+        return run([node.options.binary, "group", *arguments, "--bootstrap-server", node.bootstrap])
+
+    seen = json.loads(millrace("describe", group, "-o", "json"))[0]
+    expect_equal([one["lag"] for one in seen["partitions"]], [7, 0], "lag")
+    expect_equal(seen["partitions"][1]["lag_ms"], 0, "age of what was read to its end")
+    expect_age(seen["partitions"][0]["lag_ms"] / 1000, 3, "partition 0")
+    expect_equal(seen["lag_ms_max"], seen["partitions"][0]["lag_ms"], "the oldest")
+    text = millrace("describe", group)
+    told = re.search(r"^LAG-SECONDS +([0-9.]+)$", text, re.M)
+    expect(told, f"no LAG-SECONDS in {text}")
+    expect_age(float(told[1]), 3, "LAG-SECONDS")
+    rows = [line.split() for line in text.splitlines() if line.startswith(topic)]
+    expect_equal([row[4] for row in rows], ["7", "0"], "LAG")
+    expect_equal(rows[1][5], "0.0", "LAG-SECONDS of partition 1")
+    listed = {one["group"]: one for one in json.loads(millrace("list", "--lag", "-o", "json"))}
+    expect_equal((listed[group]["total_lag"], listed[done]["total_lag"], listed[done]["lag_ms_max"]), (7, 0, 0), "list --lag")
+    expect_age(listed[group]["lag_ms_max"] / 1000, 3, "list --lag")
+    row = next(line.split() for line in millrace("list", "--lag").splitlines() if line.startswith(group))
+    expect_equal(row[-2], "7", "TOTAL-LAG")
+    expect_age(float(row[-1]), 3, "LAG-SECONDS of list --lag")
+    expect("total_lag" not in json.loads(millrace("list", "-o", "json"))[0], "lag without being asked for it")
