@@ -60,7 +60,8 @@ Response::DescribedGroup ToWire(const MetadataImage& image, std::string group_id
     told.client_id = std::move(member.client_id);
     told.client_host = std::move(member.client_host);
     told.subscribed_topic_names = std::move(member.topic_names);
-    told.subscribed_topic_regex = std::move(member.topic_regex);
+    // As Kafka: "" where there is none.
+    told.subscribed_topic_regex = std::move(member.topic_regex).value_or("");
     told.assignment = ToWire(image, member.assigned);
     told.target_assignment = ToWire(image, member.target);
     told.member_type = member.classic ? kClassicMember : kConsumerMember;
