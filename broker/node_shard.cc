@@ -28,6 +28,8 @@ GroupServiceOptions OptionsOf(const GroupConfig& config) {
   options.groups.consumer.assignors = config.consumer_assignors;
   options.groups.consumer.assignment_interval = config.consumer_assignment_interval;
   options.groups.consumer.regex_refresh_interval = config.consumer_regex_refresh;
+  options.groups.migration = {.upgrade = config.consumer_upgrade,
+                              .downgrade = config.consumer_downgrade};
   options.groups.offset_metadata_bytes_max = static_cast<size_t>(config.offset_metadata_bytes_max);
   options.groups.offsets_retention = config.offsets_retention;
   options.groups.expiration_interval = config.expiration_interval;

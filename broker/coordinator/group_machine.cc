@@ -24,8 +24,9 @@ void Deliver(std::map<Ticket, ParkedRequest<Answer>*>& waiting,
 
 }  // namespace
 
-GroupMachine::GroupMachine(const GroupOptions& options, GroupMemory& memory, CoordinatorTime time)
-    : groups_(options, memory, TimeOf(time)) {}
+GroupMachine::GroupMachine(const GroupOptions& options, GroupMemory& memory,
+                           const MetadataSource& metadata, CoordinatorTime time)
+    : metadata_(metadata), groups_(options, memory, TimeOf(time)) {}
 
 absl::Status GroupMachine::Load(std::span<const uint8_t> key,
                                 std::optional<std::span<const uint8_t>> value,
@@ -39,7 +40,7 @@ void GroupMachine::OnLoaded(CoordinatorTime time) { groups_.OnLoaded(TimeOf(time
 
 std::vector<CoordinatorRecord> GroupMachine::OnTime(CoordinatorTime time) {
   GroupOutput out;
-  groups_.OnTime(TimeOf(time), out);
+  groups_.OnTime(*metadata_.image(), TimeOf(time), out);
   return Settle(std::move(out));
 }
 

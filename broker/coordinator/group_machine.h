@@ -16,6 +16,7 @@
 #include "broker/coordinator/coordinator_machine.h"
 #include "broker/groups/group_coordinator.h"
 #include "common/runtime/event.h"
+#include "controller/image/metadata_source.h"
 
 namespace millrace {
 
@@ -29,8 +30,9 @@ struct ParkedRequest {
 
 class GroupMachine final : public CoordinatorMachine {
  public:
-  // Both outlive it.
-  GroupMachine(const GroupOptions& options, GroupMemory& memory, CoordinatorTime time);
+  // All of them outlive it.
+  GroupMachine(const GroupOptions& options, GroupMemory& memory, const MetadataSource& metadata,
+               CoordinatorTime time);
 
   absl::Status Load(std::span<const uint8_t> key, std::optional<std::span<const uint8_t>> value,
                     CoordinatorTime time) override;
@@ -53,6 +55,7 @@ class GroupMachine final : public CoordinatorMachine {
   std::vector<CoordinatorRecord> Settle(GroupOutput out);
 
  private:
+  const MetadataSource& metadata_;
   GroupCoordinator groups_;
   uint64_t next_ticket_ = 0;
   std::map<Ticket, ParkedRequest<JoinedGroup>*> joining_;

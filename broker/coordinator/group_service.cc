@@ -40,7 +40,8 @@ GroupService::GroupService(Env& env, PartitionTable& partitions, LogStore& store
       memory_{.max = options_.memory_bytes_max},
       coordinators_(env, partitions, store, std::string(kGroupsTopic),
                     {[this](TopicPartitionId, CoordinatorTime time) {
-                       return std::make_unique<GroupMachine>(options_.groups, memory_, time);
+                       return std::make_unique<GroupMachine>(options_.groups, memory_, metadata_,
+                                                             time);
                      },
                      std::move(make_log)}) {}
 
@@ -110,8 +111,8 @@ Task<JoinedGroup> GroupService::Join(TopicPartitionId at, std::string group_id, 
   ParkedRequest<JoinedGroup> parked(env_.reactor);
   const Ticket ticket = place->machine().Park(parked);
   GroupOutput out;
-  place->machine().groups().Join(group_id, std::move(request), ticket, env_.random.NextUuid(),
-                                 Time(), out);
+  place->machine().groups().Join(group_id, std::move(request), ticket, *metadata_.image(),
+                                 env_.random.NextUuid(), Time(), out);
   Carry(*place, std::move(out));
   co_return co_await Wait(*std::move(place), std::move(group_id), ticket, &parked, cancel);
 }
@@ -127,7 +128,8 @@ Task<SyncedGroup> GroupService::Sync(TopicPartitionId at, std::string group_id, 
   ParkedRequest<SyncedGroup> parked(env_.reactor);
   const Ticket ticket = place->machine().Park(parked);
   GroupOutput out;
-  place->machine().groups().Sync(group_id, std::move(request), ticket, Time(), out);
+  place->machine().groups().Sync(group_id, std::move(request), ticket, *metadata_.image(), Time(),
+                                 out);
   Carry(*place, std::move(out));
   co_return co_await Wait(*std::move(place), std::move(group_id), ticket, &parked, cancel);
 }
@@ -152,7 +154,8 @@ Task<LeftGroup> GroupService::Leave(TopicPartitionId at, std::string group_id,
   if (!place.has_value()) co_return LeftGroup{place.error()};
   GroupOutput out;
   LeftGroup left;
-  left.members = place->machine().groups().Leave(group_id, members, Time(), out);
+  left.members =
+      place->machine().groups().Leave(group_id, members, *metadata_.image(), Time(), out);
   Carry(*place, std::move(out));
   left.error = co_await Told(std::move(place->inside), {});
   co_return left;

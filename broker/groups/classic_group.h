@@ -77,6 +77,10 @@ class ClassicGroup {
   // As it was written: Stable with its members, or Empty. Sessions begin anew.
   ClassicGroup(std::string group_id, const ClassicGroupOptions& options,
                const kafka::GroupMetadataValue& record, GroupTime time);
+  // What is left of a consumer group (KIP-848): Stable, with members whose ids and instance ids
+  // differ, who have a protocol in common. Their sessions begin anew, their timers' order is set.
+  ClassicGroup(std::string group_id, const ClassicGroupOptions& options, GenerationId generation,
+               std::vector<ClassicMember> members, GroupTime time);
 
   // `drawn` becomes part of the id of a new member, where one is needed.
   void Join(JoinGroup request, Ticket ticket, Uuid drawn, GroupTime time, ClassicGroupOutput& out);
@@ -99,6 +103,9 @@ class ClassicGroup {
   // When OnTime() has something to do; nothing: never, as things are.
   std::optional<Instant> deadline() const;
   void OnTime(GroupTime time, ClassicGroupOutput& out);
+
+  // All who are in it have to join anew. REQUIRES: it has members, and is not kDead.
+  void BeginAnew(GroupTime time, ClassicGroupOutput& out) { Rebalance(time, out); }
 
   // Nobody waits for this request any more. Its member stays (rule 7.17).
   void Forget(Ticket ticket);
@@ -126,6 +133,7 @@ class ClassicGroup {
   const std::optional<std::string>& protocol() const { return protocol_; }
   GenerationId generation() const { return generation_; }
   size_t member_count() const { return members_.size(); }
+  const std::map<std::string, ClassicMember, std::less<>>& members() const { return members_; }
   std::vector<MemberView> Members() const;
   // The topics its members subscribe to, as far as their metadata tell: of protocol type "consumer",
   // in Kafka's ConsumerProtocolSubscription. Nothing: they do not tell.

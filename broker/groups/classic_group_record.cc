@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/groups/classic_group.h"
+#include "broker/groups/embedded_protocol.h"
 #include "common/bytes/slice.h"
 #include "proto/kafka/reader.h"
 
@@ -11,9 +12,6 @@ namespace millrace {
 namespace {
 
 using kafka::GroupMetadataValue;
-
-// What a member of a group of this type says about itself is a ConsumerProtocolSubscription.
-constexpr std::string_view kConsumers = "consumer";
 
 int32_t Milliseconds(Duration duration) {
   const auto ms = std::chrono::duration_cast<milliseconds>(duration).count();
@@ -63,6 +61,21 @@ ClassicGroup::ClassicGroup(std::string group_id, const ClassicGroupOptions& opti
   Rebalance(time, nothing);
 }
 
+ClassicGroup::ClassicGroup(std::string group_id, const ClassicGroupOptions& options,
+                           GenerationId generation, std::vector<ClassicMember> members,
+                           GroupTime time)
+    : ClassicGroup(std::move(group_id), options, time) {
+  protocol_type_ = kConsumerProtocolType;
+  generation_ = generation;
+  for (ClassicMember& member : members) {
+    member.timer.order = next_order_++;
+    Renew(Insert(std::move(member)), time.now);
+  }
+  protocol_ = Vote();
+  leader_ = members_.begin()->first;
+  state_ = ClassicGroupState::kStable;
+}
+
 GroupMetadataValue ClassicGroup::ToRecord() const {
   GroupMetadataValue record;
   record.protocol_type = protocol_type_;
@@ -104,7 +117,7 @@ std::vector<ClassicGroup::MemberView> ClassicGroup::Members() const {
   return views;
 }
 
-bool ClassicGroup::of_consumers() const { return protocol_type_ == kConsumers; }
+bool ClassicGroup::of_consumers() const { return protocol_type_ == kConsumerProtocolType; }
 
 std::optional<std::set<std::string>> ClassicGroup::SubscribedTopics() const {
   std::set<std::string> topics;

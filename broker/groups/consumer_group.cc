@@ -28,9 +28,20 @@ size_t BytesOf(const ConsumerMember& member) {
     if (text->has_value()) bytes += (*text)->size();
   }
   for (const std::string& name : member.topic_names) bytes += sizeof(std::string) + name.size();
+  if (member.classic.has_value()) {
+    for (const auto& protocol : member.classic->supported_protocols) {
+      bytes += sizeof(protocol) + protocol.name.size() + protocol.metadata.size();
+    }
+  }
   // Each is in the target and held by someone as well.
   constexpr size_t kBytesPerHeld = 4 * sizeof(HeldPartition);
   return bytes + (member.current.assigned.size() + member.current.revoking.size()) * kBytesPerHeld;
+}
+
+// Of an epoch that is not its own: as clients of its protocol know it.
+KafkaError StaleFor(const ConsumerMember& member) {
+  return member.classic.has_value() ? KafkaError::kIllegalGeneration
+                                    : KafkaError::kStaleMemberEpoch;
 }
 
 }  // namespace
@@ -64,7 +75,12 @@ ConsumerHeartbeatDecision ConsumerGroup::Heartbeat(const ConsumerHeartbeat& requ
   }
   if (decision.reply.error == KafkaError::kNone) {
     const auto it = timers_.find(*decision.reply.member_id);
-    if (it != timers_.end()) it->second.session = time.now + options_.session_timeout;
+    if (it != timers_.end()) {
+      it->second.session = time.now + options_.session_timeout;
+      // It may have been of the classic protocol up to now.
+      it->second.join.reset();
+      it->second.sync.reset();
+    }
   }
   return decision;
 }
@@ -115,10 +131,12 @@ void ConsumerGroup::Replay(const GroupRecord& record, GroupTime time) {
     return;
   }
   const auto [it, fresh] =
-      timers_.try_emplace(*member_id, Timers{time.now + options_.session_timeout, std::nullopt});
+      timers_.try_emplace(*member_id, Timers{.session = time.now + SessionOf(*member)});
   Timers& timers = it->second;
   if (fresh) Watch(timers);
-  if (member->current.state != CurrentAssignment::State::kUnrevoked) {
+  // Members of the classic protocol are given time to join instead.
+  if (member->current.state != CurrentAssignment::State::kUnrevoked ||
+      member->classic.has_value()) {
     timers.revoke.reset();
   } else if (!timers.revoke.has_value() || member->current.revoking != revoking_before) {
     timers.revoke = time.now + member->rebalance_timeout;
@@ -131,33 +149,46 @@ void ConsumerGroup::OnLoaded(GroupTime time) {
   earliest_.reset();
   for (auto& [member_id, timers] : timers_) {
     const ConsumerMember* member = state_.Find(member_id);
-    timers.session = time.now + options_.session_timeout;
-    if (timers.revoke.has_value()) timers.revoke = time.now + member->rebalance_timeout;
+    timers = {.session = time.now + SessionOf(*member),
+              .revoke = timers.revoke.transform(
+                  [&](Instant) { return time.now + member->rebalance_timeout; })};
     Watch(timers);
   }
 }
 
+Instant ConsumerGroup::Timers::first() const {
+  Instant first = session;
+  for (const std::optional<Instant>& other : {revoke, join, sync}) {
+    first = std::min(first, other.value_or(Instant::Max()));
+  }
+  return first;
+}
+
+Duration ConsumerGroup::SessionOf(const ConsumerMember& member) const {
+  if (!member.classic.has_value()) return options_.session_timeout;
+  return milliseconds(std::max(member.classic->session_timeout_ms, 0));
+}
+
 void ConsumerGroup::Watch(const Timers& timers) {
-  const Instant first = std::min(timers.session, timers.revoke.value_or(Instant::Max()));
-  earliest_ = std::min(first, earliest_.value_or(Instant::Max()));
+  earliest_ = std::min(timers.first(), earliest_.value_or(Instant::Max()));
 }
 
 std::optional<Instant> ConsumerGroup::deadline() const {
   return timers_.empty() ? std::nullopt : earliest_;
 }
 
-std::vector<GroupRecord> ConsumerGroup::OnTime(GroupTime time) {
-  if (!earliest_.has_value() || time.now < *earliest_) return {};
-  earliest_.reset();
+std::set<std::string> ConsumerGroup::Expired(GroupTime time) {
   std::set<std::string> expired;
+  if (!earliest_.has_value() || time.now < *earliest_) return expired;
+  earliest_.reset();
   for (const auto& [member_id, timers] : timers_) {
-    if (std::min(timers.session, timers.revoke.value_or(Instant::Max())) <= time.now) {
+    if (timers.first() <= time.now) {
       expired.insert(member_id);
     } else {
       Watch(timers);
     }
   }
-  return Remove(expired);
+  return expired;
 }
 
 std::vector<GroupRecord> ConsumerGroup::Remove(const std::set<std::string>& member_ids) const {
@@ -187,8 +218,7 @@ KafkaError ConsumerGroup::CheckCommit(const OffsetClient& client) const {
   if (!classic && !client.transactional && !client.knows_epochs) {
     return KafkaError::kUnsupportedVersion;
   }
-  if (classic && client.epoch != member->current.epoch) return KafkaError::kIllegalGeneration;
-  if (client.epoch > member->current.epoch) return KafkaError::kStaleMemberEpoch;
+  if (client.epoch > member->current.epoch) return StaleFor(*member);
   return KafkaError::kNone;
 }
 
@@ -196,13 +226,14 @@ KafkaError ConsumerGroup::CheckCommitOf(const OffsetClient& client,
                                         const TopicPartitionId& partition) const {
   const KafkaError error = CheckCommit(client);
   if (error != KafkaError::kNone || IsNoMember(client)) return error;
-  const CurrentAssignment& current = state_.Find(std::string(client.member_id))->current;
+  const ConsumerMember& member = *state_.Find(std::string(client.member_id));
+  const CurrentAssignment& current = member.current;
   if (client.epoch == current.epoch) return KafkaError::kNone;
   for (const HeldPartitions* held : {&current.assigned, &current.revoking}) {
     const HeldPartition* found = FindHeld(*held, partition);
     if (found != nullptr && found->since <= client.epoch) return KafkaError::kNone;
   }
-  return KafkaError::kStaleMemberEpoch;
+  return StaleFor(member);
 }
 
 bool ConsumerGroup::IsNoMember(const OffsetClient& client) const {
@@ -217,8 +248,7 @@ KafkaError ConsumerGroup::CheckFetch(const OffsetClient& client) const {
   const ConsumerMember* member = state_.Find(std::string(client.member_id));
   if (member == nullptr) return KafkaError::kUnknownMemberId;
   if (member->current.epoch == client.epoch) return KafkaError::kNone;
-  return member->classic.has_value() ? KafkaError::kIllegalGeneration
-                                     : KafkaError::kStaleMemberEpoch;
+  return StaleFor(*member);
 }
 
 std::vector<GroupRecord> ConsumerGroup::Tombstones() const {

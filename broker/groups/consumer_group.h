@@ -33,15 +33,18 @@
 // They never mean internal topics (Kafka's broker would match those, and only its clients leave them
 // out of patterns by default); rights to topics are not looked at here.
 //
+// Members of the classic protocol may be among the others, while a group is moving from one protocol to
+// the other (rule 8.18; migration.h). Each takes its steps with JoinGroup, SyncGroup brings it what it
+// owns by then, and Heartbeat says when there is another step to take. Such a member's epoch is its
+// generation. Nobody waits for others: all is answered at once.
+//
 // Shard:    any; pure.
 // Lifetime: `options` outlives it, and may change while it lives.
 // Units:    in the types.
 // Errors:   Kafka's codes in the answers. kUnknownServerError never.
 // Bounds:   options.members_max; what a member names is bounded by the size of its request, its
 //           regular expression by TopicPattern::kLengthMax.
-// Source:   KIP-848, KIP-1082, KIP-1251; rules 8.1-8.21 of Kafka's broker behaviour. Not here: members
-//           of the classic protocol within a consumer group (rule 8.18): records about them are kept
-//           as they are, but no classic request is answered.
+// Source:   KIP-848, KIP-1082, KIP-1251; rules 8.1-8.21 of Kafka's broker behaviour.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +61,7 @@
 #include "broker/groups/consumer_requests.h"
 #include "broker/groups/group_record.h"
 #include "broker/groups/group_time.h"
+#include "broker/groups/join_requests.h"
 #include "common/time.h"
 #include "common/uuid.h"
 #include "controller/image/metadata_image.h"
@@ -77,6 +81,25 @@ class ConsumerGroup {
   ConsumerHeartbeatDecision Heartbeat(const ConsumerHeartbeat& request, const MetadataImage& image,
                                       Uuid drawn, GroupTime time);
 
+  // --- Members of the classic protocol (consumer_group_classic.cc) -------------------------------
+
+  // `request`: its protocols have different names.
+  ClassicJoinDecision Join(const JoinGroup& request, const MetadataImage& image, Uuid drawn,
+                           GroupTime time);
+  // A decision of Join() was replayed: its member's session begins anew, and it owes its SyncGroup.
+  void OnJoined(const std::string& member_id, GroupTime time);
+  SyncedGroup Sync(const SyncGroup& request, const MetadataImage& image, GroupTime time);
+  kafka::KafkaError ClassicHeartbeat(const MemberIdentity& member, GenerationId generation,
+                                     GroupTime time);
+  // What LeaveGroup says to each of them; `gone` are to be removed. As Kafka: it may name members of
+  // either protocol.
+  std::vector<kafka::KafkaError> WhoLeaves(const std::vector<MemberIdentity>& members,
+                                           std::set<std::string>& gone) const;
+  // Whether members are left without `gone`, all of them of the classic protocol.
+  bool IsClassicWithout(const std::set<std::string>& gone) const;
+
+  // --- Records and time --------------------------------------------------------------------------
+
   // One of this group's records. Others than those of consumer groups mean nothing to it.
   void Replay(const GroupRecord& record, GroupTime time);
   // Everything was replayed: sessions and time-outs begin anew.
@@ -85,9 +108,10 @@ class ConsumerGroup {
   // When OnTime() has something to do, or may have: never later than that. Nothing: never, as things
   // are. Heartbeats move it.
   std::optional<Instant> deadline() const;
-  // Removes members whose session or time to give up partitions is over. Records as of a decision.
-  std::vector<GroupRecord> OnTime(GroupTime time);
-  // The same for members an administrator removes; ids that are none are passed over.
+  // Whose session is over, or the time to give up partitions, to join again, or to sync. They are to
+  // be removed.
+  std::set<std::string> Expired(GroupTime time);
+  // Ids that are none are passed over. Records as of a decision.
   std::vector<GroupRecord> Remove(const std::set<std::string>& member_ids) const;
 
   // Whether a commit may be made (rule 8.17). If it may, each of its partitions is to be asked for
@@ -104,6 +128,7 @@ class ConsumerGroup {
   // The records that make it as it is.
   std::vector<GroupRecord> Snapshot() const;
 
+  const ConsumerGroupState& state() const { return state_; }
   struct MemberView {
     std::string member_id;
     std::optional<std::string> instance_id;
@@ -115,7 +140,7 @@ class ConsumerGroup {
     std::optional<std::string> topic_regex;
     PartitionList assigned;
     PartitionList target;
-    bool classic = false;  // Of the classic protocol, from an upgrade that another broker did.
+    bool classic = false;  // Of the classic protocol.
   };
   const std::string& id() const { return state_.group_id(); }
   ConsumerGroupPhase phase() const;
@@ -136,13 +161,27 @@ class ConsumerGroup {
  private:
   // What is not in records.
   struct Timers {
-    Instant session;                // Removed then.
-    std::optional<Instant> revoke;  // Removed then: it has partitions to give up.
+    // It is removed at the first of these.
+    Instant session;
+    std::optional<Instant> revoke = {};  // It has partitions to give up.
+    // Of members of the classic protocol.
+    std::optional<Instant> join = {};  // It was told to join again.
+    std::optional<Instant> sync = {};  // It has joined.
+    Instant first() const;
   };
   ConsumerHeartbeatDecision Leave(const ConsumerHeartbeat& request) const;
   // Whether offsets are committed by somebody who need not be a member.
   bool IsNoMember(const OffsetClient& client) const;
   void Watch(const Timers& timers);
+  Duration SessionOf(const ConsumerMember& member) const;
+  // Null, and why: it is not there, or not of the classic protocol.
+  const ConsumerMember* FindClassic(const MemberIdentity& who, kafka::KafkaError& error) const;
+  bool SupportsClassic(const JoinGroup& request) const;
+  // There is a step it can take.
+  bool MustJoinAgain(const ConsumerMember& member, GroupTime time) const;
+  bool OwesTarget(GroupTime time) const;
+  // It is removed if it does not join in time.
+  void AwaitJoin(const ConsumerMember& member, GroupTime time);
 
   const ConsumerGroupOptions& options_;
   ConsumerGroupState state_;

@@ -58,6 +58,10 @@ void ConsumerGroupState::ReplayOne(const ConsumerMemberRecord& record) {
     next.rebalance_timeout = milliseconds(std::max(value.rebalance_timeout_ms, 0));
     next.assignor = value.server_assignor;
     next.classic = value.classic_member_metadata;
+    // Whoever looks for its protocols finds one, whatever the record says.
+    if (next.classic.has_value() && next.classic->supported_protocols.empty()) {
+      next.classic->supported_protocols.emplace_back();
+    }
     next.has_member_record = true;
   }
   member = std::move(next);

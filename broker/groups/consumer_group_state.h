@@ -34,7 +34,7 @@ struct ConsumerMember {
   std::optional<std::string> topic_regex = {};
   Duration rebalance_timeout{0};
   std::optional<std::string> assignor = {};
-  // Of a member of the classic protocol: kept as it is.
+  // Of a member of the classic protocol: what it joined with; it knows a protocol at least.
   std::optional<kafka::ConsumerGroupMemberMetadataValue::ClassicMemberMetadata> classic = {};
   CurrentAssignment current = {};
   // Which of its records there are.

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "broker/groups/assignor.h"
+#include "broker/groups/embedded_protocol.h"
 #include "broker/groups/group_draft.h"
+#include "broker/groups/migration.h"
 #include "broker/groups/topic_pattern.h"
 
 namespace millrace {
@@ -26,12 +28,14 @@ bool IsInternal(std::string_view topic) {
 
 class Heartbeat {
  public:
+  // `classic`: of a member of the classic protocol, whose JoinGroup `request` stands for.
   Heartbeat(const ConsumerGroupState& state, const ConsumerGroupOptions& options,
-            const ConsumerHeartbeat& request, const MetadataImage& image, GroupTime time,
-            HeartbeatMemory& memory)
+            const ConsumerHeartbeat& request, std::optional<ClassicMemberMetadata> classic,
+            const MetadataImage& image, GroupTime time, HeartbeatMemory& memory)
       : state_(state),
         options_(options),
         request_(request),
+        classic_(std::move(classic)),
         image_(image),
         time_(time),
         memory_(memory),
@@ -41,18 +45,36 @@ class Heartbeat {
         target_epoch_(state.assignment_epoch()) {}
 
   ConsumerHeartbeatDecision Decide(Uuid drawn) {
+    if (auto refusal = Run(drawn)) return {*std::move(refusal), {}};
+    return {Reply(), std::move(records_)};
+  }
+  ClassicJoinDecision DecideJoin(Uuid drawn) {
+    ClassicJoinDecision decision;
+    if (auto refusal = Run(drawn)) {
+      decision.answer.error = refusal->error;
+      return decision;
+    }
+    // It leads nobody: the coordinator computes assignments, and SyncGroup brings it its own.
+    decision.answer.generation = GenerationId(draft_.member.current.epoch.value());
+    decision.answer.protocol_type = std::string(kConsumerProtocolType);
+    decision.answer.protocol_name = classic_->supported_protocols.front().name;
+    decision.answer.member_id = draft_.member.member_id;
+    decision.records = std::move(records_);
+    return decision;
+  }
+
+ private:
+  // What is wrong with the request; nothing: all is decided.
+  std::optional<ConsumerHeartbeatReply> Run(Uuid drawn) {
     const std::string id = request_.member_id.empty() ? drawn.ToString() : request_.member_id;
-    std::optional<ConsumerHeartbeatReply> refusal = Identify(id);
-    if (!refusal.has_value()) refusal = UpdateMember(id);
-    if (refusal.has_value()) return {*std::move(refusal), {}};
+    if (auto refusal = Identify(id)) return refusal;
+    if (auto refusal = UpdateMember(id)) return refusal;
     MatchRegexes();
     NoticeTopics();
     Retarget();
     TakeStep();
-    return {Reply(), std::move(records_)};
+    return std::nullopt;
   }
-
- private:
   bool joins() const { return request_.epoch == kJoinEpoch; }
 
   std::optional<ConsumerHeartbeatReply> Identify(const std::string& id) {
@@ -63,6 +85,11 @@ class Heartbeat {
     }
     if (known_ == nullptr && draft_.replaced == nullptr) {
       if (!joins()) return Refusal(KafkaError::kUnknownMemberId, "not a member of the group");
+      if (classic_.has_value() && !request_.member_id.empty() && !owned_->empty()) {
+        // Any id is taken of a new member of the classic protocol; but one that owns something was
+        // removed, and has to give that up before it joins: somebody else may own it by now.
+        return Refusal(KafkaError::kUnknownMemberId, "");
+      }
       if (state_.members().size() >= options_.members_max) {
         return Refusal(KafkaError::kGroupMaxSizeReached, "the group has as many members as it may");
       }
@@ -80,11 +107,18 @@ class Heartbeat {
       }
       return Refusal(KafkaError::kFencedInstanceId, "another member has this instance id now");
     }
+    if (classic_.has_value() && !request_.member_id.empty()) {
+      // It has its id from us: it was replaced, or removed, meanwhile.
+      return holder == nullptr ? Refusal(KafkaError::kUnknownMemberId, "")
+                               : Refusal(KafkaError::kFencedInstanceId, "");
+    }
     if (known_ != nullptr) {
       return Refusal(KafkaError::kInvalidRequest, "a member may not change its instance id");
     }
     if (holder == nullptr) return std::nullopt;
-    if (holder->current.epoch != kStaticLeaveEpoch) {
+    // Members of the classic protocol do not say that they will be back: the new one means it.
+    const bool both_new = !classic_.has_value() && !holder->classic.has_value();
+    if (both_new && holder->current.epoch != kStaticLeaveEpoch) {
       return Refusal(KafkaError::kUnreleasedInstanceId,
                      "another member has this instance id still");
     }
@@ -105,14 +139,16 @@ class Heartbeat {
 
   std::optional<ConsumerHeartbeatReply> UpdateMember(const std::string& id) {
     ConsumerMember& member = draft_.member;
-    if (joins()) {
+    const bool goes_on = known_ != nullptr && (classic_.has_value() || !joins());
+    if (goes_on) {
+      member = *known_;
+    } else {
       // It says all it wants, and owns nothing any more. What was assigned to it, or to the one it
       // replaces, is free for it.
       member.member_id = id;
       member.instance_id = request_.instance_id;
-    } else {
-      member = *known_;
     }
+    member.classic = classic_;
     if (request_.rack.has_value()) member.rack = request_.rack;
     if (request_.rebalance_timeout.has_value()) {
       member.rebalance_timeout =
@@ -309,6 +345,7 @@ class Heartbeat {
   const ConsumerGroupState& state_;
   const ConsumerGroupOptions& options_;
   const ConsumerHeartbeat& request_;
+  const std::optional<ClassicMemberMetadata> classic_;
   const MetadataImage& image_;
   const GroupTime time_;
   HeartbeatMemory& memory_;
@@ -365,7 +402,35 @@ ConsumerHeartbeatDecision DecideHeartbeat(const ConsumerGroupState& state,
                                           const ConsumerHeartbeat& request,
                                           const MetadataImage& image, Uuid drawn, GroupTime time,
                                           HeartbeatMemory& memory) {
-  return Heartbeat(state, options, request, image, time, memory).Decide(drawn);
+  return Heartbeat(state, options, request, std::nullopt, image, time, memory).Decide(drawn);
+}
+
+ClassicJoinDecision DecideClassicJoin(const ConsumerGroupState& state,
+                                      const ConsumerGroupOptions& options, const JoinGroup& request,
+                                      const MetadataImage& image, Uuid drawn, GroupTime time,
+                                      HeartbeatMemory& memory) {
+  // Whatever the protocol, a consumer says the same about itself.
+  auto subscription = ParseSubscription(request.protocols.front().metadata);
+  if (!subscription.has_value()) {
+    ClassicJoinDecision refused;
+    refused.answer.error = KafkaError::kInconsistentGroupProtocol;
+    return refused;
+  }
+  ConsumerHeartbeat as_heartbeat{.group_id = state.group_id(),
+                                 .member_id = request.member.member_id,
+                                 .epoch = kJoinEpoch,
+                                 .instance_id = request.member.instance_id,
+                                 .rack = std::move(subscription->rack_id),
+                                 .rebalance_timeout = request.rebalance_timeout,
+                                 .topic_names = std::move(subscription->topics),
+                                 .topic_regex = "",
+                                 .owned = PartitionsIn(subscription->owned_partitions, image),
+                                 .client_id = request.client_id,
+                                 .client_host = request.client_host};
+  return Heartbeat(state, options, as_heartbeat,
+                   ClassicMetadataOf(request.session_timeout, request.protocols), image, time,
+                   memory)
+      .DecideJoin(drawn);
 }
 
 }  // namespace millrace

@@ -1,5 +1,5 @@
-// Decides a heartbeat of a member that joins or stays: the longest decision of a consumer group, in
-// the order in which its records are to be replayed:
+// Decides a heartbeat of a member that joins or stays, or the JoinGroup of one of the classic protocol:
+// the longest decision of a consumer group, in the order in which its records are to be replayed:
 //
 //   1. who it is (rules 8.2, 8.5, 8.13), and what it subscribes to now    -> member record
 //   2. regular expressions, where it is time (8.14)                       -> regex records
@@ -13,11 +13,13 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/groups/consumer_group_options.h"
 #include "broker/groups/consumer_group_state.h"
 #include "broker/groups/consumer_requests.h"
 #include "broker/groups/group_time.h"
+#include "broker/groups/join_requests.h"
 #include "common/ids.h"
 #include "common/time.h"
 #include "common/uuid.h"
@@ -47,5 +49,21 @@ ConsumerHeartbeatDecision DecideHeartbeat(const ConsumerGroupState& state,
                                           const ConsumerHeartbeat& request,
                                           const MetadataImage& image, Uuid drawn, GroupTime time,
                                           HeartbeatMemory& memory);
+
+// The answer to the JoinGroup of a member of the classic protocol. An error comes without records.
+struct ClassicJoinDecision {
+  JoinedGroup answer;
+  std::vector<GroupRecord> records;
+};
+
+// Rule 8.18: such a member takes the same steps as others, with each JoinGroup one; its epoch is what
+// it knows as its generation. It says what it owns in its subscription, and keeps no more than that.
+// Errors: GROUP_MAX_SIZE_REACHED, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID; INCONSISTENT_GROUP_PROTOCOL
+// for what is no subscription.
+// REQUIRES: it names a protocol.
+ClassicJoinDecision DecideClassicJoin(const ConsumerGroupState& state,
+                                      const ConsumerGroupOptions& options, const JoinGroup& request,
+                                      const MetadataImage& image, Uuid drawn, GroupTime time,
+                                      HeartbeatMemory& memory);
 
 }  // namespace millrace

@@ -41,6 +41,13 @@ size_t BytesOf(const ConsumerHeartbeat& request) {
   return bytes;
 }
 
+ConsumerHeartbeatReply NoConsumerGroup(std::string why) {
+  ConsumerHeartbeatReply refused;
+  refused.error = KafkaError::kGroupIdNotFound;
+  refused.message = std::move(why);
+  return refused;
+}
+
 }  // namespace
 
 GroupCoordinator::GroupCoordinator(const GroupOptions& options, GroupMemory& memory, GroupTime time)
@@ -122,9 +129,13 @@ void GroupCoordinator::Settle(Group& group, ClassicGroupOutput& from, GroupOutpu
 // --- Members -------------------------------------------------------------------------------------
 
 void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Ticket ticket,
-                            Uuid drawn, GroupTime time, GroupOutput& out) {
-  // Who names itself was a member of a group that is no more (rule 7.3).
-  if (Find(group_id) == nullptr && !request.member.member_id.empty()) {
+                            const MetadataImage& image, Uuid drawn, GroupTime time,
+                            GroupOutput& out) {
+  // Who names itself was a member of a group that is no more (rule 7.3), or of a consumer group that
+  // has become empty.
+  const Group* known = Find(group_id);
+  const bool starts = known == nullptr || (known->consumer != nullptr && !known->has_members());
+  if (starts && !request.member.member_id.empty()) {
     JoinedGroup refused;
     refused.error = KafkaError::kUnknownMemberId;
     refused.member_id = request.member.member_id;
@@ -140,23 +151,17 @@ void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Tick
     return;
   }
   Group& group = FindOrMake(group_id, time);
-  if (group.consumer != nullptr) {
-    if (group.has_members()) {
-      JoinedGroup refused;
-      refused.error = KafkaError::kInconsistentGroupProtocol;
-      refused.member_id = request.member.member_id;
-      out.joined.emplace_back(ticket, std::move(refused));
-      return;
-    }
-    Empty(group, time, out);
+  if (group.consumer != nullptr && group.has_members()) {
+    return JoinConsumer(group, std::move(request), ticket, image, drawn, time, out);
   }
+  if (group.consumer != nullptr) Empty(group, time, out);
   ClassicGroupOutput came;
   group.classic->Join(std::move(request), ticket, drawn, time, came);
   Settle(group, came, out);
 }
 
 void GroupCoordinator::Sync(const std::string& group_id, SyncGroup request, Ticket ticket,
-                            GroupTime time, GroupOutput& out) {
+                            const MetadataImage& image, GroupTime time, GroupOutput& out) {
   Group* group = Find(group_id);
   const size_t bytes = BytesOf(request);
   const bool too_much = bytes > kSmallBytes && !memory_.Has(bytes);
@@ -167,6 +172,10 @@ void GroupCoordinator::Sync(const std::string& group_id, SyncGroup request, Tick
     out.synced.emplace_back(ticket, std::move(refused));
     return;
   }
+  if (group->consumer != nullptr) {
+    out.synced.emplace_back(ticket, group->consumer->Sync(request, image, time));
+    return Settle(*group);
+  }
   ClassicGroupOutput came;
   group->classic->Sync(std::move(request), ticket, time, came);
   Settle(*group, came, out);
@@ -176,17 +185,26 @@ KafkaError GroupCoordinator::Heartbeat(const std::string& group_id, const Member
                                        GenerationId generation, GroupTime time) {
   Group* group = Find(group_id);
   if (group == nullptr) return KafkaError::kUnknownMemberId;
-  const KafkaError error = group->classic->Heartbeat(member, generation, time);
+  const KafkaError error = group->consumer != nullptr
+                               ? group->consumer->ClassicHeartbeat(member, generation, time)
+                               : group->classic->Heartbeat(member, generation, time);
   Settle(*group);
   return error;
 }
 
 std::vector<KafkaError> GroupCoordinator::Leave(const std::string& group_id,
                                                 const std::vector<MemberIdentity>& members,
-                                                GroupTime time, GroupOutput& out) {
+                                                const MetadataImage& image, GroupTime time,
+                                                GroupOutput& out) {
   Group* group = Find(group_id);
   if (group == nullptr) {
     return std::vector<KafkaError>(members.size(), KafkaError::kUnknownMemberId);
+  }
+  if (group->consumer != nullptr) {
+    std::set<std::string> gone;
+    std::vector<KafkaError> errors = group->consumer->WhoLeaves(members, gone);
+    RemoveMembers(*group, gone, image, time, out);
+    return errors;
   }
   ClassicGroupOutput came;
   std::vector<KafkaError> errors = group->classic->Leave(members, time, came);
@@ -233,24 +251,28 @@ ConsumerHeartbeatReply GroupCoordinator::ConsumerBeat(const ConsumerHeartbeat& r
   }
   Group* known = Find(request.group_id);
   const bool is_one = known != nullptr && known->consumer != nullptr;
-  const bool may_become_one = known == nullptr || !known->has_members();
-  if (!is_one && (request.epoch != kJoinEpoch || !may_become_one)) {
-    ConsumerHeartbeatReply refused;
-    refused.error = KafkaError::kGroupIdNotFound;
-    refused.message = fmt::format("Group {} is not a consumer group.", request.group_id);
-    return refused;
+  if (!is_one && request.epoch != kJoinEpoch) {
+    return NoConsumerGroup(fmt::format("Group {} is not a consumer group.", request.group_id));
   }
   // It decides before anything is made of it: a request that is refused leaves nothing behind.
   std::unique_ptr<ConsumerGroup> made;
+  std::vector<GroupRecord> upgrade;
   if (!is_one) made = std::make_unique<ConsumerGroup>(request.group_id, options_.consumer);
+  if (!is_one && known != nullptr && known->has_members()) {
+    auto records = Upgrade(*known, image);
+    if (!records.has_value()) return NoConsumerGroup(std::move(records.error()));
+    upgrade = *std::move(records);
+    for (const GroupRecord& record : upgrade) made->Replay(record, time);
+  }
   ConsumerGroup& group = is_one ? *known->consumer : *made;
   ConsumerHeartbeatDecision decision = group.Heartbeat(request, image, drawn, time);
   if (decision.records.empty() && !is_one) return std::move(decision.reply);
   Group& whole = known != nullptr ? *known : FindOrMake(request.group_id, time);
-  if (!is_one) {
-    Empty(whole, time, out);
-    whole.consumer = std::move(made);
+  if (request.epoch == kLeaveEpoch && !decision.records.empty()) {
+    RemoveMembers(whole, {request.member_id}, image, time, out);
+    return std::move(decision.reply);
   }
+  if (!is_one) BecomeConsumer(whole, std::move(made), std::move(upgrade), time, out);
   Write(whole, std::move(decision.records), time, out);
   Settle(whole);
   return std::move(decision.reply);
@@ -361,7 +383,7 @@ Instant GroupCoordinator::deadline() const {
   return wakes_.empty() ? next_expiration_ : std::min(next_expiration_, wakes_.begin()->first);
 }
 
-void GroupCoordinator::OnTime(GroupTime time, GroupOutput& out) {
+void GroupCoordinator::OnTime(const MetadataImage& image, GroupTime time, GroupOutput& out) {
   std::vector<std::string> due;
   for (auto wake = wakes_.begin(); wake != wakes_.end() && wake->first <= time.now; ++wake) {
     if (due.size() == kGroupsPerTurn) break;
@@ -370,8 +392,7 @@ void GroupCoordinator::OnTime(GroupTime time, GroupOutput& out) {
   for (const std::string& id : due) {
     Group& group = *Find(id);
     if (group.consumer != nullptr) {
-      Write(group, group.consumer->OnTime(time), time, out);
-      Settle(group);
+      RemoveMembers(group, group.consumer->Expired(time), image, time, out);
       continue;
     }
     ClassicGroupOutput came;

@@ -22,6 +22,7 @@
 #include <absl/status/status.h>
 
 #include <cstddef>
+#include <expected>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,6 +40,7 @@
 #include "broker/groups/group_time.h"
 #include "broker/groups/group_views.h"
 #include "broker/groups/join_requests.h"
+#include "broker/groups/migration.h"
 #include "broker/groups/offset_requests.h"
 #include "common/uuid.h"
 #include "controller/image/metadata_image.h"
@@ -48,6 +50,7 @@ namespace millrace {
 struct GroupOptions {
   ClassicGroupOptions classic;
   ConsumerGroupOptions consumer;
+  MigrationPolicy migration;
   size_t offset_metadata_bytes_max = 4096;                  // offset.metadata.max.bytes.
   Duration offsets_retention = std::chrono::hours(24 * 7);  // offsets.retention.minutes.
   Duration expiration_interval = std::chrono::minutes(10);  // offsets.retention.check...
@@ -74,24 +77,26 @@ class GroupCoordinator {
   GroupCoordinator(const GroupCoordinator&) = delete;
   GroupCoordinator& operator=(const GroupCoordinator&) = delete;
 
-  // --- Members of classic groups ---------------------------------------------------------------
+  // --- Members of the classic protocol ---------------------------------------------------------
   // Every ticket is answered exactly once, in this call's output or a later one's, unless it is
   // forgotten.
 
-  void Join(const std::string& group_id, JoinGroup request, Ticket ticket, Uuid drawn,
-            GroupTime time, GroupOutput& out);
-  void Sync(const std::string& group_id, SyncGroup request, Ticket ticket, GroupTime time,
-            GroupOutput& out);
+  void Join(const std::string& group_id, JoinGroup request, Ticket ticket,
+            const MetadataImage& image, Uuid drawn, GroupTime time, GroupOutput& out);
+  void Sync(const std::string& group_id, SyncGroup request, Ticket ticket,
+            const MetadataImage& image, GroupTime time, GroupOutput& out);
   kafka::KafkaError Heartbeat(const std::string& group_id, const MemberIdentity& member,
                               GenerationId generation, GroupTime time);
   std::vector<kafka::KafkaError> Leave(const std::string& group_id,
-                                       const std::vector<MemberIdentity>& members, GroupTime time,
+                                       const std::vector<MemberIdentity>& members,
+                                       const MetadataImage& image, GroupTime time,
                                        GroupOutput& out);
   void Forget(const std::string& group_id, Ticket ticket);
 
-  // --- Members of consumer groups --------------------------------------------------------------
+  // --- Members of the consumer protocol --------------------------------------------------------
 
-  // A classic group without members becomes a consumer group with the first one, and the reverse.
+  // A classic group becomes a consumer group with the first one: without members always, with members
+  // where options.migration has it so. The reverse, when the last one goes (migration.h).
   ConsumerHeartbeatReply ConsumerBeat(const ConsumerHeartbeat& request, const MetadataImage& image,
                                       Uuid drawn, GroupTime time, GroupOutput& out);
 
@@ -122,7 +127,7 @@ class GroupCoordinator {
   void OnLoaded(GroupTime time);
   // When OnTime() has something to do.
   Instant deadline() const;
-  void OnTime(GroupTime time, GroupOutput& out);
+  void OnTime(const MetadataImage& image, GroupTime time, GroupOutput& out);
   // It coordinates no longer: all who wait are answered `error`.
   void Dismiss(kafka::KafkaError error, GroupOutput& out);
 
@@ -135,7 +140,7 @@ class GroupCoordinator {
 
  private:
   // What kind a group is of is decided by who uses it first; one that only keeps offsets is a
-  // classic group that nobody has joined. A group without members may become one of another kind.
+  // classic group that nobody has joined. It may become one of the other kind.
   struct Group {
     const std::string& id() const { return classic->id(); }
     bool has_members() const;
@@ -168,6 +173,24 @@ class GroupCoordinator {
   void Write(Group& group, std::vector<GroupRecord> records, GroupTime time, GroupOutput& out);
   // It has no members: nothing is left of it, for another kind of group, but offsets.
   void Empty(Group& group, GroupTime time, GroupOutput& out);
+
+  // From one protocol to the other (group_coordinator_migration.cc).
+  // The records of the consumer group that a classic group with members becomes. An error says why
+  // it does not.
+  std::expected<std::vector<GroupRecord>, std::string> Upgrade(const Group& group,
+                                                               const MetadataImage& image) const;
+  // `records` made `consumer` what it is. Whoever waits in the classic group has to join again.
+  void BecomeConsumer(Group& group, std::unique_ptr<ConsumerGroup> consumer,
+                      std::vector<GroupRecord> records, GroupTime time, GroupOutput& out);
+  bool BecomesClassicWithout(const Group& group, const std::set<std::string>& gone) const;
+  void BecomeClassic(Group& group, const std::set<std::string>& gone, bool rebalance,
+                     const MetadataImage& image, GroupTime time, GroupOutput& out);
+  // Of a consumer group.
+  void JoinConsumer(Group& group, JoinGroup request, Ticket ticket, const MetadataImage& image,
+                    Uuid drawn, GroupTime time, GroupOutput& out);
+  void RemoveMembers(Group& group, const std::set<std::string>& gone, const MetadataImage& image,
+                     GroupTime time, GroupOutput& out);
+
   void CommitOne(Group& group, const OffsetsToCommit& request, const OffsetsToCommit::Topic& topic,
                  const OffsetsToCommit::Partition& partition, GroupTime time, GroupOutput& out);
   // Nothing is left of it but, perhaps, records of itself.

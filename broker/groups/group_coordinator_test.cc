@@ -19,6 +19,7 @@ struct World {
   std::vector<GroupRecord> log;
   std::optional<GroupCoordinator> groups;
   uint64_t tickets = 0;
+  MetadataImage image;
 
   World() {
     options.classic.initial_rebalance_delay = Duration(0);
@@ -54,12 +55,12 @@ struct World {
                    .protocol_type = "consumer",
                    .protocols = {{"range", std::move(subscription)}}};
     ++tickets;
-    groups->Join(group, join, Ticket(tickets), Uuid(1, tickets), Time(), out);
+    groups->Join(group, join, Ticket(tickets), image, Uuid(1, tickets), Time(), out);
     Keep(out);
     Advance(Duration(1));
     if (out.joined.empty()) {
       GroupOutput later;
-      groups->OnTime(Time(), later);
+      groups->OnTime(image, Time(), later);
       Keep(later);
       out.joined = std::move(later.joined);
     }
@@ -72,7 +73,7 @@ struct World {
                    .protocol_name = {},
                    .assignments = {{joined.member_id, "mine"}}};
     GroupOutput synced;
-    groups->Sync(group, sync, Ticket(++tickets), Time(), synced);
+    groups->Sync(group, sync, Ticket(++tickets), image, Time(), synced);
     Keep(synced);
     REQUIRE(synced.synced.size() == 1);
     return {{joined.member_id, {}}, joined.generation};
@@ -82,7 +83,7 @@ struct World {
   void Run() {
     while (groups->deadline() <= now) {
       GroupOutput out;
-      groups->OnTime(Time(), out);
+      groups->OnTime(image, Time(), out);
       Keep(out);
     }
   }
@@ -173,7 +174,7 @@ TEST_CASE("GroupCoordinator: a deleted group leaves nothing, for those who load 
   world.Commit("g", "orders", 42, owner);
   GroupOutput out;
   CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNonEmptyGroup);
-  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  world.groups->Leave("g", {owner.member}, world.image, world.Time(), out);
   CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNone);
   CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kGroupIdNotFound);
   world.Keep(out);
@@ -268,10 +269,10 @@ TEST_CASE("GroupCoordinator: a group without members becomes one of the other pr
   };
   const OffsetOwner owner = world.JoinAlone("g");
   world.Commit("g", "orders", 5, owner);
-  // Its members stay of the classic protocol.
+  // Nobody understands what its member subscribes to: it stays of the classic protocol.
   CHECK(beat(join).error == KafkaError::kGroupIdNotFound);
   GroupOutput out;
-  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  world.groups->Leave("g", {owner.member}, world.image, world.Time(), out);
   world.Keep(out);
   ConsumerHeartbeatReply joined = beat(join);
   CHECK(joined.error == KafkaError::kNone);
@@ -313,7 +314,7 @@ TEST_CASE(
                  .rebalance_timeout = seconds(30),
                  .protocol_type = "consumer",
                  .protocols = {{"range", ""}}};
-  world.groups->Join("other", join, Ticket(99), Uuid(1, 1), world.Time(), out);
+  world.groups->Join("other", join, Ticket(99), world.image, Uuid(1, 1), world.Time(), out);
   REQUIRE(out.joined.size() == 1);
   CHECK(out.joined[0].second.error == KafkaError::kGroupMaxSizeReached);
   ConsumerHeartbeat beat{.group_id = "new",
@@ -327,7 +328,7 @@ TEST_CASE(
         KafkaError::kGroupMaxSizeReached);
   CHECK(world.memory.used == used);
   // What goes is given back.
-  world.groups->Leave("g", {owner.member}, world.Time(), out);
+  world.groups->Leave("g", {owner.member}, world.image, world.Time(), out);
   CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNone);
   CHECK(world.memory.used == 0);
 }
@@ -342,18 +343,18 @@ TEST_CASE("GroupCoordinator: requests for groups that are not there leave nothin
                   .rebalance_timeout = seconds(30),
                   .protocol_type = "consumer",
                   .protocols = {{"range", ""}}};
-  world.groups->Join("g", named, Ticket(1), Uuid(1, 1), world.Time(), out);
+  world.groups->Join("g", named, Ticket(1), world.image, Uuid(1, 1), world.Time(), out);
   REQUIRE(out.joined.size() == 1);
   CHECK(out.joined[0].second.error == KafkaError::kUnknownMemberId);
   JoinGroup hasty = named;
   hasty.member.member_id.clear();
   hasty.session_timeout = milliseconds(1);
-  world.groups->Join("g", hasty, Ticket(2), Uuid(1, 2), world.Time(), out);
+  world.groups->Join("g", hasty, Ticket(2), world.image, Uuid(1, 2), world.Time(), out);
   REQUIRE(out.joined.size() == 2);
   CHECK(out.joined[1].second.error == KafkaError::kInvalidSessionTimeout);
   CHECK(world.groups->Heartbeat("g", {"m", {}}, GenerationId(1), world.Time()) ==
         KafkaError::kUnknownMemberId);
-  CHECK(world.groups->Leave("g", {{"m", {}}}, world.Time(), out) ==
+  CHECK(world.groups->Leave("g", {{"m", {}}}, world.image, world.Time(), out) ==
         std::vector{KafkaError::kUnknownMemberId});
   CHECK(out.records.empty());
   CHECK(world.groups->group_count() == 0);

@@ -1,5 +1,6 @@
 #include "common/config/broker_config.h"
 
+#include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -248,6 +249,7 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
   constexpr std::string_view kAssignors = "group.consumer.assignors";
   constexpr std::string_view kHeartbeat = "group.consumer.heartbeat.interval.ms";
   constexpr std::string_view kSession = "group.consumer.session.timeout.ms";
+  constexpr std::string_view kMigration = "group.consumer.migration.policy";
   if (settings.Integer(kHeartbeat) >= settings.Integer(kSession)) {
     settings.Refuse(kHeartbeat,
                     fmt::format("expected less than {}, {}", kSession, settings.Integer(kSession)));
@@ -271,6 +273,7 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
     settings.Refuse(kAssignors, "expected names out of: uniform, range");
   }
   const bool told = settings.Values().contains(std::string(kReplicas));
+  const std::string migration = absl::AsciiStrToLower(settings.Text(kMigration));
   return {
       .session_min = Milliseconds(settings, "group.min.session.timeout.ms"),
       .session_max = Milliseconds(settings, "group.max.session.timeout.ms"),
@@ -287,6 +290,8 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
       .consumer_assignment_interval =
           Milliseconds(settings, "group.consumer.assignment.interval.ms"),
       .consumer_regex_refresh = Milliseconds(settings, "group.consumer.regex.refresh.interval.ms"),
+      .consumer_upgrade = migration == "bidirectional" || migration == "upgrade",
+      .consumer_downgrade = migration == "bidirectional" || migration == "downgrade",
       .topic_partitions = settings.Int32("offsets.topic.num.partitions"),
       .topic_replication_factor =
           static_cast<int16_t>(alone && !told ? 1 : settings.Integer(kReplicas)),

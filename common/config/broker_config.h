@@ -144,6 +144,9 @@ struct GroupConfig {
   std::vector<std::string> consumer_assignors;  // The default first; never empty.
   std::chrono::milliseconds consumer_assignment_interval{0};
   std::chrono::milliseconds consumer_regex_refresh{0};
+  // Of live groups, to the consumer protocol and from it.
+  bool consumer_upgrade = true;
+  bool consumer_downgrade = true;
 
   int32_t topic_partitions = 0;
   int16_t topic_replication_factor = 0;

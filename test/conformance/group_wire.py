@@ -59,6 +59,14 @@ _APIS = [
     ("offset_delete", 47, 0, 0, 1,
      "group:s topics:[name:s partitions:[index:i]]",
      "error:h throttle_ms:i topics:[name:s partitions:[index:i error:h]]"),
+    ("consumer_beat", 68, 0, 1, 0,
+     "group:s member:s epoch:i instance:?s rack:?s rebalance_ms:i names:?[s] 1+@regex:?s assignor:?s owned:?[id:u partitions:[i]]",
+     "throttle_ms:i error:h message:?s member:?s epoch:i interval_ms:i assignment:?{topics:[id:u partitions:[i]]}"),
+    ("consumer_describe", 69, 0, 1, 0,
+     "groups:[s] operations:t",
+     "throttle_ms:i groups:[error:h message:?s group:s state:s epoch:i assigned_for:i assignor:s members:[member:s instance:?s rack:?s"
+     " epoch:i client:s host:s names:[s] regex:?s assignment:{topics:[id:u name:s partitions:[i]]} target:{topics:[id:u name:s"
+     " partitions:[i]]} 1+@kind:B] operations:i]"),
 ]
 # Not DeleteGroups v3: the oracle's release (4.3) does not serve it, and these are asked of both.
 VERSIONS = {name: range(oldest, newest + 1 - (name == "delete_groups")) for name, _, oldest, newest, *_ in _APIS}
@@ -100,6 +108,9 @@ def whole(api, version, values):
         values = {"type": TYPE, "protocols": [{"name": PROTOCOL, "metadata": b""}], **values}
     elif api == "sync_group":
         values = {"type": None, "protocol": None, **values}
+    elif api == "consumer_beat":
+        values = {"rack": None, "names": None, "regex": None, "assignor": None, "owned": None, **values,
+                  "rebalance_ms": values["rebalance_ms"] if values.get("epoch") == 0 else -1}
     elif api == "find_coordinator":
         values.setdefault("type", 0)
     elif api == "leave_group":
@@ -236,6 +247,9 @@ class Story:
             return "<nil>" if value == bytes(16) else repr(value)
         if not isinstance(value, str):
             return str(value)
+        # In consumer groups ids are drawn without a name in front.
+        if re.fullmatch(r"[\w-]{22}", value) and (key == "member" or value in self.members):
+            return repr(self.known(value))
         if len(value) > 100:
             return repr(f"{value[:20]}...{len(value)}")
         for number, (name, _) in enumerate(self.topics):
@@ -246,9 +260,12 @@ class Story:
     def member(self, found):
         # What stands before the drawn part is promised (clients look at it), so it is shown.
         text = found.group(0)
-        if text not in self.members:
-            self.members.append(text)
-        return f"<{text[:-36]}member {self.members.index(text) + 1}>"
+        return self.known(text, text[:-36])
+
+    def known(self, member, prefix=""):
+        if member not in self.members:
+            self.members.append(member)
+        return f"<{prefix}member {self.members.index(member) + 1}>"
 
 
 def told(name, story):

@@ -2,7 +2,8 @@
 
 Independent of the broker's own codec on purpose: a mistake made in both would have to be made twice.
 One version per API, written as a line of text: `name:type` with types B h i l (int8..int64), t bool, s string,
-?s nullable string, r records, u uuid, [..] array of structs, [i] array of a type, ?[..] nullable array.
+?s nullable string, r records, u uuid, [..] array of structs, [i] array of a type, ?[..] nullable array, {..} a struct, ?{..} one that
+may be null.
 """
 
 import ctypes
@@ -117,20 +118,21 @@ _FIXED = {"B": ">b", "h": ">h", "i": ">i", "l": ">q", "t": ">?"}
 
 
 def _parse(text):
-    tokens = re.findall(r"\w+:|\?|\[|\]|\w+", text)
+    tokens = re.findall(r"\w+:|\?|\[|\]|\{|\}|\w+", text)
 
     def fields(position, closing):
         found = []
-        while position < len(tokens) and tokens[position] != "]":
+        while position < len(tokens) and tokens[position] not in "]}":
             if not tokens[position].endswith(":"):  # [i]: an array of a plain type.
                 return tokens[position], position + 1
             name = tokens[position][:-1]
             position += 1
             nullable = tokens[position] == "?"
             position += nullable
-            if tokens[position] == "[":
+            if tokens[position] in "[{":
+                kind = "array" if tokens[position] == "[" else "maybe" if nullable else "struct"
                 inner, position = fields(position + 1, True)
-                kind = ("array", inner)
+                kind = (kind, inner)
             else:
                 kind = tokens[position]
             position += 1
@@ -164,6 +166,9 @@ class _Encoder:
         return struct.pack(">i" if wide else ">h", -1 if count is None else count)
 
     def value(self, kind, value):
+        if isinstance(kind, tuple) and kind[0] != "array":
+            mark = b"" if kind[0] == "struct" else b"\xff" if value is None else b"\1"
+            return mark + (b"" if value is None else self.struct(kind[1], value))
         if isinstance(kind, tuple):
             inner = kind[1]
             if value is None:
@@ -214,6 +219,8 @@ class _Decoder:
         return self.uvarint() - 1 if self.flexible else self.fixed(">i" if wide else ">h")
 
     def value(self, kind):
+        if isinstance(kind, tuple) and kind[0] != "array":
+            return None if kind[0] == "maybe" and self.fixed(">b") < 0 else self.struct(kind[1])
         if isinstance(kind, tuple):
             count = self.length(True)
             inner = kind[1]

@@ -67,7 +67,7 @@ class ConsumerWorld {
   }
   // Whoever's time is over is removed; says how many records that took.
   size_t Tick() {
-    const std::vector<GroupRecord> records = group->OnTime(time);
+    const std::vector<GroupRecord> records = group->Remove(group->Expired(time));
     Replay(records);
     return records.size();
   }
