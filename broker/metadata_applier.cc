@@ -6,6 +6,7 @@
 
 #include "broker/coordinator/group_service.h"
 #include "broker/directory_reporter.h"
+#include "broker/replica_repair.h"
 #include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
@@ -72,6 +73,8 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
   PartitionAssignment assignment = AssignmentOf(*image_, *topic, id);
   const TopicPartitionId whole = assignment.id;
   const DirectoryId assigned = topic->Find(id)->DirectoryOf(self_);
+  const RepairStep repair = NextRepairStep(assignment, self_, rules->isr_min, IsDamaged(whole));
+  if (repair == RepairStep::kStartAnew && !co_await ThrowAway(topic->name, whole)) co_return;
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,
@@ -79,7 +82,46 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
     co_return;
   }
   TellCoordinator(topic->name, whole);
-  co_await TellDirectory(whole, assigned);
+  if (repair == RepairStep::kGiveUp) {
+    co_await GiveUp(topic->name, whole);
+  } else {
+    co_await TellDirectory(whole, assigned);
+  }
+}
+
+bool MetadataApplier::IsDamaged(const TopicPartitionId& id) {
+  Partition* partition = partitions_.Find(id);
+  return partition != nullptr && !partition->log().damage().empty();
+}
+
+Task<void> MetadataApplier::Repair(TopicPartitionId id) {
+  MetadataImage::Topic topic = image_->FindTopic(id.topic_id);
+  if (topic == nullptr || topic->Find(id.partition) == nullptr || !IsDamaged(id)) co_return;
+  const RepairStep repair = NextRepairStep(AssignmentOf(*image_, *topic, id.partition), self_,
+                                           configs_.Rules(*image_, *topic)->isr_min, true);
+  // The rest is the metadata's to begin: OpenPartition().
+  if (repair == RepairStep::kGiveUp) co_await GiveUp(topic->name, id);
+}
+
+Task<void> MetadataApplier::GiveUp(std::string topic, TopicPartitionId id) {
+  if (directories_ == nullptr) co_return;
+  env_.logger.Warning(
+      "the replica of {}-{} is damaged and is given up, to be copied anew from its leader", topic,
+      id.partition);
+  co_await directories_->NoteDirectory(id, kLostDirectory);
+}
+
+Task<bool> MetadataApplier::ThrowAway(std::string topic, TopicPartitionId id) {
+  absl::Status removed = co_await partitions_.Remove(id, /*moved=*/true);
+  TellCoordinator(topic, id);
+  if (removed.ok()) {
+    env_.logger.Info("the damaged replica of {}-{} is deleted, and copied anew", topic,
+                     id.partition);
+  } else {
+    env_.logger.Error("the damaged replica of {}-{} cannot be deleted: {}", topic, id.partition,
+                      std::string(removed.message()));
+  }
+  co_return removed.ok();
 }
 
 void MetadataApplier::TellCoordinator(const std::string& topic, TopicPartitionId id) {

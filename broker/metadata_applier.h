@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 
 #include "broker/topic_config_source.h"
 #include "common/env.h"
@@ -54,6 +55,9 @@ class MetadataApplier final : public MetadataSource {
   Task<absl::Status> RemoveStrays(std::shared_ptr<const MetadataImage> image);
   Task<void> OpenAll(std::shared_ptr<const MetadataImage> image);
 
+  // The log of this replica turned out to be damaged: see broker/replica_repair.h.
+  Task<void> Repair(TopicPartitionId id);
+
   // The two halves of a change. Each publishes its image; the second one also opens what changed.
   Task<void> Remove(std::shared_ptr<const MetadataChange> change);
   Task<void> Apply(std::shared_ptr<const MetadataChange> change);
@@ -74,6 +78,10 @@ class MetadataApplier final : public MetadataSource {
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
   void TellCoordinator(const std::string& topic, TopicPartitionId id);
+  bool IsDamaged(const TopicPartitionId& id);
+  Task<void> GiveUp(std::string topic, TopicPartitionId id);
+  // Deletes the damaged log of a replica that counts no more. False: it is still there.
+  Task<bool> ThrowAway(std::string topic, TopicPartitionId id);
   Task<void> TellDirectory(TopicPartitionId id, DirectoryId assigned);
   // The partition has other replicas now.
   Task<void> RemoveMoved(MetadataImage::Topic topic, PartitionId id);

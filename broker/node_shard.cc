@@ -193,6 +193,8 @@ void NodeShard::Open(const NodeServices& services) {
     directories = remote_directories_.get();
   }
   applier_->set_directories(directories);
+  partitions_->set_on_damaged(
+      [this](TopicPartitionId id) { telling_.Spawn(applier_->Repair(id)); });
   GroupServiceOptions groups = OptionsOf(config.groups);
   groups.memory_bytes_max = budgets_.groups;
   groups.surely_leads = [this] { return fencing_.IsSurelyUnfenced(env_.reactor.Now()); };

@@ -175,7 +175,7 @@ class NodeShard {
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<Server> server_;
-  TaskScope telling_;  // Other shards, of directories that went offline.
+  TaskScope telling_;  // Other shards and the controller, of what became of disks and peers.
 };
 
 }  // namespace millrace

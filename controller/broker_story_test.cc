@@ -352,6 +352,30 @@ t-0 [1,2] isr=[1,2] leader=1 epoch=0/3
 )");
 }
 
+TEST_CASE("Directory story: a damaged replica that is given up leads no more and is not eligible") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ topic t 1,2
+t-0 [1,2] isr=[1,2] leader=1 epoch=0/0
+$ min t 2
+$ where t-0 1 lost
+t-0 [1,2] isr=[2] leader=2 epoch=1/1
+# It has nothing any more; the other one is all there is.
+$ isr t-0 2,1
+refused: replicas that may not join: 1 (its log directory is offline)
+$ where t-0 2 lost
+refused: no other replica is in sync: what this one has is all there is
+$ where t-0 1 1a
+t-0 [1,2] isr=[2] leader=2 epoch=1/2
+$ isr t-0 2,1
+t-0 [1,2] isr=[2,1] leader=2 epoch=1/3
+)");
+}
+
 TEST_CASE("Directory story: a wiped replica that was the last in sync does not lead, empty") {
   CheckStory(
       R"($ feature metadata.version 33

@@ -128,8 +128,9 @@ class ClusterTable {
     for (std::string id; std::getline(in, id, ',');) ids.emplace_back(std::stoi(id));
     return ids;
   }
-  // "1a" is broker 1's first directory.
+  // "1a" is broker 1's first directory, "lost" none.
   static DirectoryId Directory(const std::string& name) {
+    if (name == "lost") return kLostDirectory;
     return DirectoryId(1000 + static_cast<uint64_t>(std::stoi(name)),
                        static_cast<uint64_t>(name.back()));
   }

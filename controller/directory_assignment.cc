@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -34,6 +35,10 @@ bool IsLastAndLost(const PartitionImage& partition, const BrokerImage& broker) {
          IsMember(partition.last_known_elr, broker.id);
 }
 
+bool IsOnlyOneInSync(const PartitionImage& partition, BrokerId broker) {
+  return std::ranges::none_of(partition.isr, [broker](BrokerId id) { return id != broker; });
+}
+
 }  // namespace
 
 SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
@@ -60,13 +65,21 @@ SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
           MakeError(ErrorKind::kStorageError,
                     "the replica lost what nobody else is known to have; elect another leader");
     }
+    const bool given_up = assignment.directory == kLostDirectory;
+    if (given_up && IsOnlyOneInSync(partition, request.broker)) {
+      status = MakeError(ErrorKind::kStorageError,
+                         "no other replica is in sync: what this one has is all there is");
+    }
     const bool valid = status.ok();
     replies.push_back({assignment, std::move(status)});
     if (!valid) continue;
     PartitionChange change(partition, cluster, settings, ElrEnabled(image));
     change.SetDirectory(request.broker, assignment.directory);
-    // Into one that has failed meanwhile: the replica is not there.
-    if (!ClusterView::IsOnline(broker, assignment.directory)) change.Left(request.broker);
+    if (given_up) {
+      change.Lost(request.broker);
+    } else if (!ClusterView::IsOnline(broker, assignment.directory)) {
+      change.Left(request.broker);  // It has failed meanwhile: the replica is not there.
+    }
     next.insert_or_assign(assignment.partition, change.Build());
   }
   MetadataRecords records;

@@ -1,5 +1,7 @@
 // AssignReplicasToDirs: a broker says in which log directory its replicas live (KIP-858), so that
-// the controller knows whom it hits when a directory fails.
+// the controller knows whom it hits when a directory fails. In kLostDirectory: the replica is
+// damaged, and its broker is about to throw it away and copy it anew. It leaves the ISR and the ELR,
+// as long as another replica is in sync.
 //
 // Pure.
 // Source: rule 5.35 of Kafka's broker behaviour.
@@ -30,7 +32,8 @@ struct AssignDirectoryReply {
   DirectoryAssignment assignment;
   // kUnknownTopicId, kUnknownTopicOrPartition, kNotLeaderOrFollower (no replica of this broker).
   // kStorageError: it was made anew in another directory, and nobody else had everything: it would
-  // lead, empty, and the others would cut what they have. Not so once somebody else leads.
+  // lead, empty, and the others would cut what they have. Not so once somebody else leads. Or it is
+  // given up (kLostDirectory) and nobody else is in sync.
   absl::Status status;
 };
 

@@ -522,6 +522,8 @@ void Partition::OnFailed(Log&, absl::Status cause) {
   host_.OnChange(*this, ReplicaChange::kFailed);
 }
 
+void Partition::OnDamaged(Log&) { host_.OnChange(*this, ReplicaChange::kDamaged); }
+
 void Partition::FailWaiters(const absl::Status& status) {
   durable_.FailAll(status);
   committed_.FailAll(status);

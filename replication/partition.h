@@ -206,6 +206,7 @@ class Partition final : private LogObserver {
  private:
   void OnDurable(Log& log, Offset durable_end) override;
   void OnFailed(Log& log, absl::Status cause) override;
+  void OnDamaged(Log& log) override;
   Offset CommittedEnd(const Log&) const override { return high_watermark_; }
 
   PartitionLeader* leading() { return std::get_if<PartitionLeader>(&role_); }

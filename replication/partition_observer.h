@@ -17,6 +17,7 @@ enum class ReplicaChange {
   kLogStart,       // It moved.
   kRole,           // Another leader, leader epoch, or assignment: of replicas, broker epochs, ISR.
   kFailed,         // The log takes no appends any more: its directory is offline.
+  kDamaged,        // Some of what its log has on disk cannot be read any more.
   kClosed,         // The replica is going away; the reference is valid in this call only.
 };
 

@@ -144,6 +144,10 @@ void PartitionTable::OnChange(Partition& partition, ReplicaChange change) {
     partition.high_watermark_unkept = true;
     high_watermarks_.Changed(partition.id());
   }
+  if (change == ReplicaChange::kDamaged) {
+    if (on_damaged_) on_damaged_(partition.id());
+    return;
+  }
   if (observer_ != nullptr) observer_->OnReplicaChange(partition, change);
 }
 

@@ -11,10 +11,12 @@
 
 #include <absl/status/status.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "common/env.h"
@@ -49,6 +51,8 @@ class PartitionTable final : private PartitionHost {
   void set_isr_channel(IsrChannel* channel) { channel_ = channel; }
   // At most one; it must outlive the table, or be set to null before it goes.
   void set_observer(PartitionObserver* observer) { observer_ = observer; }
+  // Called in the middle of things when a replica's log turns out to be damaged (Log::damage()).
+  void set_on_damaged(std::function<void(TopicPartitionId)> call) { on_damaged_ = std::move(call); }
 
   // Opens the replica (its log is created when absent) or applies the change to the one that is
   // open.
@@ -109,6 +113,7 @@ class PartitionTable final : private PartitionHost {
   LogStore& store_;
   IsrChannel* channel_ = nullptr;
   PartitionObserver* observer_ = nullptr;
+  std::function<void(TopicPartitionId)> on_damaged_;
   // State.
   std::map<TopicPartitionId, Replica> replicas_;
   Wakes wakes_;

@@ -175,6 +175,8 @@ void ReplicationShard::OnReplicaChange(Partition& partition, ReplicaChange chang
       break;
     case ReplicaChange::kHighWatermark:
       break;
+    case ReplicaChange::kDamaged:  // What can be read is sent as before.
+      return;
     case ReplicaChange::kRole:
       OnRole(partition, slot);
       return;

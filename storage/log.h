@@ -61,6 +61,8 @@ class LogObserver {
   virtual void OnDurable(Log& log, Offset durable_end) = 0;
   // The log takes no appends any more, for good (`cause`: the directory failed).
   virtual void OnFailed(Log& log, absl::Status cause) = 0;
+  // A segment on disk does not hold what was written to it (Log::damage()). Once per segment.
+  virtual void OnDamaged(Log&) {}
   // Asked by retention: nothing at or above it is removed. The high watermark.
   virtual Offset CommittedEnd(const Log& log) const;
 };

@@ -26,10 +26,9 @@ void NoteDamage(Log::State& state, Offset base, uint64_t position, std::string_v
   if (known) return;
   state.context.metrics.damage_found.Add();
   if (state.damage.size() < kDamageMax) state.damage.push_back({base, position, std::string(why)});
-  state.context.env.logger.Error(
-      "[log {}] damaged at {} of {}: {}; these records are not served, repair the partition from "
-      "another replica",
-      state.path(), position, SegmentFileName(base, kLogSuffix), why);
+  state.context.env.logger.Error("[log {}] damaged at {} of {}: {}; these records are not served",
+                                 state.path(), position, SegmentFileName(base, kLogSuffix), why);
+  if (state.observer != nullptr) state.observer->OnDamaged(*state.log);
 }
 
 LogScrubber::LogScrubber(StoreContext& context) : context_(context), scope_(context.env.reactor) {}

@@ -215,6 +215,16 @@ class View:
             return number if number > 0 and (other_than is None or number != other_than.id) else 0
         return self.member(until(led, f"{topic}-{partition} is led by another node", seconds))
 
+    def lead_again(self, topic, partition=0, seconds=20):
+        """Gives the partition back to its preferred leader, which is in sync."""
+        preferred = self.partition(topic, partition)["replicas"][0]
+
+        def leads():
+            with contextlib.suppress(OSError, wire.Disconnected), self.connection() as connection:
+                connection.ask("elect_leaders", type=0, topics=[{"name": topic, "partitions": [partition]}], timeout_ms=5000)
+            return self.partition(topic, partition)["leader"] == preferred
+        until(leads, f"{topic}-{partition} is led by {preferred} again", seconds)
+
     def until_in_sync(self, topic, partitions=1, count=3, seconds=60):
         until(lambda: all(len(self.partition(topic, one)["isr"]) == count for one in range(partitions)),
               f"{topic} has {count} replicas in sync", seconds)

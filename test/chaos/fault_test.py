@@ -62,7 +62,23 @@ def indexes_gone(cluster):
     loaded(cluster, leader, damage)
 
 
-@test("fault: a bit that flips in a follower's segment is never served, not even when that replica leads")
+def flip_a_bit(node, topic):
+    """In a record in the middle of its segment."""
+    expect_equal(node.stop(), 0, "exit status")  # All that it has is in its segments then.
+    segment = max(folder_of(node, topic).glob("*.log"), key=lambda file: file.stat().st_size)
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"value-000000250")] ^= 0x10
+    segment.write_bytes(data)
+    node.start()
+
+
+def until_repaired(cluster, victim, topic, count):
+    until(lambda: victim.metric("millrace_log_damage_found_total") > 0, "the damage is found", 20)
+    until(lambda: victim.metric("millrace_log_damaged_partitions") == 0, "the damaged log is gone", 30)
+    cluster.until_in_sync(topic, count=count)
+
+
+@test("fault: a bit that flips in a follower's segment is never served, not even when that replica leads, and is repaired")
 def bit_flip(cluster):
     topic = fresh_topic("flip")
     cluster.create_topic(topic, replication_factor=2)
@@ -70,12 +86,7 @@ def bit_flip(cluster):
     with Load(cluster.bootstrap, topic) as load:
         load.more(500)
     healthy, victim = cluster.leader(topic), follower(cluster, topic)
-    expect_equal(victim.stop(), 0, "exit status")  # All that it has is in its segments then.
-    segment = max(folder_of(victim, topic).glob("*.log"), key=lambda file: file.stat().st_size)
-    data = bytearray(segment.read_bytes())
-    data[data.index(b"value-000000250")] ^= 0x10
-    segment.write_bytes(data)
-    victim.start()
+    flip_a_bit(victim, topic)
     cluster.until_in_sync(topic, count=2)
     load.check()
     healthy.kill()
@@ -86,12 +97,32 @@ def bit_flip(cluster):
     expect(len(seen) < len(sent), "everything was served, the damaged batch too")
     expect(all(sent[value] == int(offset) for offset, value in seen), "something else was served")
     expect(victim.metric("millrace_log_damage_found_total") > 0, "no metric tells of the damage")
-    healthy.start()
-    cluster.until_in_sync(topic, count=2)
-    victim.kill()
-    cluster.until_led(topic, 0, other_than=victim)
+    expect(victim.metric("millrace_log_damaged_partitions") == 1, "the last replica in sync was thrown away")
+    healthy.start()  # Now another one has everything.
+    until_repaired(cluster, victim, topic, count=2)
+    healthy.kill()
+    cluster.until_led(topic, 0, other_than=healthy)
     load.check()
-    victim.start()
+    healthy.start()
+
+
+@test("fault: a leader that finds a flipped bit in its segment lets another replica lead, and is copied anew")
+def bit_flip_in_a_leader(cluster):
+    topic = fresh_topic("flip-leader")
+    cluster.create_topic(topic)
+    cluster.until_in_sync(topic)
+    with Load(cluster.bootstrap, topic) as load:
+        load.more(500)
+        victim = cluster.leader(topic)
+        flip_a_bit(victim, topic)
+        cluster.until_in_sync(topic)
+        cluster.lead_again(topic)
+        run([need("kcat"), "-b", cluster.bootstrap, "-C", "-t", topic, "-o", "beginning", "-c", "500", "-q"], status=None)
+        cluster.until_led(topic, 0, other_than=victim)
+        load.more(500)
+        until_repaired(cluster, victim, topic, count=3)
+    cluster.lead_again(topic)
+    load.check()
 
 
 @test("fault: a node that was formatted for another cluster does not start", own_node=True)

@@ -1,0 +1,65 @@
+#include "broker/replica_repair.h"
+
+#include <catch2/catch.hpp>
+#include <initializer_list>
+
+#include "controller/image/metadata_image.h"
+
+namespace millrace {
+namespace {
+
+constexpr BrokerId kSelf{1};
+
+// Replicas 1 to `count`, those of `isr` in sync, led by `leader`.
+PartitionAssignment Replicas(int32_t count, std::initializer_list<int32_t> isr, int32_t leader) {
+  PartitionAssignment assignment;
+  assignment.leader = BrokerId(leader);
+  for (int32_t id = 1; id <= count; ++id) {
+    assignment.replicas.push_back({.broker = BrokerId(id),
+                                   .in_isr = std::ranges::count(isr, id) > 0,
+                                   .active = true,
+                                   .directory = DirectoryId(7, 1)});
+  }
+  return assignment;
+}
+
+PartitionAssignment GivenUp(PartitionAssignment assignment) {
+  assignment.replicas.front().directory = kLostDirectory;
+  return assignment;
+}
+
+}  // namespace
+
+TEST_CASE("ReplicaRepair: a damaged replica is given up where others are in sync, leader or not") {
+  for (int32_t leader : {1, 2}) {
+    CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, leader), kSelf, 2, true) == RepairStep::kGiveUp);
+  }
+  CHECK(NextRepairStep(Replicas(3, {2, 3}, 2), kSelf, 2, true) == RepairStep::kGiveUp);
+  CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, 2), kSelf, 2, false) == RepairStep::kNone);
+}
+
+TEST_CASE("ReplicaRepair: the last one in sync is never given up") {
+  CHECK(NextRepairStep(Replicas(3, {1}, 1), kSelf, 1, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(1, {1}, 1), kSelf, 1, true) == RepairStep::kNone);
+}
+
+TEST_CASE("ReplicaRepair: producers are not refused for it, unless they would be at any time") {
+  // Broker 3 is away: it may come back.
+  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 2, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 1, true) == RepairStep::kGiveUp);
+  CHECK(NextRepairStep(Replicas(2, {1, 2}, 2), kSelf, 2, true) == RepairStep::kGiveUp);
+}
+
+TEST_CASE(
+    "ReplicaRepair: nothing is deleted before the metadata says that the replica counts no more") {
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {1, 2, 3}, 2)), kSelf, 1, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 1)), kSelf, 1, true) == RepairStep::kNone);
+  PartitionAssignment eligible = GivenUp(Replicas(3, {2, 3}, 2));
+  eligible.elr = {kSelf};
+  CHECK(NextRepairStep(eligible, kSelf, 1, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, true) == RepairStep::kStartAnew);
+  // Its new log is sound: it stays.
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, false) == RepairStep::kNone);
+}
+
+}  // namespace millrace
