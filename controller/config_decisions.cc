@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/config/config_keys.h"
+#include "common/config/group_config.h"
 #include "common/config/runtime_config.h"
 #include "common/config/topic_config.h"
 #include "common/error_kind.h"
@@ -74,7 +75,8 @@ absl::Status CheckListKey(ConfigResource type, const ConfigChange& change) {
   if (type == ConfigResource::kBroker) {
     return CheckBrokerListKey(change.key, change.op == ConfigOp::kAppend ? "append" : "subtract");
   }
-  const TopicConfigKey* key = FindTopicConfigKey(change.key);
+  const TopicConfigKey* key =
+      type == ConfigResource::kTopic ? FindTopicConfigKey(change.key) : nullptr;
   if (key != nullptr && key->type == ConfigType::kList) return absl::OkStatus();
   return BadConfig(fmt::format("Can't {} to key {} because its type is not LIST.",
                                NameOf(change.op), change.key));
@@ -208,8 +210,15 @@ class Decider {
   template <typename Edit>
   absl::Status Alter(const AlterConfigsRequest& request, Edit edit) {
     MR_RETURN_IF_ERROR(CheckForm(request));
-    return request.type == ConfigResource::kTopic ? AlterTopic(request, edit)
-                                                  : AlterBroker(request, edit);
+    switch (request.type) {
+      case ConfigResource::kTopic:
+        return AlterTopic(request, edit);
+      case ConfigResource::kBroker:
+        return AlterBroker(request, edit);
+      case ConfigResource::kGroup:
+        return AlterGroup(request, edit);
+    }
+    return BadRequest("Unknown resource type.");
   }
 
   // Partitions whose eligible leader replicas a changed min.insync.replicas empties.
@@ -262,6 +271,24 @@ class Decider {
     return absl::OkStatus();
   }
 
+  template <typename Edit>
+  absl::Status AlterGroup(const AlterConfigsRequest& request, Edit edit) {
+    if (request.name.empty()) return BadRequest("Default group resources are not allowed.");
+    const ConfigOverrides& before = image_.group_configs(request.name);
+    MR_ASSIGN_OR_RETURN(const ConfigOverrides after, edit(request, before, server_));
+    MR_RETURN_IF_ERROR(CheckBounds(after));
+    MR_RETURN_IF_ERROR(ValidateGroupConfig(after, server_));
+    if (before.empty() && !after.empty()) {
+      if (image_.all_group_configs().size() + new_groups_ >= kConfiguredGroupsMax) {
+        return MakeError(ErrorKind::kPolicyViolation,
+                         fmt::format("At most {} groups may be configured.", kConfiguredGroupsMax));
+      }
+      ++new_groups_;
+    }
+    AddConfigRecords(request, before, after, &records_);
+    return absl::OkStatus();
+  }
+
   static std::string_view ValueOf(const ConfigOverrides& overrides) {
     auto found = overrides.find(kMinIsr);
     return found == overrides.end() ? std::string_view() : std::string_view(found->second);
@@ -272,6 +299,7 @@ class Decider {
   std::vector<MetadataRecord> records_;
   std::set<std::string> min_isr_changed_;
   bool min_isr_of_all_changed_ = false;
+  size_t new_groups_ = 0;
 };
 
 template <typename Edit>

@@ -1,5 +1,5 @@
 // What the controller decides about configurations that are changed while the cluster runs: of
-// topics, of one broker, of all brokers. Each function looks at the image and a request and answers
+// topics, of one broker, of all brokers, of groups. Each function looks at the image and a request and answers
 // with records and one reply per resource; nothing changes here.
 //
 // Pure.
@@ -24,6 +24,8 @@ namespace millrace {
 // Bounds on what is kept in metadata for one resource: keys that nobody knows are kept too.
 inline constexpr size_t kOverridesPerResourceMax = 1000;
 inline constexpr size_t kOverrideBytesPerResourceMax = size_t{1} << 20;
+// Groups need not exist to be configured: nothing else bounds them.
+inline constexpr size_t kConfiguredGroupsMax = 10'000;
 
 enum class ConfigOp : uint8_t { kSet, kDelete, kAppend, kSubtract };
 
@@ -35,7 +37,7 @@ struct ConfigChange {
 
 struct AlterConfigsRequest {
   ConfigResource type;
-  std::string name;  // Topic name; broker id in decimal, or "" for all brokers.
+  std::string name;  // Topic name; broker id in decimal, or "" for all brokers; group id.
   std::vector<ConfigChange> changes;
 };
 
@@ -58,6 +60,9 @@ struct AlterConfigsReply {
 //                               value it cannot have
 //            kInvalidConfig:    min.insync.replicas where eligible leader replicas need it whole
 //            kBrokerIdNotRegistered
+//   groups:  kInvalidRequest:   no name
+//            kInvalidConfig:    an unknown key, or a value a group cannot have
+//            kPolicyViolation:  more groups than may be configured
 //   kPolicyViolation:           more overrides than a resource may have
 // A resource is changed as a whole or not at all. What does not change makes no record. Keys of
 // brokers that nobody knows are kept, as Kafka keeps them for plug-ins.

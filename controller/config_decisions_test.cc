@@ -14,6 +14,7 @@ namespace {
 
 constexpr ConfigResource kTopic = ConfigResource::kTopic;
 constexpr ConfigResource kBroker = ConfigResource::kBroker;
+constexpr ConfigResource kGroup = ConfigResource::kGroup;
 
 std::shared_ptr<const MetadataImage> After(std::shared_ptr<const MetadataImage> image,
                                            const std::vector<MetadataRecord>& records) {
@@ -77,6 +78,38 @@ TEST_CASE(
   image = Altered(image, kTopic, "t", {"retention.ms", ConfigOp::kDelete, std::nullopt});
   CHECK(image->FindTopic("t")->configs.empty());
   CHECK(Answer(*image, kTopic, "t", {"no.such", ConfigOp::kDelete, std::nullopt}) == "ok");
+}
+
+TEST_CASE(
+    "AlterConfigs: groups are configured whether they exist or not, within the brokers' bounds") {
+  const std::string key = "consumer.session.timeout.ms";
+  auto image = Altered(Cluster(), kGroup, "g", {key, ConfigOp::kSet, "50000"});
+  CHECK(image->group_configs("g") == ConfigOverrides{{key, "50000"}});
+  CHECK(Alter(*image, kGroup, "g", {{key, ConfigOp::kSet, "50000"}}).records.empty());
+  CHECK(Answer(*image, kGroup, "g", {key, ConfigOp::kSet, "60001"}) ==
+        "consumer.session.timeout.ms must be less than or equal to "
+        "group.consumer.max.session.timeout.ms");
+  CHECK(Answer(*image, kGroup, "g", {"retention.ms", ConfigOp::kSet, "1"}) ==
+        "Unknown group config name: retention.ms");
+  CHECK(Answer(*image, kGroup, "g", {"cleanup.policy", ConfigOp::kAppend, "compact"}) ==
+        "Can't APPEND to key cleanup.policy because its type is not LIST.");
+  CHECK(Answer(*image, kGroup, "", {key, ConfigOp::kSet, "50000"}) ==
+        "Default group resources are not allowed.");
+  image = Altered(image, kGroup, "g", {key, ConfigOp::kDelete, std::nullopt});
+  CHECK(image->all_group_configs().empty());
+}
+
+TEST_CASE("AlterConfigs: no more groups are configured than may be, and those go on that are") {
+  auto image = Cluster();
+  std::vector<MetadataRecord> many;
+  for (size_t i = 0; i < kConfiguredGroupsMax; ++i) {
+    many.emplace_back(
+        ConfigRecord{kGroup, std::to_string(i), "consumer.session.timeout.ms", "50000"});
+  }
+  image = After(std::move(image), many);
+  const ConfigChange change{"consumer.session.timeout.ms", ConfigOp::kSet, "51000"};
+  CHECK(Answer(*image, kGroup, "another", change) == "At most 10000 groups may be configured.");
+  CHECK(Answer(*image, kGroup, "0", change) == "ok");
 }
 
 TEST_CASE("AlterConfigs: APPEND and SUBTRACT edit the list in force, and only lists") {

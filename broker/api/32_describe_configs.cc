@@ -1,13 +1,14 @@
-// DescribeConfigs (key 32), versions 1 to 4. The configuration of topics and of this broker, with
-// sources and synonyms.
+// DescribeConfigs (key 32), versions 1 to 4. The configuration of topics, of groups and of this
+// broker, with sources and synonyms.
 //
 // Promises: every known key, or those asked for; secrets without their value. Broker resources:
 //           this broker's id, or "" for what is set at runtime for all brokers. Keys that nobody
-//           knows and that were set at runtime are named, without their value.
+//           knows and that were set at runtime are named, without their value. Groups need not
+//           exist.
 // Bounds:   a resource named several times is answered once.
 // Errors:   per resource UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST
 // (another broker's id, an unknown
-//           resource type).
+//           resource type, a group without a name).
 // Source:   KIP-133, KIP-226, KIP-569.
 #include <fmt/format.h>
 
@@ -19,6 +20,7 @@
 #include "broker/api/config_view.h"
 #include "broker/api/handlers.h"
 #include "common/config/broker_config.h"
+#include "common/config/group_config.h"
 #include "common/config/runtime_config.h"
 #include "proto/kafka/describe_configs_request.h"
 #include "proto/kafka/describe_configs_response.h"
@@ -56,6 +58,12 @@ absl::StatusOr<std::vector<ConfigEntry>> Entries(
     std::vector<ConfigEntry> entries = DescribeBrokerConfig(server);
     for (ConfigEntry& unknown : DescribeUnknownKeys(server)) entries.push_back(std::move(unknown));
     return entries;
+  }
+  if (resource.resource_type == kGroupResource) {
+    if (resource.resource_name.empty()) {
+      return MakeError(ErrorKind::kInvalidRequest, "Group name must not be empty");
+    }
+    return DescribeGroupConfig(image.group_configs(resource.resource_name), server);
   }
   return UnknownConfigResource(resource.resource_type);
 }

@@ -1,5 +1,5 @@
-// IncrementalAlterConfigs (key 44), versions 0 to 1. Changes single keys of topics, of one broker, or
-// of all brokers ("").
+// IncrementalAlterConfigs (key 44), versions 0 to 1. Changes single keys of topics, of groups, of one
+// broker, or of all brokers ("").
 //
 // Promises: when the answer arrives every shard of this node goes by the new configuration.
 //           validate_only changes nothing and says what would be said.

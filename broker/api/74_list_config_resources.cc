@@ -1,7 +1,7 @@
 // ListConfigResources (key 74), versions 0 to 1. What has a configuration that can be changed.
 //
-// Promises: v1: the types asked for, or all; topics and registered brokers (loggers, client metrics
-//           and groups have none here). v0 asks for client metrics alone: an empty list.
+// Promises: v1: the types asked for, or all; topics, registered brokers, and groups that are
+//           configured (loggers and client metrics have none here). v0 asks for client metrics alone: an empty list.
 // Errors:   UNSUPPORTED_VERSION for a type nobody knows, and nothing is listed.
 // Source:   KIP-1000, KIP-1142.
 #include <fmt/format.h>
@@ -44,6 +44,11 @@ Task<ApiReply> HandleListConfigResources(AdminContext* admin, ApiRequest request
   if (asked.contains(kBrokerResource)) {
     for (const auto& [id, broker] : image->brokers()) {
       response.config_resources.push_back({fmt::format("{}", id), kBrokerResource});
+    }
+  }
+  if (asked.contains(kGroupResource)) {
+    for (const auto& [group_id, configs] : image->all_group_configs()) {
+      response.config_resources.push_back({group_id, kGroupResource});
     }
   }
   co_return Reply(request, response);

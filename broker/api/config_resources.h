@@ -22,6 +22,7 @@ inline constexpr int8_t kGroupResource = 32;
 inline std::optional<ConfigResource> ConfigResourceFromWire(int8_t type) {
   if (type == kTopicResource) return ConfigResource::kTopic;
   if (type == kBrokerResource) return ConfigResource::kBroker;
+  if (type == kGroupResource) return ConfigResource::kGroup;
   return std::nullopt;
 }
 
@@ -32,8 +33,6 @@ inline absl::Status UnknownConfigResource(int8_t type) {
                        "Loggers have no levels of their own here: millrace.log.level is for all.");
     case kClientMetricsResource:
       return MakeError(ErrorKind::kInvalidRequest, "Client metrics are not collected.");
-    case kGroupResource:
-      return MakeError(ErrorKind::kInvalidRequest, "Groups are not served yet.");
     default:
       return MakeError(ErrorKind::kInvalidRequest, fmt::format("Unknown resource type {}", type));
   }

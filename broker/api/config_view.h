@@ -11,6 +11,8 @@ inline int8_t ConfigSourceToWire(ConfigSource source) {
   switch (source) {
     case ConfigSource::kTopic:
       return 1;
+    case ConfigSource::kGroup:
+      return 8;
     case ConfigSource::kDynamicBroker:
       return 2;
     case ConfigSource::kDynamicDefaultBroker:

@@ -20,6 +20,7 @@ using ConfigMap = std::map<std::string, std::string, std::less<>>;
 // In order of precedence: the first source that has a value wins.
 enum class ConfigSource {
   kTopic,                 // Set on the topic.
+  kGroup,                 // Set on the group.
   kDynamicBroker,         // Set at runtime for this broker.
   kDynamicDefaultBroker,  // Set at runtime for all brokers.
   kStaticBroker,          // In the file or on the command line.

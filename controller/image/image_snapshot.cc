@@ -55,6 +55,11 @@ std::deque<MetadataRecord> ClusterRecords(const MetadataImage& image) {
           ConfigRecord{ConfigResource::kBroker, fmt::format("{}", id), key, value});
     }
   }
+  for (const auto& [group_id, configs] : image.all_group_configs()) {
+    for (const auto& [key, value] : configs) {
+      records.emplace_back(ConfigRecord{ConfigResource::kGroup, group_id, key, value});
+    }
+  }
   if (image.next_producer_id() > 0) {
     records.emplace_back(ProducerIdsRecord{image.next_producer_id()});
   }

@@ -97,6 +97,7 @@ class RandomCluster {
       case 1: {
         ConfigRecord config = AnyConfig("");
         if (random_.Coin()) config.name = fmt::format("{}", random_.Below(3));
+        if (random_.Below(3) == 0) config.resource = ConfigResource::kGroup;
         return {std::move(config)};
       }
       case 9:

@@ -33,6 +33,22 @@ FeatureRange Get(const control::FeatureRangeValue& from) {
   return {from.name(), from.min_level(), from.max_level()};
 }
 
+control::ConfigRecord::ResourceType Number(ConfigResource resource) {
+  switch (resource) {
+    case ConfigResource::kTopic:
+      return control::ConfigRecord::TOPIC;
+    case ConfigResource::kBroker:
+      return control::ConfigRecord::BROKER;
+    case ConfigResource::kGroup:
+      return control::ConfigRecord::GROUP;
+  }
+  return control::ConfigRecord::UNKNOWN;
+}
+ConfigResource Get(control::ConfigRecord::ResourceType from) {
+  if (from == control::ConfigRecord::BROKER) return ConfigResource::kBroker;
+  return from == control::ConfigRecord::GROUP ? ConfigResource::kGroup : ConfigResource::kTopic;
+}
+
 struct ToProto {
   control::MetadataRecord* to;
 
@@ -63,9 +79,7 @@ struct ToProto {
   }
   void operator()(const ConfigRecord& record) const {
     control::ConfigRecord* config = to->mutable_config();
-    config->set_resource_type(record.resource == ConfigResource::kTopic
-                                  ? control::ConfigRecord::TOPIC
-                                  : control::ConfigRecord::BROKER);
+    config->set_resource_type(Number(record.resource));
     config->set_resource_name(record.name);
     config->set_key(record.key);
     if (record.value.has_value()) config->set_value(*record.value);
@@ -210,9 +224,7 @@ absl::StatusOr<MetadataRecord> FromProto(const control::MetadataRecord& from) {
       return FromProto(from.partition());
     case control::MetadataRecord::kConfig: {
       const control::ConfigRecord& config = from.config();
-      ConfigResource resource = config.resource_type() == control::ConfigRecord::BROKER
-                                    ? ConfigResource::kBroker
-                                    : ConfigResource::kTopic;
+      const ConfigResource resource = Get(config.resource_type());
       std::optional<std::string> value;
       if (config.has_value()) value = config.value();
       return ConfigRecord{resource, config.resource_name(), config.key(), std::move(value)};

@@ -73,6 +73,9 @@ MetadataDelta MetadataDelta::Between(std::shared_ptr<const MetadataImage> base,
   if (next.broker_defaults() != before.broker_defaults()) {
     Mutable(delta.broker_defaults_, next.broker_defaults());
   }
+  if (next.all_group_configs() != before.all_group_configs()) {
+    Mutable(delta.group_configs_, next.all_group_configs());
+  }
   if (next.controllers() != before.controllers()) {
     Mutable(delta.controllers_, next.controllers());
   }
@@ -153,6 +156,12 @@ absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
 
 absl::Status MetadataDelta::ApplyOne(const ConfigRecord& record) {
   if (record.resource == ConfigResource::kBroker) return ApplyBrokerConfig(record);
+  if (record.resource == ConfigResource::kGroup) {
+    auto& all = *Mutable(group_configs_, next_.all_group_configs());
+    SetOrErase(all[record.name], record);
+    if (all[record.name].empty()) all.erase(record.name);
+    return absl::OkStatus();
+  }
   MetadataImage::Topic topic = next_.FindTopic(record.name);
   if (topic == nullptr) {
     return absl::DataLossError(
@@ -295,6 +304,7 @@ std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
   if (brokers_ != nullptr) next_.brokers_ = brokers_;
   if (broker_defaults_ != nullptr) next_.broker_defaults_ = broker_defaults_;
   if (broker_configs_ != nullptr) next_.broker_configs_ = broker_configs_;
+  if (group_configs_ != nullptr) next_.group_configs_ = group_configs_;
   if (controllers_ != nullptr) next_.controllers_ = controllers_;
   if (features_ != nullptr) next_.features_ = features_;
   next_.index_ = index;

@@ -78,6 +78,7 @@ class MetadataDelta {
   std::shared_ptr<std::map<int32_t, BrokerImage>> brokers_;
   std::shared_ptr<ConfigOverrides> broker_defaults_;
   std::shared_ptr<std::map<int32_t, ConfigOverrides>> broker_configs_;
+  std::shared_ptr<std::map<std::string, ConfigOverrides>> group_configs_;
   std::shared_ptr<std::map<int32_t, ControllerImage>> controllers_;
   std::shared_ptr<FeatureLevels> features_;
 };

@@ -205,6 +205,20 @@ TEST_CASE("MetadataDelta: overrides of all brokers and of one are kept apart") {
       MetadataDelta(image).Apply(ConfigRecord{ConfigResource::kBroker, "two", "k", "v"})));
 }
 
+TEST_CASE("MetadataDelta: overrides of groups are kept by name, and gone with the last one") {
+  auto image = Apply(std::make_shared<const MetadataImage>(),
+                     {ConfigRecord{ConfigResource::kGroup, "g", "k", "v"},
+                      ConfigRecord{ConfigResource::kGroup, "h", "k", "w"}},
+                     1);
+  CHECK(image->group_configs("g").at("k") == "v");
+  CHECK(image->group_configs("h").at("k") == "w");
+  CHECK(image->group_configs("nobody").empty());
+  auto next = Apply(image, {ConfigRecord{ConfigResource::kGroup, "g", "k", std::nullopt}}, 2);
+  CHECK(next->all_group_configs().size() == 1);
+  CHECK(!next->SameAs(*image));
+  CHECK(image->group_configs("g").at("k") == "v");
+}
+
 TEST_CASE("MetadataDelta: controllers register and go") {
   ControllerImage controller;
   controller.id = BrokerId(3);

@@ -47,6 +47,12 @@ const ConfigOverrides& MetadataImage::broker_configs(BrokerId id) const {
   return found == broker_configs_->end() ? kNone : found->second;
 }
 
+const ConfigOverrides& MetadataImage::group_configs(const std::string& group_id) const {
+  static const ConfigOverrides kNone;
+  auto found = group_configs_->find(group_id);
+  return found == group_configs_->end() ? kNone : found->second;
+}
+
 int32_t MetadataImage::feature_level(std::string_view name) const {
   auto found = features_->find(name);
   return found == features_->end() ? 0 : found->second;
@@ -55,6 +61,7 @@ int32_t MetadataImage::feature_level(std::string_view name) const {
 bool MetadataImage::SameAs(const MetadataImage& other) const {
   bool same = topics_.size() == other.topics_.size() && brokers() == other.brokers() &&
               broker_defaults() == other.broker_defaults() &&
+              all_group_configs() == other.all_group_configs() &&
               next_producer_id_ == other.next_producer_id_ &&
               partition_count_ == other.partition_count_;
   topics_.ForEach([&](const std::string& name, const Topic& topic) {

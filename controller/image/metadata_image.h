@@ -167,6 +167,11 @@ class MetadataImage {
   // The overrides of one broker alone; empty when it has none. It need not be registered.
   const ConfigOverrides& broker_configs(BrokerId id) const;
   const std::map<int32_t, ConfigOverrides>& all_broker_configs() const { return *broker_configs_; }
+  // The overrides of one group; empty when it has none. Nothing says that there is such a group.
+  const ConfigOverrides& group_configs(const std::string& group_id) const;
+  const std::map<std::string, ConfigOverrides>& all_group_configs() const {
+    return *group_configs_;
+  }
   const std::map<int32_t, ControllerImage>& controllers() const { return *controllers_; }
   const FeatureLevels& features() const { return *features_; }
   int32_t feature_level(std::string_view name) const;
@@ -190,6 +195,8 @@ class MetadataImage {
       std::make_shared<const ConfigOverrides>();
   std::shared_ptr<const std::map<int32_t, ConfigOverrides>> broker_configs_ =
       std::make_shared<const std::map<int32_t, ConfigOverrides>>();
+  std::shared_ptr<const std::map<std::string, ConfigOverrides>> group_configs_ =
+      std::make_shared<const std::map<std::string, ConfigOverrides>>();
   std::shared_ptr<const std::map<int32_t, ControllerImage>> controllers_ =
       std::make_shared<const std::map<int32_t, ControllerImage>>();
   std::shared_ptr<const FeatureLevels> features_ = std::make_shared<const FeatureLevels>();

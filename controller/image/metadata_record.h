@@ -32,11 +32,11 @@ struct PartitionRecord {
   PartitionImage state;
 };
 
-enum class ConfigResource { kTopic, kBroker };
+enum class ConfigResource { kTopic, kBroker, kGroup };
 
 struct ConfigRecord {
   ConfigResource resource;
-  std::string name;  // Topic name; broker id in decimal, or "" for all brokers.
+  std::string name;  // Topic name; broker id in decimal, or "" for all brokers; group id.
   std::string key;
   std::optional<std::string> value;  // Nothing: the override goes.
 };

@@ -56,9 +56,6 @@ inline constexpr std::string_view kStreamsInstead =
     "Nodes do not ask each other request by request: what is new is sent over a stream, at once.";
 inline constexpr std::string_view kRaftStreamsInstead =
     "Controllers send the metadata log over streams, in pieces of 256 KiB.";
-inline constexpr std::string_view kNoGroupConfigsYet =
-    "Groups have no settings of their own yet, nor change protocols while they have members; the "
-    "value is checked and has no effect.";
 inline constexpr std::string_view kNoShareGroupsYet =
     "Share groups are not served yet; the value is checked and has no effect.";
 inline constexpr std::string_view kNoStreamsGroupsYet =
