@@ -24,6 +24,12 @@ GroupServiceOptions OptionsOf(const GroupConfig& config) {
   options.groups.classic.members_max = static_cast<size_t>(config.members_max);
   options.groups.consumer.session_timeout = config.consumer_session;
   options.groups.consumer.heartbeat_interval = config.consumer_heartbeat;
+  options.groups.consumer.session_timeout_min = config.consumer_session_min;
+  options.groups.consumer.session_timeout_max = config.consumer_session_max;
+  options.groups.consumer.heartbeat_interval_min = config.consumer_heartbeat_min;
+  options.groups.consumer.heartbeat_interval_max = config.consumer_heartbeat_max;
+  options.groups.consumer.assignment_interval_min = config.consumer_assignment_interval_min;
+  options.groups.consumer.assignment_interval_max = config.consumer_assignment_interval_max;
   options.groups.consumer.members_max = static_cast<size_t>(config.consumer_members_max);
   options.groups.consumer.assignors = config.consumer_assignors;
   options.groups.consumer.assignment_interval = config.consumer_assignment_interval;

@@ -40,7 +40,7 @@ MAY_INCLUDE = {  # folder -> folders it may include besides itself; the longest 
     "controller": [*_NODE, "proto", "storage", "replication", "controller/image", "controller/transport"],
     "controller/session": [*_NODE, "proto", "controller", "controller/image", "controller/transport"],
     "broker": [*_NODE, "broker/groups", "broker/coordinator", "common/http", "common/json", "proto", "storage", "replication", "controller/image", "controller/transport"],
-    "broker/groups": ["common", "proto", "controller/image"],
+    "broker/groups": ["common", "common/config", "proto", "controller/image"],
     "broker/coordinator": [*_RUNTIME, "proto", "storage", "replication", "controller/image", "broker/groups"],
     "cli": None,  # The root of the tree: it builds the world and may name everything.
     "test": None,

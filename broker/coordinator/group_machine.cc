@@ -36,7 +36,9 @@ absl::Status GroupMachine::Load(std::span<const uint8_t> key,
   return absl::OkStatus();
 }
 
-void GroupMachine::OnLoaded(CoordinatorTime time) { groups_.OnLoaded(TimeOf(time)); }
+void GroupMachine::OnLoaded(CoordinatorTime time) {
+  groups_.OnLoaded(*metadata_.image(), TimeOf(time));
+}
 
 std::vector<CoordinatorRecord> GroupMachine::OnTime(CoordinatorTime time) {
   GroupOutput out;

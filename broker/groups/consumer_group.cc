@@ -63,23 +63,34 @@ std::string_view ToString(ConsumerGroupPhase phase) {
 ConsumerGroup::ConsumerGroup(std::string group_id, const ConsumerGroupOptions& options)
     : options_(options), state_(std::move(group_id)) {}
 
+void ConsumerGroup::Configure(const MetadataImage& image) {
+  const ConfigOverrides& overrides = image.group_configs(id());
+  if (overrides.empty()) {
+    own_.reset();
+  } else {
+    own_ = OptionsWith(options_, overrides);
+  }
+}
+
 ConsumerHeartbeatDecision ConsumerGroup::Heartbeat(const ConsumerHeartbeat& request,
                                                    const MetadataImage& image, Uuid drawn,
                                                    GroupTime time) {
-  if (auto refusal = RefuseMalformed(request, options_)) return {*std::move(refusal), {}};
+  Configure(image);
+  if (auto refusal = RefuseMalformed(request, options())) return {*std::move(refusal), {}};
   ConsumerHeartbeatDecision decision;
   if (request.epoch == kLeaveEpoch || request.epoch == kStaticLeaveEpoch) {
     decision = Leave(request);
   } else {
-    decision = DecideHeartbeat(state_, options_, request, image, drawn, time, memory_);
+    decision = DecideHeartbeat(state_, options(), request, image, drawn, time, memory_);
   }
   if (decision.reply.error == KafkaError::kNone) {
     const auto it = timers_.find(*decision.reply.member_id);
     if (it != timers_.end()) {
-      it->second.session = time.now + options_.session_timeout;
+      it->second.session = time.now + options().session_timeout;
       // It may have been of the classic protocol up to now.
       it->second.join.reset();
       it->second.sync.reset();
+      Watch(it->second);  // Sessions of this group may be shorter now.
     }
   }
   return decision;
@@ -165,7 +176,7 @@ Instant ConsumerGroup::Timers::first() const {
 }
 
 Duration ConsumerGroup::SessionOf(const ConsumerMember& member) const {
-  if (!member.classic.has_value()) return options_.session_timeout;
+  if (!member.classic.has_value()) return options().session_timeout;
   return milliseconds(std::max(member.classic->session_timeout_ms, 0));
 }
 
@@ -275,7 +286,7 @@ ConsumerGroupPhase ConsumerGroup::phase() const {
 std::string ConsumerGroup::assignor() const {
   std::vector<const ConsumerMember*> members;
   for (const auto& [_, member] : state_.members()) members.push_back(&member);
-  return VoteForAssignor(members, options_.assignors);
+  return VoteForAssignor(members, options().assignors);
 }
 
 std::vector<ConsumerGroup::MemberView> ConsumerGroup::Members() const {

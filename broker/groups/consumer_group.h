@@ -77,6 +77,10 @@ class ConsumerGroup {
   // A group without members, records or epoch: for a first heartbeat, or to load.
   ConsumerGroup(std::string group_id, const ConsumerGroupOptions& options);
 
+  // Heartbeats and joins go by what the image says about the group; so does what comes behind a call
+  // of this, for who has no heartbeat.
+  void Configure(const MetadataImage& image);
+
   // `drawn` becomes the id of a member that joins without one (v0).
   ConsumerHeartbeatDecision Heartbeat(const ConsumerHeartbeat& request, const MetadataImage& image,
                                       Uuid drawn, GroupTime time);
@@ -183,7 +187,10 @@ class ConsumerGroup {
   // It is removed if it does not join in time.
   void AwaitJoin(const ConsumerMember& member, GroupTime time);
 
+  const ConsumerGroupOptions& options() const { return own_.has_value() ? *own_ : options_; }
+
   const ConsumerGroupOptions& options_;
+  std::optional<ConsumerGroupOptions> own_;  // The group's own, where it has some.
   ConsumerGroupState state_;
   // Soft state.
   std::map<std::string, Timers> timers_;

@@ -38,6 +38,7 @@ bool ConsumerGroup::SupportsClassic(const JoinGroup& request) const {
 
 ClassicJoinDecision ConsumerGroup::Join(const JoinGroup& request, const MetadataImage& image,
                                         Uuid drawn, GroupTime time) {
+  Configure(image);
   ClassicJoinDecision refused;
   if (!SupportsClassic(request)) {
     refused.answer.error = KafkaError::kInconsistentGroupProtocol;
@@ -46,7 +47,7 @@ ClassicJoinDecision ConsumerGroup::Join(const JoinGroup& request, const Metadata
   const bool dynamic = !request.member.instance_id.has_value();
   if (request.must_know_its_id && dynamic && request.member.member_id.empty()) {
     // Not noted: as any id that a client brings, it becomes a member's when that joins with it.
-    refused.answer.error = state_.members().size() < options_.members_max
+    refused.answer.error = state_.members().size() < options().members_max
                                ? KafkaError::kMemberIdRequired
                                : KafkaError::kGroupMaxSizeReached;
     if (refused.answer.error == KafkaError::kMemberIdRequired) {
@@ -54,7 +55,7 @@ ClassicJoinDecision ConsumerGroup::Join(const JoinGroup& request, const Metadata
     }
     return refused;
   }
-  return DecideClassicJoin(state_, options_, request, image, drawn, time, memory_);
+  return DecideClassicJoin(state_, options(), request, image, drawn, time, memory_);
 }
 
 void ConsumerGroup::OnJoined(const std::string& member_id, GroupTime time) {
@@ -84,7 +85,7 @@ const ConsumerMember* ConsumerGroup::FindClassic(const MemberIdentity& who,
 bool ConsumerGroup::OwesTarget(GroupTime time) const {
   if (group_epoch() <= assignment_epoch()) return false;
   const bool too_soon = memory_.target_computed.has_value() &&
-                        time.now - *memory_.target_computed < options_.assignment_interval;
+                        time.now - *memory_.target_computed < options().assignment_interval;
   return !too_soon && IsClassicWithout({});
 }
 

@@ -365,9 +365,10 @@ void GroupCoordinator::Load(const GroupRecord& record, GroupTime time) {
   Settle(group);
 }
 
-void GroupCoordinator::OnLoaded(GroupTime time) {
+void GroupCoordinator::OnLoaded(const MetadataImage& image, GroupTime time) {
   for (auto& [id, group] : groups_) {
     if (group->consumer != nullptr) {
+      group->consumer->Configure(image);
       group->consumer->OnLoaded(time);
       Settle(*group);
     }

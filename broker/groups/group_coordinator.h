@@ -124,7 +124,7 @@ class GroupCoordinator {
   // --- Loading and time ------------------------------------------------------------------------
 
   void Load(const GroupRecord& record, GroupTime time);
-  void OnLoaded(GroupTime time);
+  void OnLoaded(const MetadataImage& image, GroupTime time);
   // When OnTime() has something to do.
   Instant deadline() const;
   void OnTime(const MetadataImage& image, GroupTime time, GroupOutput& out);

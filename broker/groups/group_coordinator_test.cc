@@ -102,7 +102,7 @@ struct World {
       REQUIRE(*decoded == record);
       groups->Load(**decoded, Time());
     }
-    groups->OnLoaded(Time());
+    groups->OnLoaded(image, Time());
   }
 };
 

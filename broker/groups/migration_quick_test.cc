@@ -173,7 +173,7 @@ class Crowd {
     for (const EncodedRecord& record : log_) {
       groups_->Load(ConsumerWorld::Decode(record), world_.time);
     }
-    groups_->OnLoaded(world_.time);
+    groups_->OnLoaded(*world_.image, world_.time);
     // Whoever waits is told to look for the coordinator, and asks again.
     for (Client& client : clients_) client.waits.reset();
   }

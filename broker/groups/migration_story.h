@@ -318,7 +318,7 @@ class MigrationStory {
   void Load() {
     groups_.emplace(options_, memory_, time_);
     for (const EncodedRecord& record : log_) groups_->Load(ConsumerWorld::Decode(record), time_);
-    groups_->OnLoaded(time_);
+    groups_->OnLoaded(*world_.image, time_);
   }
 
   void Tell(GroupOutput& out) {

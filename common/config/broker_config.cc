@@ -290,6 +290,14 @@ GroupConfig ReadGroups(SettingTable& settings, bool alone) {
       .consumer_assignment_interval =
           Milliseconds(settings, "group.consumer.assignment.interval.ms"),
       .consumer_regex_refresh = Milliseconds(settings, "group.consumer.regex.refresh.interval.ms"),
+      .consumer_session_min = Milliseconds(settings, "group.consumer.min.session.timeout.ms"),
+      .consumer_session_max = Milliseconds(settings, "group.consumer.max.session.timeout.ms"),
+      .consumer_heartbeat_min = Milliseconds(settings, "group.consumer.min.heartbeat.interval.ms"),
+      .consumer_heartbeat_max = Milliseconds(settings, "group.consumer.max.heartbeat.interval.ms"),
+      .consumer_assignment_interval_min =
+          Milliseconds(settings, "group.consumer.min.assignment.interval.ms"),
+      .consumer_assignment_interval_max =
+          Milliseconds(settings, "group.consumer.max.assignment.interval.ms"),
       .consumer_upgrade = migration == "bidirectional" || migration == "upgrade",
       .consumer_downgrade = migration == "bidirectional" || migration == "downgrade",
       .topic_partitions = settings.Int32("offsets.topic.num.partitions"),

@@ -144,6 +144,13 @@ struct GroupConfig {
   std::vector<std::string> consumer_assignors;  // The default first; never empty.
   std::chrono::milliseconds consumer_assignment_interval{0};
   std::chrono::milliseconds consumer_regex_refresh{0};
+  // Bounds of what a single consumer group may be set to.
+  std::chrono::milliseconds consumer_session_min{0};
+  std::chrono::milliseconds consumer_session_max{0};
+  std::chrono::milliseconds consumer_heartbeat_min{0};
+  std::chrono::milliseconds consumer_heartbeat_max{0};
+  std::chrono::milliseconds consumer_assignment_interval_min{0};
+  std::chrono::milliseconds consumer_assignment_interval_max{0};
   // Of live groups, to the consumer protocol and from it.
   bool consumer_upgrade = true;
   bool consumer_downgrade = true;

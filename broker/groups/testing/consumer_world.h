@@ -56,6 +56,12 @@ class ConsumerWorld {
     MR_CHECK(delta.Apply(RemoveTopicRecord{image->FindTopic(name)->topic_id}).ok());
     image = delta.Build(RaftIndex(++index_));
   }
+  // Of the group alone.
+  void Override(const std::string& key, std::optional<std::string> value) {
+    MetadataDelta delta(image);
+    MR_CHECK(delta.Apply(ConfigRecord{ConfigResource::kGroup, "g", key, std::move(value)}).ok());
+    image = delta.Build(RaftIndex(++index_));
+  }
   TopicPartitionId Partition(const std::string& topic, int32_t partition) const {
     return {image->FindTopic(topic)->topic_id, PartitionId(partition)};
   }
