@@ -5,6 +5,7 @@
 
 #include "broker/controller_question.h"
 #include "broker/kafka_error.h"
+#include "controller/image/metadata_image.h"
 #include "proto/kafka/assign_replicas_to_dirs_request.h"
 #include "proto/kafka/assign_replicas_to_dirs_response.h"
 
@@ -15,8 +16,10 @@ using kafka::KafkaError;
 
 constexpr int16_t kVersion = 0;
 
-// Taken note of; or there is no such replica any more, which the metadata will say.
-bool IsDecided(int16_t error_code) {
+// Taken note of; or there is no such replica any more, which the metadata will say. A replica that
+// cannot be spared now is not given up later, when this broker may think otherwise.
+bool IsDecided(int16_t error_code, const DirectoryId& directory) {
+  if (directory == kLostDirectory) return true;
   switch (static_cast<KafkaError>(error_code)) {
     case KafkaError::kNone:
     case KafkaError::kUnknownTopicId:
@@ -123,7 +126,10 @@ Task<std::set<TopicPartitionId>> DirectoryReporter::Ask(Directories batch) {
     for (const auto& topic : directory.topics) {
       for (const auto& partition : topic.partitions) {
         const TopicPartitionId id{topic.topic_id, PartitionId(partition.partition_index)};
-        if (IsDecided(partition.error_code) && batch.contains(id)) decided.insert(id);
+        auto asked = batch.find(id);
+        if (asked != batch.end() && IsDecided(partition.error_code, asked->second)) {
+          decided.insert(id);
+        }
       }
     }
   }

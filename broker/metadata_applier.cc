@@ -73,7 +73,7 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
   PartitionAssignment assignment = AssignmentOf(*image_, *topic, id);
   const TopicPartitionId whole = assignment.id;
   const DirectoryId assigned = topic->Find(id)->DirectoryOf(self_);
-  const RepairStep repair = NextRepairStep(assignment, self_, rules->isr_min, IsDamaged(whole));
+  const RepairStep repair = NextStep(assignment, *rules);
   if (repair == RepairStep::kStartAnew && !co_await ThrowAway(topic->name, whole)) co_return;
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
@@ -89,16 +89,18 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
   }
 }
 
-bool MetadataApplier::IsDamaged(const TopicPartitionId& id) {
-  Partition* partition = partitions_.Find(id);
-  return partition != nullptr && !partition->log().damage().empty();
+RepairStep MetadataApplier::NextStep(const PartitionAssignment& replica,
+                                     const PartitionRules& rules) {
+  Partition* partition = partitions_.Find(replica.id);
+  const bool damaged = partition != nullptr && !partition->log().damage().empty();
+  return NextRepairStep(replica, self_, rules.isr_min, damaged, given_up_.contains(replica.id));
 }
 
 Task<void> MetadataApplier::Repair(TopicPartitionId id) {
   MetadataImage::Topic topic = image_->FindTopic(id.topic_id);
-  if (topic == nullptr || topic->Find(id.partition) == nullptr || !IsDamaged(id)) co_return;
-  const RepairStep repair = NextRepairStep(AssignmentOf(*image_, *topic, id.partition), self_,
-                                           configs_.Rules(*image_, *topic)->isr_min, true);
+  if (topic == nullptr || topic->Find(id.partition) == nullptr) co_return;
+  const RepairStep repair =
+      NextStep(AssignmentOf(*image_, *topic, id.partition), *configs_.Rules(*image_, *topic));
   // The rest is the metadata's to begin: OpenPartition().
   if (repair == RepairStep::kGiveUp) co_await GiveUp(topic->name, id);
 }
@@ -108,10 +110,16 @@ Task<void> MetadataApplier::GiveUp(std::string topic, TopicPartitionId id) {
   env_.logger.Warning(
       "the replica of {}-{} is damaged and is given up, to be copied anew from its leader", topic,
       id.partition);
+  given_up_.insert(id);
   co_await directories_->NoteDirectory(id, kLostDirectory);
 }
 
 Task<bool> MetadataApplier::ThrowAway(std::string topic, TopicPartitionId id) {
+  given_up_.erase(id);
+  // Where it was there is room again, also in a directory that is full or takes no new logs.
+  if (Partition* partition = partitions_.Find(id); partition != nullptr && store_ != nullptr) {
+    store_->PreferDirectory(topic, id.partition, partition->log().directory());
+  }
   absl::Status removed = co_await partitions_.Remove(id, /*moved=*/true);
   TellCoordinator(topic, id);
   if (removed.ok()) {
@@ -132,6 +140,7 @@ Task<void> MetadataApplier::TellDirectory(TopicPartitionId id, DirectoryId assig
   if (directories_ == nullptr) co_return;
   const std::optional<DirectoryId> actual = partitions_.DirectoryOf(id);
   if (!actual.has_value() || *actual == assigned) co_return;
+  given_up_.erase(id);
   co_await directories_->NoteDirectory(id, *actual);
 }
 

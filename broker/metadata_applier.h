@@ -26,6 +26,7 @@
 namespace millrace {
 
 class DirectoryReports;
+enum class RepairStep;
 class GroupService;
 class LogStore;
 class ReplicationShard;
@@ -66,7 +67,7 @@ class MetadataApplier final : public MetadataSource {
   void set_directories(DirectoryReports* directories) { directories_ = directories; }
   // Hears of leaderships of the topic that keeps groups, and of topics that are gone. Null: nobody.
   void set_groups(GroupService* groups) { groups_ = groups; }
-  // Told what compaction may take, when that changes. Null: nobody.
+  // Told what compaction may take, when that changes, and where a repaired replica goes. Null: nobody.
   void set_store(LogStore* store) { store_ = store; }
   // Hears of brokers that changed. Null: nobody.
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
@@ -78,7 +79,7 @@ class MetadataApplier final : public MetadataSource {
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
   void TellCoordinator(const std::string& topic, TopicPartitionId id);
-  bool IsDamaged(const TopicPartitionId& id);
+  RepairStep NextStep(const PartitionAssignment& replica, const PartitionRules& rules);
   Task<void> GiveUp(std::string topic, TopicPartitionId id);
   // Deletes the damaged log of a replica that counts no more. False: it is still there.
   Task<bool> ThrowAway(std::string topic, TopicPartitionId id);
@@ -98,6 +99,7 @@ class MetadataApplier final : public MetadataSource {
   LogStore* store_ = nullptr;
   DirectoryReports* directories_ = nullptr;
   GroupService* groups_ = nullptr;
+  std::set<TopicPartitionId> given_up_;  // Damaged replicas of which the controller was told.
   std::shared_ptr<const MetadataImage> image_;
 };
 

@@ -7,15 +7,18 @@
 namespace millrace {
 
 RepairStep NextRepairStep(const PartitionAssignment& replica, BrokerId self, size_t isr_min,
-                          bool damaged) {
+                          bool damaged, bool given_up) {
   const AssignedReplica* own = replica.Find(self);
-  if (!damaged || own == nullptr) return RepairStep::kNone;
+  if (!damaged || own == nullptr || !replica.leader.has_value()) return RepairStep::kNone;
+  if (std::ranges::count(replica.elr, self) > 0) return RepairStep::kNone;
   if (own->directory == kLostDirectory) {
-    const bool counts =
-        own->in_isr || replica.leader == self || std::ranges::count(replica.elr, self) > 0;
-    return counts ? RepairStep::kNone : RepairStep::kStartAnew;
+    const bool counts = own->in_isr || replica.leader == self;
+    return given_up && !counts ? RepairStep::kStartAnew : RepairStep::kNone;
   }
-  const size_t others = replica.isr_size() - (own->in_isr ? 1 : 0);
+  const auto others = static_cast<size_t>(
+      std::ranges::count_if(replica.replicas, [self](const AssignedReplica& other) {
+        return other.broker != self && other.in_isr && other.active;
+      }));
   if (others == 0) return RepairStep::kNone;
   const bool all_in_sync = replica.isr_size() == replica.replicas.size();
   const bool costs_nothing = !own->in_isr || others >= isr_min || all_in_sync;

@@ -5,8 +5,13 @@
 //     the metadata says so here ──► the log is deleted, and opened empty
 //     DirectoryReporter says where it is ──► it catches up and joins the ISR like any new replica
 //
-// Nothing is deleted before the metadata says that this replica counts no more. A restart in between
-// finds the damaged log again and puts it back; the next reader, or the scrub, begins anew.
+// Nothing is deleted before the metadata says that this replica counts no more, and that because this
+// process asked for it. A restart in between puts the damaged log back; the next reader, or the
+// scrub, begins anew. The controller decides by the same rules, on what it knows by then; a refusal is
+// final, and the next change of the partition asks again.
+//
+// What it costs: all of the log is copied for one bad batch, and should the leader's copy turn out to
+// be damaged elsewhere, this one is gone.
 //
 // Pure.
 // Source: ours; KIP-858's messages, KIP-966's rule that an emptied replica is not eligible.
@@ -27,8 +32,9 @@ enum class RepairStep {
 
 // `replica` is of the broker `self`; `damaged`: its log is. Giving up waits while it would leave fewer
 // in sync than `isr_min`, because producers would be refused, unless all replicas are in sync: it will not
-// get better then. It never happens where no other replica is in sync.
+// get better then. It never happens without a leader, or where no other living replica is in sync.
+// `given_up`: this process asked for it.
 RepairStep NextRepairStep(const PartitionAssignment& replica, BrokerId self, size_t isr_min,
-                          bool damaged);
+                          bool damaged, bool given_up);
 
 }  // namespace millrace

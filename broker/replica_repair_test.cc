@@ -32,34 +32,49 @@ PartitionAssignment GivenUp(PartitionAssignment assignment) {
 
 TEST_CASE("ReplicaRepair: a damaged replica is given up where others are in sync, leader or not") {
   for (int32_t leader : {1, 2}) {
-    CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, leader), kSelf, 2, true) == RepairStep::kGiveUp);
+    CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, leader), kSelf, 2, true, true) ==
+          RepairStep::kGiveUp);
   }
-  CHECK(NextRepairStep(Replicas(3, {2, 3}, 2), kSelf, 2, true) == RepairStep::kGiveUp);
-  CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, 2), kSelf, 2, false) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(3, {2, 3}, 2), kSelf, 2, true, true) == RepairStep::kGiveUp);
+  CHECK(NextRepairStep(Replicas(3, {1, 2, 3}, 2), kSelf, 2, false, true) == RepairStep::kNone);
 }
 
-TEST_CASE("ReplicaRepair: the last one in sync is never given up") {
-  CHECK(NextRepairStep(Replicas(3, {1}, 1), kSelf, 1, true) == RepairStep::kNone);
-  CHECK(NextRepairStep(Replicas(1, {1}, 1), kSelf, 1, true) == RepairStep::kNone);
+TEST_CASE(
+    "ReplicaRepair: the last one in sync that lives is never given up, nor without a leader") {
+  PartitionAssignment dead = Replicas(2, {1, 2}, 1);
+  dead.replicas[1].active = false;
+  CHECK(NextRepairStep(dead, kSelf, 1, true, true) == RepairStep::kNone);
+  PartitionAssignment leaderless = Replicas(2, {2}, 2);
+  leaderless.leader.reset();
+  CHECK(NextRepairStep(leaderless, kSelf, 1, true, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(leaderless), kSelf, 1, true, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(3, {1}, 1), kSelf, 1, true, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(1, {1}, 1), kSelf, 1, true, true) == RepairStep::kNone);
 }
 
 TEST_CASE("ReplicaRepair: producers are not refused for it, unless they would be at any time") {
   // Broker 3 is away: it may come back.
-  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 2, true) == RepairStep::kNone);
-  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 1, true) == RepairStep::kGiveUp);
-  CHECK(NextRepairStep(Replicas(2, {1, 2}, 2), kSelf, 2, true) == RepairStep::kGiveUp);
+  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 2, true, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 1, true, true) == RepairStep::kGiveUp);
+  CHECK(NextRepairStep(Replicas(2, {1, 2}, 2), kSelf, 2, true, true) == RepairStep::kGiveUp);
 }
 
 TEST_CASE(
     "ReplicaRepair: nothing is deleted before the metadata says that the replica counts no more") {
-  CHECK(NextRepairStep(GivenUp(Replicas(3, {1, 2, 3}, 2)), kSelf, 1, true) == RepairStep::kNone);
-  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 1)), kSelf, 1, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {1, 2, 3}, 2)), kSelf, 1, true, true) ==
+        RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 1)), kSelf, 1, true, true) == RepairStep::kNone);
   PartitionAssignment eligible = GivenUp(Replicas(3, {2, 3}, 2));
   eligible.elr = {kSelf};
-  CHECK(NextRepairStep(eligible, kSelf, 1, true) == RepairStep::kNone);
-  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, true) == RepairStep::kStartAnew);
+  CHECK(NextRepairStep(eligible, kSelf, 1, true, true) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, true, true) ==
+        RepairStep::kStartAnew);
+  // Of a life before: it is put back.
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, true, false) ==
+        RepairStep::kNone);
   // Its new log is sound: it stays.
-  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, false) == RepairStep::kNone);
+  CHECK(NextRepairStep(GivenUp(Replicas(3, {2, 3}, 2)), kSelf, 1, false, true) ==
+        RepairStep::kNone);
 }
 
 }  // namespace millrace

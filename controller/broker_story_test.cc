@@ -373,6 +373,30 @@ $ where t-0 1 1a
 t-0 [1,2] isr=[2] leader=2 epoch=1/2
 $ isr t-0 2,1
 t-0 [1,2] isr=[2,1] leader=2 epoch=1/3
+# What the leader knows of the log of a follower that gives its own up is void: a new epoch says so.
+$ where t-0 1 lost
+t-0 [1,2] isr=[2] leader=2 epoch=2/4
+)");
+}
+
+TEST_CASE(
+    "Directory story: a damaged replica is kept while producers would be refused without it") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ broker 3
+broker 3 serves
+$ topic t 1,2,3
+t-0 [1,2,3] isr=[1,2,3] leader=1 epoch=0/0
+$ min t 2
+$ fence 3
+broker 3 fenced
+t-0 [1,2,3] isr=[1,2] leader=1 epoch=0/1
+$ where t-0 2 lost
+refused: fewer than min.insync.replicas would be in sync, and another may come back
 )");
 }
 

@@ -35,8 +35,25 @@ bool IsLastAndLost(const PartitionImage& partition, const BrokerImage& broker) {
          IsMember(partition.last_known_elr, broker.id);
 }
 
-bool IsOnlyOneInSync(const PartitionImage& partition, BrokerId broker) {
-  return std::ranges::none_of(partition.isr, [broker](BrokerId id) { return id != broker; });
+// Whether the partition can do without what this replica has: another one leads or can, and enough are
+// in sync for producers, or all are and it will not get better. Where an unclean election may choose
+// a replica that is being copied, one more has to fail before it does.
+absl::Status MayGiveUp(const PartitionImage& partition, BrokerId broker, const ClusterView& cluster,
+                       const TopicSettings& settings) {
+  const auto others = static_cast<size_t>(std::ranges::count_if(
+      partition.isr, [&](BrokerId id) { return id != broker && cluster.MayLead(partition, id); }));
+  if (!partition.leader.has_value() || IsMember(partition.elr, broker) ||
+      others < (settings.unclean_election ? 2 : 1)) {
+    return MakeError(ErrorKind::kStorageError,
+                     "no other replica is in sync: what this one has is all there is");
+  }
+  const auto isr_min = static_cast<size_t>(settings.isr_min);
+  const bool all_in_sync = partition.isr.size() == partition.replicas.size();
+  if (IsMember(partition.isr, broker) && others < isr_min && !all_in_sync) {
+    return MakeError(ErrorKind::kStorageError,
+                     "fewer than min.insync.replicas would be in sync, and another may come back");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -66,17 +83,14 @@ SingleDecision<std::vector<AssignDirectoryReply>> DecideDirectories(
                     "the replica lost what nobody else is known to have; elect another leader");
     }
     const bool given_up = assignment.directory == kLostDirectory;
-    if (given_up && IsOnlyOneInSync(partition, request.broker)) {
-      status = MakeError(ErrorKind::kStorageError,
-                         "no other replica is in sync: what this one has is all there is");
-    }
+    if (given_up) status.Update(MayGiveUp(partition, request.broker, cluster, settings));
     const bool valid = status.ok();
     replies.push_back({assignment, std::move(status)});
     if (!valid) continue;
     PartitionChange change(partition, cluster, settings, ElrEnabled(image));
     change.SetDirectory(request.broker, assignment.directory);
     if (given_up) {
-      change.Lost(request.broker);
+      change.GivenUp(request.broker);
     } else if (!ClusterView::IsOnline(broker, assignment.directory)) {
       change.Left(request.broker);  // It has failed meanwhile: the replica is not there.
     }

@@ -1,7 +1,7 @@
 // AssignReplicasToDirs: a broker says in which log directory its replicas live (KIP-858), so that
 // the controller knows whom it hits when a directory fails. In kLostDirectory: the replica is
-// damaged, and its broker is about to throw it away and copy it anew. It leaves the ISR and the ELR,
-// as long as another replica is in sync.
+// damaged, and its broker is about to throw it away and copy it anew. It leaves the ISR, in a new
+// leader epoch, as long as it can be spared.
 //
 // Pure.
 // Source: rule 5.35 of Kafka's broker behaviour.
@@ -33,7 +33,7 @@ struct AssignDirectoryReply {
   // kUnknownTopicId, kUnknownTopicOrPartition, kNotLeaderOrFollower (no replica of this broker).
   // kStorageError: it was made anew in another directory, and nobody else had everything: it would
   // lead, empty, and the others would cut what they have. Not so once somebody else leads. Or it is
-  // given up (kLostDirectory) and nobody else is in sync.
+  // given up (kLostDirectory) and cannot be spared.
   absl::Status status;
 };
 

@@ -58,6 +58,11 @@ PartitionChange& PartitionChange::Lost(BrokerId replica) {
   return Left(replica);
 }
 
+PartitionChange& PartitionChange::GivenUp(BrokerId replica) {
+  new_epoch_ = true;
+  return Lost(replica);
+}
+
 PartitionChange& PartitionChange::Left(BrokerId replica) {
   Erase(next_.isr, replica);
   return *this;
@@ -168,7 +173,7 @@ std::optional<PartitionImage> PartitionChange::Build() {
   if (next_ == before_) return std::nullopt;
   const bool replica_left = std::ranges::any_of(
       before_.replicas, [&](BrokerId id) { return !Contains(next_.replicas, id); });
-  if (next_.leader != before_.leader || replica_left) {
+  if (next_.leader != before_.leader || replica_left || new_epoch_) {
     next_.leader_epoch = LeaderEpoch(before_.leader_epoch.value() + 1);
   }
   next_.partition_epoch = PartitionEpoch(before_.partition_epoch.value() + 1);

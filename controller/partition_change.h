@@ -49,6 +49,9 @@ class PartitionChange {
   PartitionChange& SetDirectory(BrokerId replica, DirectoryId directory);
   // The replica lost what it had: it leaves the ISR, and the ELR too.
   PartitionChange& Lost(BrokerId replica);
+  // Its broker throws away what it has: as Lost(), and in a new leader epoch, because what the leader
+  // knows of the replica's log, and any proposal that rests on it, is void at once.
+  PartitionChange& GivenUp(BrokerId replica);
   // The replica is in sync no longer, but what it has remains.
   PartitionChange& Left(BrokerId replica);
 
@@ -77,6 +80,7 @@ class PartitionChange {
   const bool elr_enabled_;
   PartitionImage next_;
   BrokerIds lost_;
+  bool new_epoch_ = false;
   Election election_;
 };
 

@@ -230,6 +230,9 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state, int64_t delay_ms)
   }
   if (gone.empty()) co_return absl::OkStatus();
   state.segments.erase(state.segments.begin(), kept);
+  std::erase_if(state.damage, [&](const LogDamage& damage) {
+    return damage.segment < state.segments.front().base;
+  });
   ForgetReaders(state);
   // Oldest first, and no sync: what a power loss brings back lies below the start, and the next
   // recovery removes it again.

@@ -23,9 +23,9 @@ void NoteDamage(Log::State& state, Offset base, uint64_t position, std::string_v
   // One of a segment is enough: a repair begins there and takes what follows.
   const bool known = std::ranges::any_of(
       state.damage, [base](const LogDamage& damage) { return damage.segment == base; });
-  if (known) return;
+  if (known || state.damage.size() >= kDamageMax) return;
   state.context.metrics.damage_found.Add();
-  if (state.damage.size() < kDamageMax) state.damage.push_back({base, position, std::string(why)});
+  state.damage.push_back({base, position, std::string(why)});
   state.context.env.logger.Error("[log {}] damaged at {} of {}: {}; these records are not served",
                                  state.path(), position, SegmentFileName(base, kLogSuffix), why);
   if (state.observer != nullptr) state.observer->OnDamaged(*state.log);
@@ -76,11 +76,11 @@ Task<void> LogScrubber::ScrubLog(TopicPartitionId id) {
     // Looked up anew: it may have been deleted while we paused, outside its gate.
     log = context_.find_log(id);
     if (log == nullptr || scope_.stopping()) co_return;
-    co_await ScrubSegment(&log->state(), base);
+    co_await ScrubSegment(&log->state(), base, /*again=*/false);
   }
 }
 
-Task<void> LogScrubber::ScrubSegment(Log::State* state, Offset base) {
+Task<void> LogScrubber::ScrubSegment(Log::State* state, Offset base, bool again) {
   Gate::Holder inside = state->gate.TryEnter();
   if (!inside || !state->failure.ok()) co_return;
   co_await WaitForSwap(*state);
@@ -113,6 +113,7 @@ Task<void> LogScrubber::ScrubSegment(Log::State* state, Offset base) {
     }
     if (!more) break;
   }
+  if (!failed.ok() && !again) co_return co_await ScrubSegment(state, base, /*again=*/true);
   if (!failed.ok()) NoteDamage(*state, base, scanner.position(), std::string(failed.message()));
   if (!scanner.defect().empty()) NoteDamage(*state, base, scanner.position(), scanner.defect());
 }

@@ -40,7 +40,9 @@ class LogScrubber {
  private:
   Task<void> Loop();
   Task<void> ScrubLog(TopicPartitionId id);
-  Task<void> ScrubSegment(Log::State* state, Offset base);
+  // What a disk refuses to read is read `again` before it counts as damage: a replica is thrown away
+  // for that.
+  Task<void> ScrubSegment(Log::State* state, Offset base, bool again);
 
   // Borrowed.
   StoreContext& context_;

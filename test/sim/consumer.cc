@@ -82,7 +82,14 @@ Task<void> SimConsumer::Run() {
 
 Task<absl::Status> SimConsumer::Session() {
   MR_CO_ASSIGN_OR_RETURN(
-      view_, co_await FindTopic(&client_, &plan_, env_.random.Below(1000), /*create=*/false));
+      TopicView view,
+      co_await FindTopic(&client_, &plan_, env_.random.Below(1000), /*create=*/false));
+  // KIP-320: who was cut off names the leaders of before, itself among them, and clients that know
+  // of later ones do not go back.
+  for (const auto& [partition, epoch] : view_.epochs) {
+    if (view.epochs.at(partition) < epoch) co_return absl::UnavailableError("metadata of before");
+  }
+  view_ = std::move(view);
   // What one broker leads, for a while: a follower may serve too, but knows less.
   const auto first = static_cast<int32_t>(env_.random.Below(next_.size()));
   MR_CO_RETURN_IF_ERROR(co_await ConnectToLeader(first));
