@@ -137,7 +137,7 @@ void ControllerLink::EndSession() {
   controller_ = std::nullopt;
   beats_.clear();
   pieces_.clear();
-  for (auto& [peer, heartbeat] : lost_peers_) heartbeat = std::nullopt;
+  for (auto& [peer, testimony] : testimony_) testimony.carried_by = std::nullopt;
   for (auto& [id, pending] : pending_) pending->ended.Set();
   pending_.clear();
   changed_.Pulse();
@@ -186,9 +186,9 @@ session::Heartbeat ControllerLink::NextHeartbeat() {
   heartbeat.wants_fence = !serves_;
   heartbeat.wants_shutdown = wants_shutdown_;
   heartbeat.offline_directories = offline_;
-  for (auto& [peer, carried_by] : lost_peers_) {
-    heartbeat.lost_peers.push_back(peer);
-    if (!carried_by.has_value()) carried_by = heartbeat.sequence;
+  for (auto& [peer, testimony] : testimony_) {
+    (testimony.lost ? heartbeat.lost_peers : heartbeat.found_peers).push_back(peer);
+    if (!testimony.carried_by.has_value()) testimony.carried_by = heartbeat.sequence;
   }
   return heartbeat;
 }
@@ -242,8 +242,9 @@ absl::Status ControllerLink::On(const session::HeartbeatReply& message) {
     if (!message.fenced) broker_.OnHeartbeat(beat->second);
     beats_.erase(beats_.begin(), std::next(beat));
   }
-  std::erase_if(lost_peers_, [&message](const auto& peer) {
-    return peer.second.has_value() && *peer.second <= message.sequence;
+  std::erase_if(testimony_, [&message](const auto& told) {
+    const std::optional<uint64_t>& carried_by = told.second.carried_by;
+    return carried_by.has_value() && *carried_by <= message.sequence;
   });
   changed_.Pulse();
   return absl::OkStatus();
@@ -289,7 +290,14 @@ void ControllerLink::WantShutdown() {
 }
 
 void ControllerLink::LostPeer(BrokerId peer) {
-  lost_peers_[peer] = std::nullopt;
+  lost_peers_.insert(peer);
+  testimony_[peer] = {.lost = true};
+  Poke();
+}
+
+void ControllerLink::FoundPeer(BrokerId peer) {
+  if (lost_peers_.erase(peer) == 0) return;
+  testimony_[peer] = {.lost = false};
   Poke();
 }
 

@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,7 @@ class ControllerLink {
   void Serve();         // Ready: wants to be unfenced. Before: wants to be fenced.
   void WantShutdown();  // Controlled shutdown has begun.
   void LostPeer(BrokerId peer);
+  void FoundPeer(BrokerId peer);  // Nothing is told of one that was not lost.
   void SetOfflineDirectories(std::vector<DirectoryId> offline);
   // Something else of a heartbeat has changed (what is applied, who leads the quorum).
   void Poke();
@@ -183,9 +185,13 @@ class ControllerLink {
   std::map<uint64_t, Instant> beats_;  // Under way in this session: when each left.
   bool serves_ = false;
   bool wants_shutdown_ = false;
-  // Testimony, with the heartbeat that carries it: kept until that one is answered, and told again to
-  // the next controller.
-  std::map<BrokerId, std::optional<uint64_t>> lost_peers_;
+  struct Testimony {
+    bool lost;                                // Or found again.
+    std::optional<uint64_t> carried_by = {};  // The heartbeat.
+  };
+  // Kept until that heartbeat is answered, and told again to the next controller.
+  std::map<BrokerId, Testimony> testimony_;
+  std::set<BrokerId> lost_peers_;  // Of which the latest testimony is that they are lost.
   std::vector<DirectoryId> offline_;
   // A snapshot that is coming in.
   std::vector<std::string> pieces_;

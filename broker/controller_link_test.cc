@@ -268,6 +268,28 @@ TEST_CASE("ControllerLink: testimony is told until a controller has heard it") {
   CHECK(w.Expect<session::Heartbeat>(second).lost_peers.empty());
 }
 
+TEST_CASE("ControllerLink: testimony is taken back when the peer is there again, once") {
+  World w;
+  w.controllers.up = {1};
+  w.link->Start();
+  MessageStream& stream = w.Linked(1);
+  w.link->FoundPeer(BrokerId(9));  // Nobody has said that it was lost.
+  w.link->LostPeer(BrokerId(8));
+  const auto lost = w.Expect<session::Heartbeat>(stream);
+  CHECK(lost.lost_peers == std::vector{BrokerId(8)});
+  CHECK(lost.found_peers.empty());
+  w.link->FoundPeer(BrokerId(8));  // The controller has not answered yet.
+  const auto found = w.Expect<session::Heartbeat>(stream);
+  CHECK(found.lost_peers.empty());
+  CHECK(found.found_peers == std::vector{BrokerId(8)});
+  w.Say(stream, session::HeartbeatReply{found.sequence, true, false});
+  w.link->FoundPeer(BrokerId(8));
+  w.link->LostPeer(BrokerId(7));
+  const auto next = w.Expect<session::Heartbeat>(stream);
+  CHECK(next.lost_peers == std::vector{BrokerId(7)});
+  CHECK(next.found_peers.empty());
+}
+
 TEST_CASE("ControllerLink: the feed arrives in order, a snapshot as a whole") {
   World w;
   w.controllers.up = {1};

@@ -178,6 +178,9 @@ Task<absl::Status> Node::MakeShards() {
       [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
         if (link_ != nullptr) link_->OnStreamLoss(peer, epoch, how);
       },
+      [this](BrokerId peer, BrokerEpoch epoch) {
+        if (link_ != nullptr) link_->OnStream(peer, epoch);
+      },
       [this] { ReportOffline(); }, options_.make_groups});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {

@@ -110,6 +110,11 @@ void NodeLink::OnStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, Str
   link_->LostPeer(peer);
 }
 
+void NodeLink::OnStream(BrokerId peer, BrokerEpoch epoch) {
+  const BrokerImage* known = state().image()->FindBroker(peer);
+  if (known != nullptr && known->epoch == epoch) link_->FoundPeer(peer);
+}
+
 // --- Start and stop.
 
 bool NodeLink::IsAlone() const { return context_.dialer == nullptr && context_.local != nullptr; }

@@ -79,6 +79,8 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
   // A replication stream to or from `peer`, as it was registered under `epoch`, was lost: testimony
   // for the controller, unless it is silence, or about somebody who has registered anew since.
   void OnStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
+  // One stands, with that incarnation of it: takes the testimony back.
+  void OnStream(BrokerId peer, BrokerEpoch epoch);
 
   // Hands its leaderships over, where there is somebody to have them.
   Task<void> Leave();

@@ -257,6 +257,7 @@ void NodeShard::Open(const NodeServices& services) {
 void NodeShard::RegisterMetrics() {
   store_->RegisterMetrics(metrics_);
   replication_->RegisterMetrics(metrics_);
+  partitions_->RegisterMetrics(metrics_);
   metrics_.AddGauge(
       {"millrace_connections", "Connections of clients (Kafka: connection-count)."},
       [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->connections()); });
@@ -299,7 +300,14 @@ void NodeShard::OpenReplication() {
     if (how == StreamLoss::kBroken && epoch.has_value()) {
       doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
     }
-    if (context_.on_stream_loss) telling_.Spawn(TellStreamLoss(peer, epoch, how));
+    telling_.Spawn(TellFirst([peer, epoch, how](const NodeShardContext& node) {
+      if (node.on_stream_loss) node.on_stream_loss(peer, epoch, how);
+    }));
+  };
+  options.on_stream = [this](BrokerId peer, BrokerEpoch epoch) {
+    telling_.Spawn(TellFirst([peer, epoch](const NodeShardContext& node) {
+      if (node.on_stream) node.on_stream(peer, epoch);
+    }));
   };
   replication_ =
       std::make_unique<ReplicationShard>(env_, *store_, *partitions_, *peers_, std::move(options));
@@ -329,16 +337,14 @@ Task<void> NodeShard::TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&
                                         [there, what = std::move(what)] { what(*there->fencing); });
 }
 
-Task<void> NodeShard::TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch,
-                                     StreamLoss how) {
+Task<void> NodeShard::TellFirst(std::function<void(const NodeShardContext&)> what) {
   const NodeShardContext* context = &context_;
   if (IsFirst()) {
-    context->on_stream_loss(peer, epoch, how);
+    what(*context);
     co_return;
   }
-  co_await context->shards.calls().Tell(shard(), ShardId(0), [context, peer, epoch, how] {
-    context->on_stream_loss(peer, epoch, how);
-  });
+  co_await context->shards.calls().Tell(shard(), ShardId(0),
+                                        [context, what = std::move(what)] { what(*context); });
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {

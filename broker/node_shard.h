@@ -62,6 +62,8 @@ struct NodeShardContext {
   // was lost or could not be made. What a controller takes as testimony.
   std::function<void(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how)>
       on_stream_loss = {};
+  // Called on shard 0: such a stream stands. Takes that back.
+  std::function<void(BrokerId peer, BrokerEpoch epoch)> on_stream = {};
   // Called on shard 0 when a log directory went offline, on whichever shard that was seen.
   std::function<void()> on_offline = {};
   GroupServiceFactory make_groups = MakeGroupService;
@@ -143,7 +145,8 @@ class NodeShard {
   // Each shard's doubts, this one's first.
   void TellDoubts(std::function<void(FencingDoubts&)> what);
   Task<void> TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&)> what);
-  Task<void> TellStreamLoss(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how);
+  // Runs `what` on shard 0.
+  Task<void> TellFirst(std::function<void(const NodeShardContext&)> what);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.

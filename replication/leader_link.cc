@@ -187,7 +187,10 @@ Task<absl::Status> LeaderLink::Session() {
     followed.progress = false;
     if (followed.phase != Phase::kCutting) followed.phase = Phase::kIdle;
   }
-  if (established) metrics_.streams_lost.Add();
+  if (established) {
+    metrics_.streams_lost.Add();
+    lost_since_ = env_.reactor.Now();
+  }
   const bool silent = absl::IsDeadlineExceeded(ended);
   if (!scope_.stopping() && options_.on_loss && (established || silent)) {
     options_.on_loss(leader_, epoch, silent ? StreamLoss::kSilent : StreamLoss::kBroken);
@@ -215,7 +218,9 @@ Task<absl::Status> LeaderLink::SayHello() {
         fmt::format("broker {} refuses: {}", leader_, welcome->reason));
   }
   env_.logger.Debug("{}: follows {} partitions", name_, followed_.size());
+  if (options_.on_stream) options_.on_stream(leader_, welcome->broker_epoch);
   stream_->ready = true;
+  lost_since_.reset();
   stream_->credit = static_cast<int64_t>(options_.credit_bytes);
   stream_->out.Add(StreamCredit{static_cast<uint32_t>(options_.credit_bytes)});
   asking_.clear();

@@ -72,6 +72,8 @@ class LeaderLink final : private Timer {
   std::vector<TopicPartitionId> TakeAll();
 
   bool connected() const { return stream_ != nullptr; }
+  // Since when there is no stream, if there was one.
+  std::optional<Instant> lost_since() const { return lost_since_; }
   size_t followed() const { return followed_.size(); }
 
  private:
@@ -151,6 +153,7 @@ class LeaderLink final : private Timer {
   // Owned.
   TaskScope scope_;
   std::unique_ptr<Stream> stream_;  // While connected.
+  std::optional<Instant> lost_since_;
   // State.
   std::map<TopicPartitionId, Followed> followed_;
   uint64_t next_number_ = 1;

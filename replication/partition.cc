@@ -350,7 +350,12 @@ void Partition::OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outc
   PartitionLeader* leader = leading();
   if (leader == nullptr || proposal.leader_epoch != leader->leader_epoch()) return;
   const PartitionEpoch before = leader->partition_epoch();
+  const size_t size_before = leader->isr_size();
   PartitionLeader::Output output = leader->OnIsrOutcome(proposal, outcome, host_.reactor().Now());
+  IsrMetrics& metrics = host_.isr_metrics();
+  if (!outcome.has_value()) metrics.refused.Add();
+  if (leader->isr_size() < size_before) metrics.shrinks.Add();
+  if (leader->isr_size() > size_before) metrics.expands.Add();
   if (leader->partition_epoch() != before) {
     logger_.Info("ISR is {} in partition epoch {}", fmt::join(leader->isr(), ","),
                  leader->partition_epoch());

@@ -32,6 +32,7 @@
 
 #include "common/ids.h"
 #include "common/log/log.h"
+#include "common/metrics/metrics.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "replication/isr_channel.h"
@@ -63,6 +64,13 @@ struct LeaderAppend {
 
 // What a partition needs of its shard; PartitionTable is it. Called in the middle of things: it
 // remembers, and calls nothing back.
+// Of the partitions that one shard leads.
+struct IsrMetrics {
+  Counter shrinks;
+  Counter expands;
+  Counter refused;  // Proposals that the controller did not take.
+};
+
 class PartitionHost {
  public:
   virtual Reactor& reactor() = 0;
@@ -74,6 +82,7 @@ class PartitionHost {
   // The leader's log starts later than ours.
   virtual void AdvanceStart(Partition& partition, Offset start) = 0;
   virtual void OnChange(Partition& partition, ReplicaChange change) = 0;
+  virtual IsrMetrics& isr_metrics() = 0;
 
  protected:
   ~PartitionHost() = default;
@@ -106,6 +115,8 @@ class Partition final : private LogObserver {
   LeaderEpoch leader_epoch() const { return assignment_.leader_epoch; }
   const std::optional<BrokerId>& leader() const { return assignment_.leader; }
   bool leads() const { return std::holds_alternative<PartitionLeader>(role_); }
+  // Null where it does not lead.
+  const PartitionLeader* leading() const { return std::get_if<PartitionLeader>(&role_); }
   bool follows() const { return std::holds_alternative<PartitionFollower>(role_); }
   ReplicaEnds ends() const;
   const absl::Status& failure() const { return failure_; }
@@ -210,7 +221,6 @@ class Partition final : private LogObserver {
   Offset CommittedEnd(const Log&) const override { return high_watermark_; }
 
   PartitionLeader* leading() { return std::get_if<PartitionLeader>(&role_); }
-  const PartitionLeader* leading() const { return std::get_if<PartitionLeader>(&role_); }
   PartitionFollower* following() { return std::get_if<PartitionFollower>(&role_); }
   void TakeRole();
   size_t IsrMin() const;

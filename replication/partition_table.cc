@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/error_kind.h"
@@ -187,6 +188,57 @@ Task<void> PartitionTable::Wake() {
     partition->OnTime();
   }
   waking_ = false;
+}
+
+// --- Metrics -------------------------------------------------------------------------------------
+
+double PartitionTable::CountLed(bool (*is_so)(const Partition& partition,
+                                              const PartitionLeader& leader)) const {
+  return static_cast<double>(std::ranges::count_if(replicas_, [is_so](const auto& entry) {
+    const Partition& partition = *entry.second.partition;
+    const PartitionLeader* leader = partition.leading();
+    return leader != nullptr && is_so(partition, *leader);
+  }));
+}
+
+void PartitionTable::RegisterMetrics(MetricRegistry& registry) const {
+  registry.AddGauge(
+      {"millrace_partitions_led_under_replicated",
+       "Partitions led here with fewer replicas in sync than they have (Kafka: "
+       "UnderReplicatedPartitions)."},
+      [this] {
+        return CountLed([](const Partition& partition, const PartitionLeader& leader) {
+          return leader.isr_size() < partition.assignment().replicas.size();
+        });
+      });
+  registry.AddGauge(
+      {"millrace_partitions_led_under_min_isr",
+       "Partitions led here that refuse acks=all (Kafka: UnderMinIsrPartitionCount)."},
+      [this] {
+        return CountLed([](const Partition&, const PartitionLeader& leader) {
+          return !leader.has_enough_replicas();
+        });
+      });
+  registry.AddGauge({"millrace_partitions_led_at_min_isr",
+                     "Partitions led here that will refuse acks=all when one more replica is lost "
+                     "(Kafka: AtMinIsrPartitionCount)."},
+                    [this] {
+                      return CountLed([](const Partition&, const PartitionLeader& leader) {
+                        return leader.isr_size() == leader.isr_min();
+                      });
+                    });
+  registry.Add({"millrace_isr_shrinks_total",
+                "Times that the leader here had replicas taken out of an ISR (Kafka: "
+                "IsrShrinksPerSec)."},
+               &isr_metrics_.shrinks);
+  registry.Add({"millrace_isr_expands_total",
+                "Times that the leader here had replicas taken into an ISR (Kafka: "
+                "IsrExpandsPerSec)."},
+               &isr_metrics_.expands);
+  registry.Add({"millrace_isr_refused_total",
+                "Changes of an ISR that the controller did not take (Kafka: "
+                "FailedIsrUpdatesPerSec)."},
+               &isr_metrics_.refused);
 }
 
 }  // namespace millrace

@@ -77,6 +77,8 @@ class PartitionTable final : private PartitionHost {
     return replicas_.contains(id) || !store_.OfflineCause(id).ok();
   }
   size_t size() const { return replicas_.size(); }
+  // `registry` must not ask any more when Stop() begins.
+  void RegisterMetrics(MetricRegistry& registry) const;
   // Replicas in order of id.
   template <typename Visit>
   void ForEach(Visit visit) {
@@ -96,6 +98,9 @@ class PartitionTable final : private PartitionHost {
   void WakeAt(Partition& partition, Instant when) override;
   void AdvanceStart(Partition& partition, Offset start) override;
   void OnChange(Partition& partition, ReplicaChange change) override;
+  IsrMetrics& isr_metrics() override { return isr_metrics_; }
+  // How many of the partitions led here are so.
+  double CountLed(bool (*is_so)(const Partition& partition, const PartitionLeader& leader)) const;
 
   Task<absl::StatusOr<Partition*>> Make(TopicPartitionId id, std::string topic, LogConfig config);
   Task<void> End(TopicPartitionId id, absl::Status why);
@@ -120,6 +125,7 @@ class PartitionTable final : private PartitionHost {
   bool waking_ = false;  // Wake() runs.
   Event earlier_;        // There is an earlier wake than Wake() waits for.
   HighWatermarks high_watermarks_;
+  IsrMetrics isr_metrics_;
   TaskScope scope_;
 };
 

@@ -70,6 +70,10 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
     streams.self = BrokerId(id);
     streams.on_loss = [this, id](BrokerId peer, std::optional<BrokerEpoch>, StreamLoss how) {
       losses.push_back({id, peer.value(), how, world.Now()});
+      lost.insert({id, peer.value()});
+    };
+    streams.on_stream = [this, id](BrokerId peer, BrokerEpoch epoch) {
+      if (epoch == EpochOf(peer)) lost.erase({id, peer.value()});
     };
     broker.streams = std::make_unique<ReplicationShard>(*broker.env, **broker.store, *broker.table,
                                                         *this, streams);
@@ -107,6 +111,7 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
   bool up(int id) const { return brokers_.at(id)->env != nullptr; }
   SimNode& node(int id) { return brokers_.at(id)->node; }
   ReplicationShard& streams(int id) { return *brokers_.at(id)->streams; }
+  PartitionTable& table(int id) { return *brokers_.at(id)->table; }
   TestStore& store(int id) { return *brokers_.at(id)->store; }
   Env& env(int id) { return *brokers_.at(id)->env; }
 
@@ -337,6 +342,7 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
  public:
   SimWorld world;
   std::vector<Loss> losses;
+  std::set<std::pair<int, int>> lost;  // By whom, and which peer, that is not there again.
 
  private:
   std::map<int, std::unique_ptr<Broker>> brokers_;

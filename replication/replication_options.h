@@ -61,6 +61,8 @@ struct ReplicationOptions {
   // A stream to `peer`, as it was registered under `epoch`, was lost or could not be made. Called
   // on the shard, from the loop.
   std::function<void(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how)> on_loss;
+  // One with `peer` stands, which says that it has this epoch. Called likewise.
+  std::function<void(BrokerId peer, BrokerEpoch epoch)> on_stream = {};
 };
 
 // What the metadata says about other brokers; always the latest that this shard has applied.
@@ -82,6 +84,7 @@ struct ReplicationMetrics {
   Counter truncations;     // Answers after which a log here was cut.
   Counter corrupt;         // Batches from a leader that failed their checksum.
   Counter streams_lost;
+  Histogram failover;  // From the loss of the stream to a partition's leader to leading it here.
 };
 
 }  // namespace millrace

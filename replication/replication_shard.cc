@@ -109,6 +109,7 @@ Task<void> ReplicationShard::ServeOne(std::unique_ptr<Connection> connection,
     before->second->Shutdown("the follower has begun another stream");
   }
   feeds_[key] = &feed;
+  if (options_.on_stream) options_.on_stream(feed.broker(), feed.broker_epoch());
   absl::Status ended = co_await feed.Serve();
   env_.logger.Info("{} ended: {}", feed.name(), std::string(ended.message()));
   if (auto at = feeds_.find(key); at != feeds_.end() && at->second == &feed) feeds_.erase(at);
@@ -204,6 +205,9 @@ void ReplicationShard::OnRole(Partition& partition, Slot& slot) {
   if (!partition.leads()) {
     EndFeeds(slot, StreamEnd::kNotLeader);
   } else {
+    if (slot.link != nullptr && slot.link->lost_since().has_value()) {
+      metrics_.failover.Observe(env_.reactor.Now() - *slot.link->lost_since());
+    }
     const std::vector<FeedSubscription*> feeds = slot.feeds;
     for (FeedSubscription* subscription : feeds) {
       if (subscription->epoch != epoch) {
@@ -300,22 +304,26 @@ void ReplicationShard::RegisterMetrics(MetricRegistry& registry) {
       "Batches from leaders that failed their checksum.", metrics_.corrupt);
   add("millrace_replication_streams_lost_total", "Replication streams that broke.",
       metrics_.streams_lost);
-  registry.AddGauge(
+  registry.Add({"millrace_failover_seconds",
+                "From the loss of the stream to a partition's leader to leading it here, once a "
+                "partition."},
+               &metrics_.failover);
+  registry.AddGaugeMax(
       {"millrace_replication_lag_records", "Records that the slowest follower is behind (MaxLag)."},
       [this] {
         int64_t most = 0;
         for (const auto& [key, feed] : feeds_) most = std::max(most, feed->LagMax());
         return static_cast<double>(most);
       });
-  registry.AddGauge({"millrace_replication_lag_seconds",
-                     "For how long the most laggard follower in an ISR has been behind."},
-                    [this] {
-                      Duration most{0};
-                      for (const auto& [key, feed] : feeds_) {
-                        most = std::max(most, feed->LagTimeMax());
-                      }
-                      return static_cast<double>(most.count()) / 1e9;
-                    });
+  registry.AddGaugeMax({"millrace_replication_lag_seconds",
+                        "For how long the most laggard follower in an ISR has been behind."},
+                       [this] {
+                         Duration most{0};
+                         for (const auto& [key, feed] : feeds_) {
+                           most = std::max(most, feed->LagTimeMax());
+                         }
+                         return static_cast<double>(most.count()) / 1e9;
+                       });
   registry.AddGauge({"millrace_replication_feeds", "Streams on which followers are fed."},
                     [this] { return static_cast<double>(feeds_.size()); });
   registry.AddGauge({"millrace_replication_links", "Streams on which leaders are followed."},

@@ -19,6 +19,16 @@ void MustConverge(ReplicaCluster& cluster, Duration limit = seconds(60)) {
 
 }  // namespace
 
+double MetricOf(const PartitionTable& table, std::string_view name) {
+  MetricRegistry registry;
+  table.RegisterMetrics(registry);
+  for (const MetricSample& sample : registry.Snapshot()) {
+    if (sample.name.name == name) return std::get<double>(sample.value);
+  }
+  FAIL("no metric " << name);
+  return 0;
+}
+
 TEST_CASE("Replication stream: what a leader appends is committed and known on three replicas") {
   for (Durability durability : {Durability::kDisk, Durability::kPageCache}) {
     for (uint64_t seed = 1; seed <= 8; ++seed) {
@@ -95,6 +105,7 @@ TEST_CASE("Replication stream: a stream that breaks is resumed, and its loss is 
     }
     MustConverge(cluster);
     CHECK(cluster.losses.size() >= 3);
+    CHECK(cluster.lost.empty());  // All of it was taken back.
     for (const auto& loss : cluster.losses) CHECK(loss.how == StreamLoss::kBroken);
   }
 }
@@ -130,7 +141,11 @@ TEST_CASE(
     CHECK(took < (power ? Duration(seconds(4)) : Duration(milliseconds(20))));
     // Life goes on under another leader; the old one comes back and follows.
     cluster.Elect(0, 3);
+    cluster.world.RunFor(milliseconds(100));
     cluster.Tell(0, {2, 3});
+    CHECK(cluster.streams(3).metrics().failover.count() == 1);
+    CHECK(cluster.streams(3).metrics().failover.sum_ns() >= uint64_t{100'000'000});
+    CHECK(cluster.streams(2).metrics().failover.count() == 0);
     REQUIRE(cluster.Append(0, {"b"}).ok());
     cluster.Start(1);
     cluster.Tell(0, {1, 2, 3});
@@ -159,6 +174,8 @@ TEST_CASE("Replication stream: who falls behind leaves the ISR, catches up from 
     const bool shrunk = cluster.world.RunUntil(
         [&] { return !cluster.isr(0).contains(3) && cluster.Converged(0); }, seconds(20));
     if (!shrunk) FAIL(cluster.Describe());
+    CHECK(MetricOf(cluster.table(1), "millrace_isr_shrinks_total") >= 1);
+    CHECK(MetricOf(cluster.table(1), "millrace_partitions_led_under_replicated") >= 1);
     cluster.world.RunFor(seconds(2));
     cluster.Start(3);
     cluster.Tell(0, {1, 2, 3});
@@ -179,6 +196,8 @@ TEST_CASE("Replication stream: who falls behind leaves the ISR, catches up from 
     CHECK(worst < milliseconds(300));
     MustConverge(cluster, seconds(120));
     CHECK(cluster.streams(1).metrics().catch_up_bytes.value() > 2'000'000);
+    CHECK(MetricOf(cluster.table(1), "millrace_isr_expands_total") >= 1);
+    CHECK(MetricOf(cluster.table(1), "millrace_partitions_led_under_replicated") == 0);
   }
 }
 

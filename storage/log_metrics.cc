@@ -58,7 +58,7 @@ void RegisterDirectory(LogDirectory* directory, bool first_shard, MetricRegistry
   auto name = [directory](std::string text, std::string help) {
     return MetricId{std::move(text), std::move(help), {{"dir", directory->path()}}};
   };
-  registry.AddGauge(
+  registry.AddGaugeMax(
       name("millrace_log_journal_fill_ratio", "Share of the journal that waits for segments."),
       [directory] {
         return directory->journal() == nullptr ? 0.0 : directory->journal()->fill_ratio();
@@ -97,17 +97,17 @@ void RegisterCleaner(StoreContext* store, MetricRegistry& registry) {
                      "Logs that are not compacted any more because something is wrong with them "
                      "(Kafka: uncleanable-partitions-count)."},
                     [store] { return static_cast<double>(UncleanableLogs(*store)); });
-  registry.AddGauge({"millrace_log_cleaner_dirty_ratio_max",
-                     "Share of bytes that wait, of the log that waits most (Kafka: "
-                     "max-dirty-percent)."},
-                    [store] { return store->cleaner->dirty_ratio_max(); });
+  registry.AddGaugeMax({"millrace_log_cleaner_dirty_ratio_max",
+                        "Share of bytes that wait, of the log that waits most (Kafka: "
+                        "max-dirty-percent)."},
+                       [store] { return store->cleaner->dirty_ratio_max(); });
   registry.AddGauge(
       {"millrace_log_cleaner_waiting_partitions", "Logs whose time to be compacted has come."},
       [store] { return static_cast<double>(store->cleaner->waiting()); });
-  registry.AddGauge({"millrace_log_cleaner_seconds_since_look",
-                     "Since logs to compact were last looked for (Kafka: "
-                     "time-since-last-run-ms)."},
-                    [store] { return store->cleaner->seconds_since_look(); });
+  registry.AddGaugeMax({"millrace_log_cleaner_seconds_since_look",
+                        "Since logs to compact were last looked for (Kafka: "
+                        "time-since-last-run-ms)."},
+                       [store] { return store->cleaner->seconds_since_look(); });
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ std::string_view TypeOf(MetricKind kind) {
     case MetricKind::kCounter:
       return "counter";
     case MetricKind::kGauge:
+    case MetricKind::kGaugeMax:
       return "gauge";
     case MetricKind::kHistogram:
       return "histogram";
@@ -115,6 +116,10 @@ void MetricRegistry::AddGauge(MetricId name, std::function<double()> ask) {
   entries_.push_back({std::move(name), MetricKind::kGauge, [ask] { return ask(); }});
 }
 
+void MetricRegistry::AddGaugeMax(MetricId name, std::function<double()> ask) {
+  entries_.push_back({std::move(name), MetricKind::kGaugeMax, [ask] { return ask(); }});
+}
+
 void MetricRegistry::AddCounter(MetricId name, std::function<double()> ask) {
   entries_.push_back({std::move(name), MetricKind::kCounter, [ask] { return ask(); }});
 }
@@ -144,7 +149,9 @@ MetricSnapshot MergeSnapshots(std::vector<MetricSnapshot> snapshots) {
     } else if (auto* histogram = std::get_if<Histogram>(&merged.back().value)) {
       histogram->Merge(std::get<Histogram>(sample.value));
     } else {
-      std::get<double>(merged.back().value) += std::get<double>(sample.value);
+      double& value = std::get<double>(merged.back().value);
+      const double other = std::get<double>(sample.value);
+      value = sample.kind == MetricKind::kGaugeMax ? std::max(value, other) : value + other;
     }
   }
   return merged;

@@ -83,7 +83,12 @@ struct MetricId {
   std::vector<std::pair<std::string, std::string>> labels = {};
 };
 
-enum class MetricKind { kCounter, kGauge, kHistogram };
+enum class MetricKind {
+  kCounter,
+  kGauge,
+  kGaugeMax,  // A gauge of which the shards' largest is the node's: a lag, an age, a ratio.
+  kHistogram,
+};
 
 // What a metric was at one moment.
 struct MetricSample {
@@ -100,6 +105,7 @@ class MetricRegistry {
   void Add(MetricId name, const Histogram* histogram);
   // Asked at each snapshot: for what is known anyway, and not worth keeping twice.
   void AddGauge(MetricId name, std::function<double()> ask);
+  void AddGaugeMax(MetricId name, std::function<double()> ask);
   void AddCounter(MetricId name, std::function<double()> ask);
 
   // In order of name and labels.
@@ -114,7 +120,7 @@ class MetricRegistry {
   std::vector<Entry> entries_;
 };
 
-// Adds up what has the same name and labels: the sum over shards.
+// One of all that have the same name and labels: the sum over shards, or the largest of a kGaugeMax.
 MetricSnapshot MergeSnapshots(std::vector<MetricSnapshot> snapshots);
 
 // Prometheus' text format. Help and type stand once above all metrics of a name.

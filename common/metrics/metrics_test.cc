@@ -47,10 +47,12 @@ TEST_CASE("Metrics: shards add up, and names stand once with their help") {
     registry.Add({"read_bytes_total", "Bytes \"read\".", {{"path", "disk"}}}, &counter);
     registry.Add({"read_bytes_total", "Bytes \"read\".", {{"path", "a\"b"}}}, &memory);
     registry.Add({"open", "Files."}, &open);
-    registry.AddGauge({"fill_ratio", "Fill."}, [] { return 0.25; });
+    registry.AddGauge({"files", "Kept."}, [] { return 0.25; });
+    registry.AddGaugeMax({"fill_ratio", "Fill."}, [&counter] { return counter.value() / 8.0; });
     shards.push_back(registry.Snapshot());
   }
   CHECK(RenderPrometheus(MergeSnapshots(std::move(shards))) ==
+        "# HELP files Kept.\n# TYPE files gauge\nfiles 0.5\n"
         "# HELP fill_ratio Fill.\n# TYPE fill_ratio gauge\nfill_ratio 0.5\n"
         "# HELP open Files.\n# TYPE open gauge\nopen -4\n"
         "# HELP read_bytes_total Bytes \"read\".\n# TYPE read_bytes_total counter\n"

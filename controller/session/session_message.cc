@@ -61,6 +61,7 @@ struct ToControllerProto {
       Put(id, heartbeat->add_offline_directories());
     }
     for (BrokerId id : message.lost_peers) heartbeat->add_lost_peers(id.value());
+    for (BrokerId id : message.found_peers) heartbeat->add_found_peers(id.value());
   }
   void operator()(const Request& message) const {
     control::Request* request = to->mutable_request();
@@ -106,6 +107,7 @@ ToController Decode(const control::Heartbeat& from) {
     message.offline_directories.emplace_back(id.high(), id.low());
   }
   for (int32_t id : from.lost_peers()) message.lost_peers.emplace_back(id);
+  for (int32_t id : from.found_peers()) message.found_peers.emplace_back(id);
   return message;
 }
 

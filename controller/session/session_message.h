@@ -39,7 +39,8 @@ struct Heartbeat {
   bool wants_fence = false;
   bool wants_shutdown = false;
   std::vector<DirectoryId> offline_directories{};
-  std::vector<BrokerId> lost_peers{};  // Since the last one.
+  std::vector<BrokerId> lost_peers{};   // Since the last one.
+  std::vector<BrokerId> found_peers{};  // Likewise: of those that were lost, these are there again.
 };
 
 struct Request {

@@ -247,6 +247,9 @@ Task<void> SessionServer::TakeHeartbeats(Session* session) {
     for (BrokerId peer : message.lost_peers) {
       controller_.OnEvidence({EvidenceKind::kReplicationLost, peer, session->id()});
     }
+    for (BrokerId peer : message.found_peers) {
+      controller_.OnEvidence({EvidenceKind::kReplicationBack, peer, session->id()});
+    }
     absl::StatusOr<BrokerHeartbeatReply> reply = co_await controller_.Heartbeat(
         {.id = session->id(),
          .epoch = message.epoch,
