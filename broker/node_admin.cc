@@ -127,7 +127,9 @@ MetricSnapshot NodeAdmin::OwnMetrics() const {
   MetricSnapshot own = {
       {{"millrace_build_info",
         "Always 1; the labels tell.",
-        {{"version", status.version}, {"reactor", status.reactor}}},
+        {{"node", fmt::format("{}", status.node_id)},
+         {"version", status.version},
+         {"reactor", status.reactor}}},
        MetricKind::kGauge,
        1.0},
       {{"millrace_uptime_seconds", "Since the node was started."},

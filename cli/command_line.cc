@@ -44,6 +44,7 @@ int RunCommandLine(int argc, char** argv) {
   AddConfigCommand(program, chosen);
   AddContainerCommand(program, chosen);
   AddHealthCommand(program, chosen);
+  AddTopCommand(program, chosen);
   AddVersionCommand(program, chosen);
   switch (parser.Parse(std::move(words))) {
     case Parsed::kChosen:

@@ -31,6 +31,7 @@ void AddConfigCommand(Command& program, ChosenCommand& chosen);
 void AddContainerCommand(Command& program, ChosenCommand& chosen);
 void AddHealthCommand(Command& program, ChosenCommand& chosen);
 void AddGroupCommand(Command& program, ChosenCommand& chosen);
+void AddTopCommand(Command& program, ChosenCommand& chosen);
 void AddVersionCommand(Command& program, ChosenCommand& chosen);
 
 // A verb below `topic`.

@@ -7,19 +7,15 @@
 #include <string>
 #include <utility>
 
+#include "cli/admin_client.h"
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
 #include "cli/command_parser.h"
 #include "cli/quiet_shard.h"
 #include "common/config/listener.h"
-#include "common/http/http_response.h"
-#include "common/status_macros.h"
 
 namespace millrace {
 namespace {
-
-constexpr size_t kAnswerBytesMax = size_t{1} << 20;
-constexpr Duration kTimeout = seconds(5);
 
 struct HealthArguments {
   std::string admin = "127.0.0.1:9644";
@@ -27,58 +23,12 @@ struct HealthArguments {
   std::string output = "text";
 };
 
-class GiveUp final : private Timer {
- public:
-  GiveUp(Reactor& reactor, Connection& connection, Instant deadline)
-      : reactor_(reactor), connection_(connection) {
-    reactor_.Arm(*this, deadline);
-  }
-  ~GiveUp() {
-    if (armed()) reactor_.Disarm(*this);
-  }
-
- private:
-  void Fire() override { connection_.Shutdown(); }
-  Reactor& reactor_;
-  Connection& connection_;
-};
-
-Task<absl::StatusOr<std::string>> Exchange(Connection* connection, std::string request) {
-  MR_CO_RETURN_IF_ERROR(co_await connection->Send(Chain(Slice::Copy(request))));
-  std::string answer;
-  for (;;) {
-    absl::StatusOr<Slice> more = co_await connection->ReceiveSome(kAnswerBytesMax - answer.size());
-    if (!more.ok()) co_return more.status();
-    if (more->empty()) co_return answer;
-    answer += more->view();
-    if (answer.size() == kAnswerBytesMax) co_return absl::OutOfRangeError("the answer is too long");
-  }
-}
-
-// The status and body of one page.
-Task<absl::StatusOr<HttpAnswer>> Get(Env* env, SocketAddress address, std::string path) {
-  const Instant deadline = env->reactor.Now() + kTimeout;
-  MR_CO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection,
-                         co_await env->network.Connect(address, deadline));
-  absl::StatusOr<std::string> answer;
-  {
-    GiveUp timer(env->reactor, *connection, deadline);
-    answer = co_await Exchange(
-        connection.get(), fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-                                      path, address.ToString()));
-  }
-  connection->Shutdown();
-  co_await connection->Close();
-  if (!answer.ok()) co_return answer.status();
-  co_return ParseHttpAnswer(*answer);
-}
-
 Task<void> Ask(Env* env, const HealthArguments* arguments, int* exit_status) {
   *exit_status = kExitFailed;
   const HostPort at = *ParseHostPort(arguments->admin);  // Checked by the parser.
   const bool json = arguments->output == "json";
   const std::string path = json ? "/status" : arguments->live ? "/livez" : "/readyz";
-  absl::StatusOr<HttpAnswer> answer = co_await Get(env, {at.host, at.port}, path);
+  absl::StatusOr<HttpAnswer> answer = co_await AskAdmin(env, {at.host, at.port}, path);
   if (!answer.ok()) {
     PrintError(fmt::format("{}: {}", arguments->admin, std::string(answer.status().message())));
     co_return;
@@ -103,10 +53,7 @@ void AddHealthCommand(Command& program, ChosenCommand& chosen) {
   verb.AddOption("--admin", arguments->admin, "Its admin endpoint")
       .TypeName("HOST:PORT")
       .ShowDefault()
-      .Check([](const std::string& text) {
-        auto address = ParseHostPort(text);
-        return address.has_value() ? std::string() : address.error();
-      });
+      .Check(CheckAdminAddress);
   verb.AddFlag("--live", arguments->live, "Ask only whether it runs");
   verb.AddOption("-o,--output", arguments->output, "text, or json: all that it says of itself")
       .TypeName("FORMAT")

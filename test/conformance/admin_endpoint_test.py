@@ -77,6 +77,37 @@ def metrics(node):
     expect(abs(values["process_start_time_seconds"] - time.time()) < 3600, "start of the process")
 
 
+@test("admin: `millrace top` shows what nodes do, and that one does not answer", ours_only=OURS)
+def top(node):
+    topic = fresh_topic("top")
+    nobody = free_port()
+    command = [node.options.binary, "top", "--admin", f"127.0.0.1:{node.admin_port},127.0.0.1:{nobody}"]
+    with wire.Connection(node.port) as connection:
+        connection.create_topic(topic)
+        watching = subprocess.Popen([*command, "-o", "json"], stdout=subprocess.PIPE, text=True)
+        rounds = []
+        while not any(one["nodes"][0].get("produce_per_s", 0) > 0 for one in rounds):
+            expect(len(rounds) < 20, f"no produce in {rounds[-1:]}")
+            expect_equal(connection.produce(topic, wire.batch([b"x" * 1000]))["error"], 0, "error of Produce")
+            rounds.append(json.loads(watching.stdout.readline()))
+        watching.kill()
+        watching.wait()
+    ours, other = rounds[-1]["nodes"]
+    expect_equal((ours["node"], ours["failure"], ours["ready"], ours["under_min_isr"]), ("1", None, True, 0), "this node")
+    expect(ours["request_bytes_per_s"] > 500 and ours["produce_p99_us"] > 0 and ours["journal_sync_p99_us"] > 0, f"rates: {ours}")
+    expect(ours["leads"] >= 1 and ours["rss_bytes"] > 1e6, f"state: {ours}")
+    expect_in("refused", other["failure"])
+    ended = subprocess.run([*command, "--rounds", "1"], stdout=subprocess.PIPE, text=True, timeout=30)
+    expect_equal(ended.returncode, 1, "exit status with a node that does not answer")
+    lines = ended.stdout.splitlines()
+    expect_equal(lines[0].split()[:3], ["NODE", "STATE", "IN-MB/s"], "titles")
+    expect_equal(lines[1].split()[:2], ["1", "ready"], "this node")
+    expect_equal(lines[2].split()[:2], [f"127.0.0.1:{nobody}", "down"], "nobody")
+    wrong = subprocess.run([*command[:2], "--admin", "nowhere"], stderr=subprocess.PIPE, text=True, timeout=30)
+    expect_equal(wrong.returncode, 2, "exit status of a wrong address")
+    expect_in("nowhere", wrong.stderr)
+
+
 @test("admin: what is not served is said so", ours_only=OURS)
 def not_served(node):
     expect_equal(page(node, "/nothing")[0], 404, "an unknown page")
