@@ -57,10 +57,10 @@ class Admin:
         return json.loads(text) if status == 200 else None
 
     def metric(self, name):
-        """The sum over all labels; None when there is no such metric."""
+        """The sum over all labels, unless `name` says them; None when there is no such metric."""
         status, text = self.page("/metrics")
         values = [float(line.rsplit(" ", 1)[1]) for line in (text if status == 200 else "").splitlines()
-                  if line.split("{")[0].split(" ")[0] == name]
+                  if name in (line.rsplit(" ", 1)[0], line.split("{")[0].split(" ")[0])]
         return sum(values) if values else None
 
 

@@ -1,6 +1,6 @@
 """Consumer groups of the new protocol (KIP-848) as librdkafka and Kafka's console consumer play them."""
 
-from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
+from harness import expect, expect_equal, expect_in, fresh_topic, test, tool, until
 from group_wire import committed, group_of, produce, topic_of
 from members import Member
 import wire
@@ -9,10 +9,6 @@ SETTINGS = ["offsets.topic.num.partitions=5", "offsets.topic.replication.factor=
             "group.consumer.session.timeout.ms=5000", "group.consumer.min.heartbeat.interval.ms=200",
             "group.consumer.heartbeat.interval.ms=200", "group.consumer.assignment.interval.ms=0"]
 NEW = {"group_protocol": "consumer"}
-
-
-def tool(name, *arguments, **keywords):
-    return run([oracle(), name, *arguments], env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
 
 
 @test("KIP-848, confluent-kafka: a second member gets half, and the first keeps the other half; each record once")

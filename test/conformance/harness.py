@@ -306,6 +306,12 @@ def oracle():
 
 # The runner ------------------------------------------------------------------------------------------
 
+def tool(name, *arguments, **keywords):
+    """What one of Kafka's command line tools prints. It lives for a second: what the JVM's optimising compiler costs, it never
+    earns back."""
+    return run([oracle(), name, *arguments], env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
+
+
 def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

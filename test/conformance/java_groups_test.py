@@ -4,16 +4,12 @@ import re
 import tempfile
 import time
 
-from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
+from harness import expect, expect_equal, expect_in, fresh_topic, test, tool, until
 from group_wire import ask, commit, committed, coordinator
 from members import Member
 import wire
 
 SETTINGS = ["group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=5", "offsets.topic.replication.factor=1"]
-
-
-def tool(name, *arguments, **keywords):
-    return run([oracle(), name, *arguments], env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
 
 
 def groups(node, *arguments, **keywords):

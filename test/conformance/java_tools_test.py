@@ -5,13 +5,8 @@ import re
 import tempfile
 import time
 
-from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
+from harness import expect, expect_equal, expect_in, fresh_topic, test, tool, until
 import wire
-
-
-def tool(name, *arguments, **keywords):
-    # A tool lives for a second: what the JVM's optimising compiler costs, it never earns back.
-    return run([oracle(), name, *arguments], env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
 
 
 def topics(node, *arguments, **keywords):

@@ -5,14 +5,10 @@ import shutil
 import struct
 import time
 
-from harness import ROOT, expect, expect_equal, expect_in, fresh_topic, oracle, run, test
+from harness import ROOT, expect, expect_equal, expect_in, fresh_topic, test, tool
 import wire
 
 KNOWS_NOT = 3  # UNKNOWN_TOPIC_OR_PARTITION
-
-
-def tool(name, *arguments, **keywords):
-    return run([oracle(), name, *arguments], env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
 
 
 def topic_of(connection, **configs):
