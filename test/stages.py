@@ -12,6 +12,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as xml
 
+from seccomp import deny_io_uring
 from tally import Tally
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -86,13 +87,6 @@ def test_program(name, command, tally):
     else:
         print(finished.stdout[-4000:] if finished else "")
         tally.fail(f"{name} (CTest)", "see above" if finished else f"not done in {UNIT_SECONDS_MAX} s")
-
-
-def unit(preset, tally):
-    """Two at a time, the largest first: the slow ones are among them, and none is left over for the end."""
-    commands = sorted(ctest_commands(preset), key=lambda named: -pathlib.Path(named[1][0]).stat().st_size)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda named: test_program(*named, tally), commands))
 
 
 def unit(preset, tally):
@@ -183,13 +177,13 @@ def seeds(preset, tally, scale):
                 tally.fail(name, str(lines))
 
 
-def suite(name, preset, tally, pattern):
+def suite(name, preset, tally, pattern, without_io_uring):
     with tempfile.NamedTemporaryFile(suffix=".json") as results:
         command = [sys.executable, "test/conformance/harness.py", f"test/{name}", "--results", results.name,
                    "--binary", f"build/{preset}/millrace"]
         if pattern:
             command += ["--match", pattern]
-        finished = run(command, SUITE_SECONDS_MAX[name])
+        finished = run(command, SUITE_SECONDS_MAX[name], preexec_fn=deny_io_uring if without_io_uring else None)
         written = results.read()
         if written:
             tally.add(Tally.load(results.name))
@@ -211,6 +205,7 @@ def main():
     parser.add_argument("--results", help="write the results there too, as JSON")
     parser.add_argument("--targets", default="all,unit_tests", help="what to build")
     parser.add_argument("--seed-scale", type=float, default=1, help="run this share of the simulator's seeds")
+    parser.add_argument("--without-io-uring", action="store_true", help="the suites' nodes are denied it, and use epoll")
     parser.add_argument("--build-seconds", type=int, default=2400)
     options = parser.parse_args()
     if options.list:
@@ -238,9 +233,9 @@ def main():
         for name in SUITES:
             parts = [part for part in only if part not in STAGES and any(part in file for file in suite_files(name))]
             if wanted(name):
-                suite(name, options.preset, tally, "")
+                suite(name, options.preset, tally, "", options.without_io_uring)
             elif parts:
-                suite(name, options.preset, tally, "|".join(parts))
+                suite(name, options.preset, tally, "|".join(parts), options.without_io_uring)
             save()
 
     go()

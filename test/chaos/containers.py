@@ -185,3 +185,8 @@ class Compose(View):
         """kcat in a container of the same network."""
         return run(["docker", "run", "--rm", "-i", "--network", self.network, "--entrypoint", "kcat", kcat_image(), *kcat],
                    input=input, seconds=seconds)
+
+    def program_inside(self, program, *arguments):
+        """A program of this machine in a container of the same network."""
+        return run(["docker", "run", "--rm", "--network", self.network, "-v", f"{program}:/program:ro", "--entrypoint", "/program",
+                    IMAGE, *arguments])

@@ -1,5 +1,6 @@
 """deploy/docker-compose.yml with the image of the binary under test: clients outside and inside, and a leader that is killed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/chaos")
 
 from checker import Load
 from containers import Compose, without_io_uring
+import franz_go_test
 from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
 
 NODE = Compose
@@ -40,6 +42,19 @@ def both_sides(cluster):
     for seen in (run(["kcat", "-b", cluster.bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q"]),
                  cluster.inside("-b", "kafka-3:19092", "-C", "-t", topic, "-o", "beginning", "-e", "-q")):
         expect_equal(sorted(seen.split()), sorted(values), "values")
+
+
+@test("compose: franz-go outside and inside the network produces with each codec and reads it all back")
+def franz_go(cluster):
+    # Not linked to the C library: the image's need not be this machine's.
+    program = franz_go_test.program()
+    for side, run_it in (("outside", lambda *words: run([program, cluster.bootstrap, *words])),
+                         ("inside", lambda *words: cluster.program_inside(program, "kafka-2:19092", *words))):
+        topic = fresh_topic(side)
+        cluster.create_topic(topic, 1)
+        cluster.until_in_sync(topic)
+        expect_equal(json.loads(run_it("round-trip", topic)), {codec: [] for codec in ("gzip", "lz4", "none", "snappy", "zstd")},
+                     f"what did not come back as it was sent, {side}")
 
 
 @test("compose: the scripts of Kafka's image work in ours")

@@ -23,7 +23,7 @@ def program():
     for source in HERE.iterdir():
         shutil.copy(source, folder)
     binary = folder / "franz_go"
-    run([go, "build", "-mod=readonly", "-o", binary, "."], cwd=folder, seconds=300, env={"GOFLAGS": "-modcacherw"})
+    run([go, "build", "-mod=readonly", "-o", binary, "."], cwd=folder, seconds=300, env={"GOFLAGS": "-modcacherw", "CGO_ENABLED": "0"})
     return binary
 
 
