@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ func check(err error) {
 }
 
 func client(bootstrap string, options ...kgo.Opt) *kgo.Client {
-	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.RecordDeliveryTimeout(30 * time.Second)}, options...)...)
+	made, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.RecordDeliveryTimeout(30 * time.Second)}, options...)...)
 	check(err)
 	return made
 }
