@@ -219,11 +219,20 @@ bool PartitionLeader::IsAboutToJoin(const Follower& follower, Instant now) const
          follower.ends.has_value() && !Lags(follower, now);
 }
 
+bool PartitionLeader::Counts(const Follower& follower, Instant now) const {
+  return follower.assigned.in_isr || follower.proposed || IsAboutToJoin(follower, now);
+}
+
+bool PartitionLeader::Awaits(BrokerId broker, Instant now) const {
+  const Follower* follower = Find(broker);
+  return follower != nullptr && Counts(*follower, now);
+}
+
 bool PartitionLeader::Advance(Instant now) {
   if (!has_enough_replicas()) return false;
   Offset least = own_end_;
   for (const Follower& follower : followers_) {
-    if (!follower.assigned.in_isr && !follower.proposed && !IsAboutToJoin(follower, now)) continue;
+    if (!Counts(follower, now)) continue;
     if (!follower.ends.has_value()) return false;  // Not heard of in this epoch.
     least = std::min(least, follower.ends->durable_end);
   }

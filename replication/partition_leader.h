@@ -109,6 +109,8 @@ class PartitionLeader {
   size_t isr_min() const { return isr_min_; }
   bool alone() const { return followers_.empty(); }
   bool proposal_pending() const { return pending_.has_value(); }
+  // Whether the high watermark waits for what this follower does not have yet.
+  bool Awaits(BrokerId broker, Instant now) const;
   // The followers in the ISR whose ends are known (KIP-392).
   std::vector<View> InSync(Instant now) const;
   // Where the replicas that are alive all have started: what DeleteRecords waits for (rule 12.3).
@@ -139,6 +141,7 @@ class PartitionLeader {
   bool Lags(const Follower& follower, Instant now) const;
   bool MayJoin(const Follower& follower) const;
   bool IsAboutToJoin(const Follower& follower, Instant now) const;
+  bool Counts(const Follower& follower, Instant now) const;
   size_t maximal_isr_size() const;
   bool Advance(Instant now);
   std::optional<IsrProposal> MaybePropose(Instant now);

@@ -96,4 +96,27 @@ TEST_CASE(
   CHECK(led.leader.high_watermark() == Offset(10));
 }
 
+TEST_CASE("PartitionLeader: whom the high watermark waits for is awaited, and nobody else") {
+  Led led({n1, n2}, 1);
+  led.Own(10);
+  CHECK(led.leader.Awaits(n2, led.now));  // In the ISR, wherever it is.
+  CHECK_FALSE(led.leader.Awaits(n3, led.now));
+  CHECK_FALSE(led.leader.Awaits(BrokerId(77), led.now));
+  led.Agreed(n2, 10);
+  led.Agreed(n3, 4);  // It is coming.
+  CHECK_FALSE(led.leader.Awaits(n3, led.now));
+  led.Has(n3, 10);  // It has everything, so it is proposed.
+  led.Own(12);
+  CHECK(led.leader.Awaits(n3, led.now));
+  CHECK(led.leader.high_watermark() == Offset(10));
+  // The controller refuses. It was caught up a moment ago, and may be so again.
+  const IsrProposal proposal = *std::exchange(led.proposal, std::nullopt);
+  led.Keep(led.leader.OnIsrOutcome(proposal, std::unexpected(IsrRefusal::kGivenUp), led.now));
+  CHECK(led.leader.Awaits(n3, led.now));
+  led.now = led.now + seconds(60);
+  led.Has(n2, 12);
+  CHECK_FALSE(led.leader.Awaits(n3, led.now));
+  CHECK(led.leader.high_watermark() == Offset(12));
+}
+
 }  // namespace millrace
