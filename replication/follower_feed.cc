@@ -133,6 +133,8 @@ absl::Status FollowerFeed::OnFrame(const FollowerFrame& frame) {
           if (credit_ > kCreditMax) return Broken("more credit than there can be");
           if (std::exchange(starved_, false)) wake_.Pulse();
           wake_behind_.Pulse();
+        } else if constexpr (std::is_same_v<Frame, StreamAllow>) {
+          return OnAllow(said);
         } else {
           static_assert(std::is_same_v<Frame, StreamKeepAlive>);
         }
@@ -198,8 +200,28 @@ absl::Status FollowerFeed::OnProgress(const StreamProgress& frame) {
     // May tell who waits for the commit, and mark this very subscription.
     absl::Status taken = subscription->partition->OnFollowerProgress(
         hello_.broker, hello_.broker_epoch, subscription->epoch, entry.ends);
-    if (!taken.ok()) End(*subscription, EndFor(taken));
+    if (!taken.ok()) {
+      End(*subscription, EndFor(taken));
+    } else {
+      Reconsider(*subscription);
+    }
   }
+  return absl::OkStatus();
+}
+
+absl::Status FollowerFeed::OnAllow(const StreamAllow& frame) {
+  FeedSubscription* subscription = Find(frame.handle);
+  if (subscription == nullptr) {
+    metrics_.frames_dropped.Add();
+    return absl::OkStatus();
+  }
+  if (frame.bytes == StreamAllow::kUnbounded) {
+    subscription->allowed.reset();
+  } else {
+    subscription->allowed = subscription->allowed.value_or(0) + frame.bytes;
+    if (*subscription->allowed > kCreditMax) return Broken("more is allowed than there can be");
+  }
+  MarkChanged(*subscription);
   return absl::OkStatus();
 }
 
@@ -230,11 +252,13 @@ void FollowerFeed::StateTimer::Fire() {
 void FollowerFeed::Unlink(FeedSubscription& subscription) {
   if (subscription.queued) std::erase(changed_, &subscription);
   if (subscription.stated) std::erase(stated_, &subscription);
+  GiveBack(subscription);
 }
 
 void FollowerFeed::End(FeedSubscription& subscription, StreamEnd why) {
   if (subscription.ended.has_value()) return;
   subscription.ended = why;
+  GiveBack(subscription);
   auto named = by_partition_.find(subscription.partition->id());
   if (named != by_partition_.end() && named->second == subscription.handle) {
     by_partition_.erase(named);
@@ -307,7 +331,7 @@ Chain FollowerFeed::Gather() {
       by_handle_.erase(subscription.handle);
       continue;
     }
-    const bool more = !subscription.behind &&
+    const bool more = !subscription.behind && !subscription.claim.has_value() &&
                       subscription.next < subscription.partition->log().end_offset() &&
                       GatherFrom(subscription, out);
     if (more) {
@@ -335,8 +359,10 @@ bool FollowerFeed::GatherFrom(FeedSubscription& subscription, StreamFrameWriter&
     starved_ = true;
     return true;
   }
+  if (!MayGo(subscription)) return false;
   absl::StatusOr<std::optional<LogRead>> read = log.TryReadCached(
-      subscription.next, {options_.data_bytes_max, log.end_offset(), /*at_least_one_batch=*/true});
+      subscription.next,
+      {Most(subscription, options_.data_bytes_max), log.end_offset(), /*at_least_one_batch=*/true});
   if (!read.ok()) {
     // The only way to lose what comes next: the log's start moved beyond it.
     const bool moved = KindOf(read.status()) == ErrorKind::kOffsetOutOfRange;
@@ -350,6 +376,7 @@ bool FollowerFeed::GatherFrom(FeedSubscription& subscription, StreamFrameWriter&
   LogRead& batches = **read;
   if (batches.batches.empty()) return false;
   credit_ -= static_cast<int64_t>(batches.batches.size());
+  Account(subscription, batches.batches.size());
   subscription.next = batches.next_offset;
   subscription.high_watermark = subscription.partition->high_watermark();
   subscription.log_start = log.start_offset();
@@ -379,6 +406,7 @@ void FollowerFeed::GatherPiece(StreamFrameWriter& out) {
   FeedSubscription* subscription = Find(piece.handle);
   if (subscription == nullptr || subscription->next != piece.from) return;
   credit_ -= static_cast<int64_t>(piece.batches.size());
+  Account(*subscription, piece.batches.size());
   metrics_.catch_up_bytes.Add(piece.batches.size());
   subscription->next = piece.next;
   subscription->behind = false;
@@ -388,6 +416,69 @@ void FollowerFeed::GatherPiece(StreamFrameWriter& out) {
               std::move(piece.batches));
   // Perhaps the rest is in memory.
   MarkChanged(*subscription);
+}
+
+// --- Throttles -----------------------------------------------------------------------------------
+
+bool FollowerFeed::IsThrottled(const FeedSubscription& subscription) const {
+  return shard_.leader_throttle().limited() && subscription.partition->throttled();
+}
+
+bool FollowerFeed::MayGo(FeedSubscription& subscription) {
+  const bool bounded = subscription.allowed.has_value() && *subscription.allowed <= 0;
+  if (!bounded && (subscription.granted.has_value() || !IsThrottled(subscription))) return true;
+  // The follower cannot know as soon as we do that commits wait for it.
+  if (subscription.partition->Awaits(hello_.broker)) return true;
+  if (bounded) return false;
+  subscription.granted = shard_.leader_throttle().TryTake();
+  if (subscription.granted.has_value()) return true;
+  subscription.claim = shard_.leader_throttle().Claim(&subscription);
+  return false;
+}
+
+size_t FollowerFeed::Most(const FeedSubscription& subscription, size_t usual) {
+  size_t most = std::min(usual, subscription.granted.value_or(usual));
+  if (subscription.allowed.has_value() && *subscription.allowed > 0) {
+    most = std::min(most, static_cast<size_t>(*subscription.allowed));
+  }
+  return most;
+}
+
+void FollowerFeed::Account(FeedSubscription& subscription, size_t bytes) {
+  if (subscription.allowed.has_value()) *subscription.allowed -= static_cast<int64_t>(bytes);
+  const std::optional<size_t> granted = std::exchange(subscription.granted, std::nullopt);
+  if (!granted.has_value() && !IsThrottled(subscription)) return;
+  metrics_.throttled_bytes_out.Add(bytes);
+  if (granted.has_value()) {
+    shard_.leader_throttle().Settle(*granted, bytes);
+  } else {
+    shard_.leader_throttle().Note(bytes);
+  }
+}
+
+void FollowerFeed::GiveBack(FeedSubscription& subscription) {
+  if (subscription.claim.has_value()) shard_.leader_throttle().Withdraw(*subscription.claim);
+  if (subscription.granted.has_value()) shard_.leader_throttle().Settle(*subscription.granted, 0);
+  subscription.claim.reset();
+  subscription.granted.reset();
+}
+
+void FollowerFeed::OnGrant(FeedSubscription& subscription, size_t bytes) {
+  subscription.claim.reset();
+  subscription.granted = bytes;
+  MarkChanged(subscription);
+}
+
+void FollowerFeed::Reconsider(FeedSubscription& subscription) {
+  if (subscription.ended.has_value()) return;
+  if (subscription.claim.has_value()) {
+    // Who still has to wait keeps its place.
+    if (IsThrottled(subscription) && !subscription.partition->Awaits(hello_.broker)) return;
+    GiveBack(subscription);
+  } else if (!subscription.allowed.has_value() || *subscription.allowed > 0) {
+    return;
+  }
+  MarkChanged(subscription);
 }
 
 // --- Followers that are behind -------------------------------------------------------------------
@@ -410,6 +501,11 @@ Task<void> FollowerFeed::ReadBehind() {
     }
     const StreamHandle handle = behind_.front();
     behind_.pop_front();
+    // A throttle may have come meanwhile.
+    if (FeedSubscription* next = Find(handle); next != nullptr && !MayGo(*next)) {
+      next->behind = false;
+      continue;
+    }
     absl::Status read = co_await ReadOne(handle);
     FeedSubscription* subscription = Find(handle);
     if (read.ok() || subscription == nullptr) continue;
@@ -429,7 +525,7 @@ Task<absl::Status> FollowerFeed::ReadOne(StreamHandle handle) {
   Log& log = subscription->partition->log();
   // The log's own read is safe from its deletion; ours looks everything up anew.
   absl::StatusOr<LogRead> read =
-      co_await log.Read(from, {options_.catch_up_read_bytes, log.end_offset(),
+      co_await log.Read(from, {Most(*subscription, options_.catch_up_read_bytes), log.end_offset(),
                                /*at_least_one_batch=*/true});
   if (!read.ok()) co_return read.status();
   if (options_.catch_up_bytes_per_second > 0) {

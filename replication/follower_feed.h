@@ -12,6 +12,10 @@
 // changes meanwhile goes with the next, so batching of data needs no timer. Data leaves before the leader's
 // own sync: a follower's disk and ours work at the same time.
 //
+// Two throttles (KIP-73) may hold a subscription back: this broker's as a leader, of which it claims its
+// bytes, and the follower's, which says with Allow what may come. It is in no ring meanwhile, so
+// nobody waits behind it. Neither holds back whom the high watermark waits for.
+//
 // Cost:     O(changed partitions). An idle stream sends a KeepAlive a second.
 // Shard:    one, the partitions'.
 // Lifetime: owned by ReplicationShard; env, options, metrics and the shard outlive it. Serve() has
@@ -57,6 +61,11 @@ struct FeedSubscription {
   bool queued = false;                  // In the ring of changed ones,
   bool behind = false;                  // or among those that are read from disk.
   std::optional<StreamEnd> ended = {};  // To be said, then forgotten.
+  // What the follower lets come; below nothing when more was sent. Nothing: it has set no bound.
+  std::optional<int64_t> allowed = {};
+  // Of this broker's throttle: what was granted and is not sent yet, and where it waits for it.
+  std::optional<size_t> granted = {};
+  std::optional<uint64_t> claim = {};
 };
 
 class FollowerFeed final : private Timer {
@@ -80,6 +89,10 @@ class FollowerFeed final : private Timer {
   void MarkChanged(FeedSubscription& subscription);
   // The same when only its high watermark or log start have moved: that can wait for company.
   void MarkState(FeedSubscription& subscription);
+  // It may be that it is not held back any more.
+  void Reconsider(FeedSubscription& subscription);
+  // So many bytes of the throttle's are for it; it has claimed them.
+  void OnGrant(FeedSubscription& subscription, size_t bytes);
   // The partition is of no more use to it: gone, led by others, or in another epoch. Its pointer is
   // not used any more.
   void End(FeedSubscription& subscription, StreamEnd why);
@@ -113,6 +126,7 @@ class FollowerFeed final : private Timer {
   absl::Status OnFrame(const FollowerFrame& frame);
   absl::Status OnSubscribe(const StreamSubscribe& frame);
   absl::Status OnProgress(const StreamProgress& frame);
+  absl::Status OnAllow(const StreamAllow& frame);
   void Refuse(StreamHandle handle, const absl::Status& why);
   Task<void> Write();
   // Everything that may leave now.
@@ -120,6 +134,14 @@ class FollowerFeed final : private Timer {
   // The next batches of it, from memory. True: it has more, and may go on.
   bool GatherFrom(FeedSubscription& subscription, StreamFrameWriter& out);
   void GatherPiece(StreamFrameWriter& out);
+  // Whether no throttle holds it back. If not it has claimed its bytes, or an Allow will come.
+  bool MayGo(FeedSubscription& subscription);
+  bool IsThrottled(const FeedSubscription& subscription) const;
+  // How much of `usual` may go at once.
+  static size_t Most(const FeedSubscription& subscription, size_t usual);
+  // So much is sent.
+  void Account(FeedSubscription& subscription, size_t bytes);
+  void GiveBack(FeedSubscription& subscription);
   void AddState(FeedSubscription& subscription, std::vector<StreamState::Entry>& states);
   void Unlink(FeedSubscription& subscription);
   Task<void> ReadBehind();

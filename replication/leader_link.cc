@@ -86,10 +86,16 @@ std::vector<TopicPartitionId> LeaderLink::TakeAll() {
 void LeaderLink::Release(Entry& entry) {
   if (!entry.second.handle.has_value()) return;
   if (stream_ != nullptr) {
-    stream_->handles.erase(*entry.second.handle);
     stream_->out.Add(StreamUnsubscribe{*entry.second.handle});
     wake_.Pulse();
   }
+  DropHandle(entry);
+}
+
+void LeaderLink::DropHandle(Entry& entry) {
+  if (!entry.second.handle.has_value()) return;
+  Settle(entry);
+  if (stream_ != nullptr) stream_->handles.erase(*entry.second.handle);
   entry.second.handle.reset();
 }
 
@@ -182,10 +188,10 @@ Task<absl::Status> LeaderLink::Session() {
   asking_.clear();
   progress_.clear();
   again_.clear();
-  for (auto& [id, followed] : followed_) {
-    followed.handle.reset();
-    followed.progress = false;
-    if (followed.phase != Phase::kCutting) followed.phase = Phase::kIdle;
+  for (Entry& entry : followed_) {
+    DropHandle(entry);
+    entry.second.progress = false;
+    if (entry.second.phase != Phase::kCutting) entry.second.phase = Phase::kIdle;
   }
   if (established) {
     metrics_.streams_lost.Add();
@@ -221,6 +227,7 @@ Task<absl::Status> LeaderLink::SayHello() {
   if (options_.on_stream) options_.on_stream(leader_, welcome->broker_epoch);
   stream_->ready = true;
   lost_since_.reset();
+  stream_->features = welcome->features & kReplicationFeatures;
   stream_->credit = static_cast<int64_t>(options_.credit_bytes);
   stream_->out.Add(StreamCredit{static_cast<uint32_t>(options_.credit_bytes)});
   asking_.clear();
@@ -321,6 +328,8 @@ void LeaderLink::Ask(Entry& entry) {
   entry.second.phase = Phase::kAsked;
   entry.second.told = hello->ends;
   stream_->out.Add(StreamSubscribe{handle, entry.first, *hello});
+  // Nothing is claimed before there is something to come.
+  if (IsHeldBack(*partition)) Allow(entry, 0);
 }
 
 void LeaderLink::AskLater(Entry& entry) {
@@ -396,13 +405,13 @@ Task<void> LeaderLink::OnAccepted(StreamAccepted frame) {
   partition->OnLeaderOffsets(entry->second.epoch, frame.state.high_watermark, frame.state.log_start)
       .IgnoreError();
   MarkProgress(entry->first, true);  // Something may have become durable since it asked.
+  Meter(*entry);
 }
 
 void LeaderLink::OnEnd(StreamHandle handle, StreamEnd why) {
   Entry* entry = Find(handle);
   if (entry == nullptr) return;
-  stream_->handles.erase(handle);
-  entry->second.handle.reset();
+  DropHandle(*entry);
   env_.logger.Debug("{}: a subscription ended for reason {}", name_, static_cast<int>(why));
   AskLater(*entry);
 }
@@ -412,8 +421,7 @@ void LeaderLink::OnEnd(StreamHandle handle, StreamEnd why) {
 void LeaderLink::BeginCut(StreamHandle handle, LogMatch answer) {
   Entry* entry = Find(handle);
   if (entry == nullptr || entry->second.phase != Phase::kAsked) return;
-  stream_->handles.erase(handle);
-  entry->second.handle.reset();
+  DropHandle(*entry);
   entry->second.phase = Phase::kCutting;
   scope_.Spawn(Cut(entry->first, entry->second.number, answer), SchedClass::kReplication);
 }
@@ -464,6 +472,7 @@ Task<absl::Status> LeaderLink::OnData(const StreamDataHead& head) {
   if (!batches.ok()) co_return batches.status();
   MR_CO_RETURN_IF_ERROR(
       co_await Append(head.state.handle, *std::move(batches), *std::move(admission)));
+  Account(head.state.handle, head.batches_bytes);
   OnState(head.state);
   stream_->owed += head.batches_bytes;
   if (stream_->owed >= options_.credit_bytes / 4) wake_.Pulse();

@@ -13,6 +13,11 @@
 // is forgotten first, so nothing that was sent before arrives after. Credit goes back for what was
 // appended or dropped, never for what waits: when the store has no memory for more, the leader stops.
 //
+// A replica that this broker's throttle (KIP-73) is meant for, and that is not in the ISR, is told to the
+// leader with Allow: what may come of it is claimed of the throttle before, piece by piece. Holding
+// back what has come, or the credit, would hold up the others. A leader that knows no Allow sends
+// what it likes.
+//
 // Progress leaves in the turn in which a log became durable, one frame for all of that turn. What
 // makes nothing durable (appends on a `disk` topic) is not worth a frame.
 //
@@ -65,6 +70,10 @@ class LeaderLink final : private Timer {
   void Unfollow(const TopicPartitionId& id);
   // Its ends have moved. `urgent`: someone may wait for it.
   void MarkProgress(const TopicPartitionId& id, bool urgent);
+  // It may be that it is held back now, or not any more.
+  void Reconsider(const TopicPartitionId& id);
+  // So many bytes of the throttle's are for it; it has claimed them.
+  void OnGrant(const TopicPartitionId& id, size_t bytes);
   // The metadata says something new about the leader, or about this broker: no reason to wait.
   void Hurry();
 
@@ -86,6 +95,9 @@ class LeaderLink final : private Timer {
     ReplicaEnds told;       // Last.
     bool progress = false;  // In progress_.
     Duration again{0};      // How long the last wait before another try was.
+    // What may come under the handle, below nothing when more has; nothing: it has no bound.
+    std::optional<int64_t> allowed = {};
+    std::optional<uint64_t> claim = {};  // Where it waits for more.
   };
   using Entry = std::map<TopicPartitionId, Followed>::value_type;
   // What there is of a connection; made anew for each.
@@ -105,7 +117,8 @@ class LeaderLink final : private Timer {
     int64_t credit = 0;  // Of the leader's.
     size_t owed = 0;     // Credit that was used up and not given back yet.
     Instant last_sent;
-    bool ready = false;  // The hello has been answered.
+    bool ready = false;     // The hello has been answered.
+    uint64_t features = 0;  // Of both.
     absl::Status failure;
   };
 
@@ -128,6 +141,15 @@ class LeaderLink final : private Timer {
   void Ask(Entry& entry);
   void Release(Entry& entry);
   void AskLater(Entry& entry);
+  // Nothing that was sent under its handle counts any more.
+  void DropHandle(Entry& entry);
+  bool IsHeldBack(const Partition& partition) const;
+  // Bounds it, claims more for it, or frees it, as it has to be now.
+  void Meter(Entry& entry);
+  void Allow(Entry& entry, size_t bytes);
+  void Settle(Entry& entry);
+  // So much of it has come.
+  void Account(StreamHandle handle, size_t bytes);
   // The entry that a live handle stands for.
   Entry* Find(StreamHandle handle);
   // The partition of an entry, while it follows in the entry's epoch.

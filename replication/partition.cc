@@ -259,6 +259,11 @@ std::vector<PartitionLeader::View> Partition::InSyncFollowers() const {
   return leading()->InSync(host_.reactor().Now());
 }
 
+bool Partition::Awaits(BrokerId follower) const {
+  const PartitionLeader* leader = leading();
+  return leader != nullptr && leader->Awaits(follower, host_.reactor().Now());
+}
+
 Offset Partition::last_stable_offset() const {
   return std::min(high_watermark_, log_.first_unstable_offset().value_or(high_watermark_));
 }
@@ -317,6 +322,7 @@ void Partition::Do(PartitionLeader::Output output) {
     logger_.Info("asks for ISR {} instead of {} in epoch {}", DescribeIsr(*output.propose),
                  fmt::join(leader.isr(), ","), leader.leader_epoch());
     host_.Propose(*this, *std::move(output.propose));
+    host_.OnChange(*this, ReplicaChange::kIsrProposed);
   }
   if (leader.alone()) {
     if (output.high_watermark_moved) MoveHighWatermark(leader.high_watermark());

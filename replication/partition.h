@@ -42,6 +42,7 @@
 #include "replication/partition_follower.h"
 #include "replication/partition_leader.h"
 #include "replication/partition_observer.h"
+#include "replication/throttled_partitions.h"
 #include "storage/log.h"
 #include "storage/log_store.h"
 #include "storage/shard_validator.h"
@@ -53,6 +54,7 @@ struct PartitionRules {
   AppendRules append;
   size_t isr_min = 1;  // min.insync.replicas.
   LogConfig log;
+  TopicThrottles throttled;
 };
 
 struct LeaderAppend {
@@ -165,6 +167,15 @@ class Partition final : private LogObserver {
   bool high_watermark_is_current() const;
   // Followers in the ISR, for who selects the replica a consumer reads from. REQUIRES: leads().
   std::vector<PartitionLeader::View> InSyncFollowers() const;
+
+  // Whether the high watermark waits for this follower: it is in the ISR, or about to join. Then
+  // nothing may hold it back. False where this replica does not lead.
+  bool Awaits(BrokerId follower) const;
+  // Whether a replication throttle is meant for this replica, as it leads or follows.
+  bool throttled() const {
+    const TopicThrottles& throttled = rules_->throttled;
+    return (leads() ? throttled.leader : throttled.follower).Contains(id().partition);
+  }
 
   // Told when the high watermark reaches a target, or the role in this epoch ends.
   OffsetWaiters& committed() { return committed_; }

@@ -15,7 +15,9 @@ enum class ReplicaChange {
   kDurable,        // The durable end moved.
   kHighWatermark,  // It moved.
   kLogStart,       // It moved.
-  kRole,           // Another leader, leader epoch, or assignment: of replicas, broker epochs, ISR.
+  kRole,           // Another leader, leader epoch, or assignment: of replicas, broker epochs, ISR;
+                   // or other rules.
+  kIsrProposed,    // The leader wants another ISR, and waits for who is to join it.
   kFailed,         // The log takes no appends any more: its directory is offline.
   kDamaged,        // Some of what its log has on disk cannot be read any more.
   kClosed,         // The replica is going away; the reference is valid in this call only.

@@ -141,7 +141,7 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
     for (int id : ids) {
       Broker& broker = *brokers_.at(id);
       if (broker.env == nullptr) continue;
-      auto opened = world.Run(*broker.env, broker.table->Open(Assignment(number), Rules()));
+      auto opened = world.Run(*broker.env, broker.table->Open(Assignment(number), Rules(number)));
       REQUIRE(opened.ok());
     }
   }
@@ -330,10 +330,12 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
     }
     return assignment;
   }
-  std::shared_ptr<const PartitionRules> Rules() const {
+  std::shared_ptr<const PartitionRules> Rules(int number) const {
     auto rules = std::make_shared<PartitionRules>();
     rules->log.durability = options_.durability;
     rules->isr_min = options_.isr_min;
+    rules->throttled.leader.all = throttled_leading.contains(number);
+    rules->throttled.follower.all = throttled_following.contains(number);
     return rules;
   }
 
@@ -343,6 +345,9 @@ class ReplicaCluster final : public ReplicationPeers, public IsrChannel {
   SimWorld world;
   std::vector<Loss> losses;
   std::set<std::pair<int, int>> lost;  // By whom, and which peer, that is not there again.
+  // Partitions with a throttle; brokers know of it when they are told.
+  std::set<int> throttled_leading;
+  std::set<int> throttled_following;
 
  private:
   std::map<int, std::unique_ptr<Broker>> brokers_;

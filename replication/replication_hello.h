@@ -30,8 +30,9 @@ namespace millrace {
 inline constexpr int16_t kReplicationStreamKey = 31001;
 inline constexpr int16_t kReplicationStreamVersion = 0;
 inline constexpr uint16_t kReplicationProtocol = 1;
-// Bits that both sides must set for a feature to be used. None yet.
-inline constexpr uint64_t kReplicationFeatures = 0;
+// Bits that both sides must set for a feature to be used.
+inline constexpr uint64_t kReplicationAllow = 1;  // The frame Allow (stream_frames.h).
+inline constexpr uint64_t kReplicationFeatures = kReplicationAllow;
 // Neither is longer.
 inline constexpr size_t kHelloBytesMax = 4096;
 

@@ -82,7 +82,10 @@ struct ReplicationMetrics {
   Counter catch_up_bytes;  // Of bytes_out: read from disk.
   Counter frames_dropped;  // Under handles that had ended.
   Counter truncations;     // Answers after which a log here was cut.
-  Counter corrupt;         // Batches from a leader that failed their checksum.
+  // Of replicas for which a throttle is meant, while it has a rate.
+  Counter throttled_bytes_out;
+  Counter throttled_bytes_in;
+  Counter corrupt;  // Batches from a leader that failed their checksum.
   Counter streams_lost;
   Histogram failover;  // From the loss of the stream to a partition's leader to leading it here.
 };

@@ -22,6 +22,11 @@ ReplicationShard::ReplicationShard(Env& env, LogStore& store, PartitionTable& pa
       store_(store),
       partitions_(partitions),
       peers_(peers),
+      leader_throttle_(env.reactor, options_.catch_up_read_bytes,
+                       [](FeedSubscription* to, size_t bytes) { to->feed.OnGrant(*to, bytes); }),
+      follower_throttle_(
+          env.reactor, options_.catch_up_read_bytes,
+          [](const FollowedClaim& to, size_t bytes) { to.link->OnGrant(to.id, bytes); }),
       scope_(env.reactor) {
   partitions_.set_observer(this);
 }
@@ -181,6 +186,10 @@ void ReplicationShard::OnReplicaChange(Partition& partition, ReplicaChange chang
     case ReplicaChange::kRole:
       OnRole(partition, slot);
       return;
+    case ReplicaChange::kIsrProposed:
+      for (FeedSubscription* subscription : slot.feeds)
+        subscription->feed.Reconsider(*subscription);
+      return;
     case ReplicaChange::kFailed:
       EndFeeds(slot, StreamEnd::kStorage);
       Unfollow(partition, slot);
@@ -212,6 +221,8 @@ void ReplicationShard::OnRole(Partition& partition, Slot& slot) {
     for (FeedSubscription* subscription : feeds) {
       if (subscription->epoch != epoch) {
         subscription->feed.End(*subscription, StreamEnd::kFencedEpoch);
+      } else {
+        subscription->feed.Reconsider(*subscription);
       }
     }
   }
@@ -220,7 +231,28 @@ void ReplicationShard::OnRole(Partition& partition, Slot& slot) {
   } else if (slot.followed != epoch) {
     Unfollow(partition, slot);
     Follow(partition, slot);
+  } else if (slot.link != nullptr) {
+    slot.link->Reconsider(partition.id());
   }
+}
+
+// --- Throttles -----------------------------------------------------------------------------------
+
+void ReplicationShard::SetThrottleRates(const ThrottleRates& rates) {
+  throttle_rates_ = rates;
+  ShareThrottles();
+}
+
+void ReplicationShard::SetThrottledShards(TopicId topic, std::set<ShardId> leading,
+                                          std::set<ShardId> following) {
+  leader_shares_.Set(topic, std::move(leading));
+  follower_shares_.Set(topic, std::move(following));
+  ShareThrottles();
+}
+
+void ReplicationShard::ShareThrottles() {
+  leader_throttle_.SetRate(leader_shares_.PartOf(throttle_rates_.leader));
+  follower_throttle_.SetRate(follower_shares_.PartOf(throttle_rates_.follower));
 }
 
 // --- Following leaders ---------------------------------------------------------------------------
@@ -297,6 +329,19 @@ void ReplicationShard::RegisterMetrics(MetricRegistry& registry) {
       "Bytes sent to followers that had to be read from disk.", metrics_.catch_up_bytes);
   add("millrace_replication_dropped_frames_total",
       "Frames that came under handles which had ended.", metrics_.frames_dropped);
+  constexpr const char* kThrottledBytes =
+      "Bytes of throttled replicas, while there is a rate (Kafka: LeaderReplication and "
+      "FollowerReplication byte-rate).";
+  registry.Add({"millrace_replication_throttled_bytes_total", kThrottledBytes, {{"as", "leader"}}},
+               &metrics_.throttled_bytes_out);
+  registry.Add(
+      {"millrace_replication_throttled_bytes_total", kThrottledBytes, {{"as", "follower"}}},
+      &metrics_.throttled_bytes_in);
+  constexpr const char* kThrottled = "Replicas that a replication throttle holds back now.";
+  registry.AddGauge({"millrace_replication_throttled_replicas", kThrottled, {{"as", "leader"}}},
+                    [this] { return static_cast<double>(leader_throttle_.waiting()); });
+  registry.AddGauge({"millrace_replication_throttled_replicas", kThrottled, {{"as", "follower"}}},
+                    [this] { return static_cast<double>(follower_throttle_.waiting()); });
   add("millrace_replication_truncations_total",
       "Times that a log here was cut, or begun anew, because the leader's differed.",
       metrics_.truncations);

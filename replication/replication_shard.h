@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -34,9 +35,18 @@
 #include "replication/partition_table.h"
 #include "replication/replication_hello.h"
 #include "replication/replication_options.h"
+#include "replication/throttle_queue.h"
+#include "replication/throttle_shares.h"
+#include "replication/throttled_partitions.h"
 #include "storage/log_store.h"
 
 namespace millrace {
+
+// One that waits for the follower's throttle.
+struct FollowedClaim {
+  LeaderLink* link;
+  TopicPartitionId id;
+};
 
 class ReplicationShard final : public PartitionObserver {
  public:
@@ -59,6 +69,12 @@ class ReplicationShard final : public PartitionObserver {
 
   void OnReplicaChange(Partition& partition, ReplicaChange change) override;
 
+  // Replication throttles (KIP-73): the rates of this broker, of which this shard takes its part. Hold
+  // at once; none to begin with.
+  void SetThrottleRates(const ThrottleRates& rates);
+  // On which shards of this broker replicas of the topic may have to be held back.
+  void SetThrottledShards(TopicId topic, std::set<ShardId> leading, std::set<ShardId> following);
+
   // `registry` must not ask any more when Stop() begins.
   void RegisterMetrics(MetricRegistry& registry);
   const ReplicationMetrics& metrics() const { return metrics_; }
@@ -70,6 +86,8 @@ class ReplicationShard final : public PartitionObserver {
   void Attach(Partition& partition, FeedSubscription& subscription);
   void Detach(Partition& partition, FeedSubscription& subscription);
   void OnShardCount(BrokerId leader, uint32_t shards);
+  ThrottleQueue<FeedSubscription*>& leader_throttle() { return leader_throttle_; }
+  ThrottleQueue<FollowedClaim>& follower_throttle() { return follower_throttle_; }
 
  private:
   // What hangs on one partition.
@@ -86,6 +104,7 @@ class ReplicationShard final : public PartitionObserver {
   void FreeSlot(Partition& partition);
   void EndFeeds(Slot& slot, StreamEnd why);
   void OnRole(Partition& partition, Slot& slot);
+  void ShareThrottles();
   void Follow(Partition& partition, Slot& slot);
   void Unfollow(Partition& partition, Slot& slot);
   LeaderLink& LinkTo(BrokerId leader, ShardId shard);
@@ -100,6 +119,11 @@ class ReplicationShard final : public PartitionObserver {
   const ReplicationPeers& peers_;
   // State.
   ReplicationMetrics metrics_;
+  ThrottleRates throttle_rates_;
+  ThrottleShares leader_shares_;
+  ThrottleShares follower_shares_;
+  ThrottleQueue<FeedSubscription*> leader_throttle_;
+  ThrottleQueue<FollowedClaim> follower_throttle_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
   std::map<FeedKey, FollowerFeed*> feeds_;

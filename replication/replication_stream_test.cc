@@ -409,6 +409,7 @@ class Turmoil {
     cluster_.world.network().HealAll();
     for (int id = 1; id <= 3; ++id) {
       if (!cluster_.up(id)) Restart(id);
+      cluster_.streams(id).SetThrottleRates({});
     }
     Elections();
     for (int p = 0; p < kPartitions; ++p) cluster_.Tell(p, {1, 2, 3});
@@ -475,7 +476,7 @@ class Turmoil {
     const int id = static_cast<int>(1 + dice_.Below(3));
     const int other = 1 + id % 3;
     SimFabric& network = cluster_.world.network();
-    switch (dice_.Below(7)) {
+    switch (dice_.Below(8)) {
       case 0:
         network.BreakAll();
         break;
@@ -494,6 +495,9 @@ class Turmoil {
       case 5:
         if (cluster_.up(id)) cluster_.PowerLoss(id);
         break;
+      case 6:
+        Throttle(id);
+        break;
       default:  // All of them, just after something was sent (P2).
         Produce();
         cluster_.world.RunFor(dice_.Between(microseconds(50), milliseconds(10)));
@@ -501,6 +505,18 @@ class Turmoil {
           if (cluster_.up(each)) cluster_.PowerLoss(each);
         }
     }
+  }
+
+  // Whatever it is, it changes when replicas are equal, and not that they will be.
+  void Throttle(int id) {
+    for (std::set<int>* throttled : {&cluster_.throttled_leading, &cluster_.throttled_following}) {
+      const auto number = static_cast<int>(dice_.Below(kPartitions));
+      if (throttled->erase(number) == 0) throttled->insert(number);
+    }
+    if (!cluster_.up(id)) return;
+    cluster_.streams(id).SetThrottleRates(
+        {.leader = dice_.Below(100'000), .follower = dice_.Below(5'000)});
+    for (int p = 0; p < kPartitions; ++p) cluster_.Tell(p, {id});
   }
 
   void Restart(int id) {

@@ -19,6 +19,7 @@ constexpr size_t kDivergedBytes = 4 + 4 + 8;
 constexpr size_t kOutsideBytes = 4 + 8 + 8;
 constexpr size_t kHandleBytes = 4;
 constexpr size_t kCreditBytes = 4;
+constexpr size_t kAllowBytes = 4 + 4;
 constexpr size_t kEndBytes = 4 + 1;
 constexpr int32_t kNoEpoch = -1;
 
@@ -42,6 +43,7 @@ std::optional<TypeRule> RuleOf(uint8_t type) {
     case StreamFrameType::kUnsubscribe:
     case StreamFrameType::kProgress:
     case StreamFrameType::kCredit:
+    case StreamFrameType::kAllow:
       return TypeRule{true, false};
     case StreamFrameType::kAccepted:
     case StreamFrameType::kDiverged:
@@ -207,6 +209,9 @@ absl::StatusOr<FollowerFrame> ParseFollowerFrame(const StreamHead& head,
     case StreamFrameType::kCredit:
       if (body.size() != kCreditBytes) return Bad("a Credit of the wrong length");
       return StreamCredit{LoadBig<uint32_t>(body.data())};
+    case StreamFrameType::kAllow:
+      if (body.size() != kAllowBytes) return Bad("an Allow of the wrong length");
+      return StreamAllow{LoadHandle(body.data()), LoadBig<uint32_t>(body.data() + 4)};
     default:
       return Bad("a leader's frame from a follower");
   }
@@ -315,6 +320,13 @@ void StreamFrameWriter::Add(std::span<const StreamProgress::Entry> entries) {
 void StreamFrameWriter::Add(const StreamCredit& frame) {
   StoreBig<uint32_t>(Begin(StreamFrameType::kCredit, kCreditBytes), frame.bytes);
   Finish(kCreditBytes);
+}
+
+void StreamFrameWriter::Add(const StreamAllow& frame) {
+  uint8_t* at = Begin(StreamFrameType::kAllow, kAllowBytes);
+  StoreBig<uint32_t>(at, frame.handle.value());
+  StoreBig<uint32_t>(at + 4, frame.bytes);
+  Finish(kAllowBytes);
 }
 
 void StreamFrameWriter::Add(const StreamAccepted& frame) {

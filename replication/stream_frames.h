@@ -21,7 +21,7 @@
 //                                                 Data       batches, and what State says
 //                                                 State      high watermark and log start (many)
 //                                                 Ended      no more of it comes from here
-//   KeepAlive    I am still here (both ways)
+//   Allow        so much of one may come          KeepAlive  I am still here (both ways)
 //
 // Errors:  parsing takes hostile bytes: kInvalidArgument, and the stream is of no more use. Nothing
 //          is allocated before a count was checked against the bytes that are there.
@@ -62,6 +62,7 @@ enum class StreamFrameType : uint8_t {
   kUnsubscribe = 17,
   kProgress = 18,
   kCredit = 19,
+  kAllow = 20,
   // Of a leader.
   kAccepted = 32,
   kDiverged = 33,
@@ -103,6 +104,16 @@ struct StreamProgress {
 struct StreamCredit {
   uint32_t bytes;
   friend bool operator==(const StreamCredit&, const StreamCredit&) = default;
+};
+
+// So many bytes under this handle may come beyond those allowed before. From the first on it is
+// bounded; what is on its way by then counts for nothing. Only where both sides have
+// kReplicationAllow.
+struct StreamAllow {
+  static constexpr uint32_t kUnbounded = UINT32_MAX;  // As it was without an Allow.
+  StreamHandle handle;
+  uint32_t bytes;
+  friend bool operator==(const StreamAllow&, const StreamAllow&) = default;
 };
 
 struct StreamState {
@@ -164,8 +175,8 @@ struct StreamDataHead {
   friend bool operator==(const StreamDataHead&, const StreamDataHead&) = default;
 };
 
-using FollowerFrame =
-    std::variant<StreamKeepAlive, StreamSubscribe, StreamUnsubscribe, StreamProgress, StreamCredit>;
+using FollowerFrame = std::variant<StreamKeepAlive, StreamSubscribe, StreamUnsubscribe,
+                                   StreamProgress, StreamCredit, StreamAllow>;
 using LeaderFrame = std::variant<StreamKeepAlive, StreamAccepted, StreamDiverged, StreamOutside,
                                  StreamRefused, StreamDataHead, StreamState, StreamEnded>;
 
@@ -205,6 +216,7 @@ class StreamFrameWriter {
   void Add(const StreamUnsubscribe& frame);
   void Add(std::span<const StreamProgress::Entry> entries);
   void Add(const StreamCredit& frame);
+  void Add(const StreamAllow& frame);
   void Add(const StreamAccepted& frame);
   void Add(const StreamDiverged& frame);
   void Add(const StreamOutside& frame);

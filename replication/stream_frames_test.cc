@@ -60,6 +60,8 @@ TEST_CASE("Stream frames: what a follower says comes out as it went in") {
   CHECK(std::get<StreamUnsubscribe>(*FromFollower(Written(StreamUnsubscribe{StreamHandle(9)}))) ==
         StreamUnsubscribe{StreamHandle(9)});
   CHECK(std::get<StreamCredit>(*FromFollower(Written(StreamCredit{1 << 20}))).bytes == 1 << 20);
+  const StreamAllow allow{StreamHandle(9), 5000};
+  CHECK(std::get<StreamAllow>(*FromFollower(Written(allow))) == allow);
   CHECK(std::holds_alternative<StreamKeepAlive>(*FromFollower(Written(StreamKeepAlive()))));
   const std::vector<StreamProgress::Entry> progress = {
       {StreamHandle(7), kEnds}, {StreamHandle(8), {Offset(5), Offset(5), Offset(5)}}};
