@@ -144,7 +144,28 @@ Task<void> MetadataApplier::TellDirectory(TopicPartitionId id, DirectoryId assig
   co_await directories_->NoteDirectory(id, *actual);
 }
 
+void MetadataApplier::ShareThrottles(const TopicImage& topic) {
+  if (replication_ == nullptr) return;
+  std::set<ShardId> leading;
+  std::set<ShardId> following;
+  const TopicThrottles throttled = configs_.Throttled(topic);
+  for (size_t p = 0; !throttled.empty() && p < topic.partitions.size(); ++p) {
+    const PartitionId id(static_cast<int32_t>(p));
+    const PartitionImage& partition = *topic.Find(id);
+    const bool all_in_sync = partition.isr.size() == partition.replicas.size();
+    if (all_in_sync || std::ranges::find(partition.replicas, self_) == partition.replicas.end()) {
+      continue;
+    }
+    const bool in_sync = std::ranges::find(partition.isr, self_) != partition.isr.end();
+    const ShardId shard = ShardOf({topic.topic_id, id}, shards_);
+    if (partition.leader == self_ && throttled.leader.Contains(id)) leading.insert(shard);
+    if (!in_sync && throttled.follower.Contains(id)) following.insert(shard);
+  }
+  replication_->SetThrottledShards(topic.topic_id, std::move(leading), std::move(following));
+}
+
 Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
+  ShareThrottles(*topic);
   std::shared_ptr<const PartitionRules> rules;
   TaskScope opening(env_.reactor);
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
@@ -187,6 +208,7 @@ void MetadataApplier::ApplyBrokers(const MetadataChange& change) {
 }
 
 Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
+  if (replication_ != nullptr) replication_->SetThrottledShards(topic->topic_id, {}, {});
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
     const TopicPartitionId id{topic->topic_id, PartitionId(static_cast<int32_t>(p))};
     absl::Status removed = co_await partitions_.Remove(id);
@@ -212,6 +234,7 @@ Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataI
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
   image_ = image;
   if (store_ != nullptr) store_->SetCleaner(configs_.Cleaner(*image, shards_));
+  if (replication_ != nullptr) replication_->SetThrottleRates(configs_.Throttles(*image));
   size_t turns = 0;
   for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
     co_await ApplyTopic(topic);

@@ -69,7 +69,7 @@ class MetadataApplier final : public MetadataSource {
   void set_groups(GroupService* groups) { groups_ = groups; }
   // Told what compaction may take, when that changes, and where a repaired replica goes. Null: nobody.
   void set_store(LogStore* store) { store_ = store; }
-  // Hears of brokers that changed. Null: nobody.
+  // Hears of brokers that changed, and of replication throttles. Null: nobody.
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
 
  private:
@@ -89,6 +89,8 @@ class MetadataApplier final : public MetadataSource {
   // Brokers were registered, fenced, or the like.
   void ApplyBrokers(const MetadataChange& change);
   Task<void> RemoveTopic(MetadataImage::Topic topic);
+  // On which shards throttles may have to hold back replicas of the topic.
+  void ShareThrottles(const TopicImage& topic);
 
   Env& env_;
   const BrokerId self_;

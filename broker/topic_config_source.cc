@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string_view>
 
 #include "common/config/runtime_config.h"
 
@@ -24,6 +25,20 @@ std::optional<Compression> StoredCompression(CompressionPolicy policy) {
       return Compression::kZstd;
   }
   return std::nullopt;
+}
+
+ThrottledPartitions ThrottledOn(BrokerId broker, const ThrottledReplicas& replicas) {
+  ThrottledPartitions throttled{.all = replicas.all};
+  for (const auto& [partition, replica] : replicas.replicas) {
+    if (BrokerId(replica) == broker) throttled.some.emplace_back(partition);
+  }
+  std::ranges::sort(throttled.some);
+  return throttled;
+}
+
+TopicThrottles ThrottledOn(BrokerId broker, const TopicConfig& config) {
+  return {.leader = ThrottledOn(broker, config.leader_throttled),
+          .follower = ThrottledOn(broker, config.follower_throttled)};
 }
 
 }  // namespace
@@ -54,6 +69,27 @@ CleanerOptions TopicConfigSource::Cleaner(const MetadataImage& image, uint32_t s
   return options;
 }
 
+ThrottleRates TopicConfigSource::Throttles(const MetadataImage& image) const {
+  const ServerConfigValues server = Server(image);
+  const auto rate = [&server](std::string_view key) -> std::optional<uint64_t> {
+    const int64_t value = EffectiveBrokerInteger(key, server);
+    // Kafka's default, for no bound.
+    if (value == std::numeric_limits<int64_t>::max()) return std::nullopt;
+    return static_cast<uint64_t>(value);
+  };
+  return {.leader = rate("leader.replication.throttled.rate"),
+          .follower = rate("follower.replication.throttled.rate")};
+}
+
+TopicThrottles TopicConfigSource::Throttled(const TopicImage& topic) const {
+  // Seldom there, and of the topic only: no broker key stands for them.
+  if (!topic.configs.contains("leader.replication.throttled.replicas") &&
+      !topic.configs.contains("follower.replication.throttled.replicas")) {
+    return {};
+  }
+  return ThrottledOn(self_, ResolveTopicConfig(topic.configs, own_));
+}
+
 std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const MetadataImage& image,
                                                                const TopicImage& topic) const {
   const ServerConfigValues server = Server(image);
@@ -72,6 +108,8 @@ std::shared_ptr<const PartitionRules> TopicConfigSource::Rules(const MetadataIma
   append.levels.gzip = config.compression_gzip_level;
   append.levels.lz4 = config.compression_lz4_level;
   append.levels.zstd = config.compression_zstd_level;
+
+  rules->throttled = ThrottledOn(self_, config);
 
   LogConfig& log = rules->log;
   log.durability = config.durability;

@@ -13,6 +13,7 @@
 #include "common/config/topic_config.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition.h"
+#include "replication/throttled_partitions.h"
 #include "storage/log_store.h"
 
 namespace millrace {
@@ -29,6 +30,9 @@ class TopicConfigSource {
   }
   // What compaction may take on each of `shards` shards.
   CleanerOptions Cleaner(const MetadataImage& image, uint32_t shards) const;
+  // The rates of this node's replication throttles, and which of a topic's partitions they are for here.
+  ThrottleRates Throttles(const MetadataImage& image) const;
+  TopicThrottles Throttled(const TopicImage& topic) const;
   // What the topic's partitions go by; shared by all of them.
   std::shared_ptr<const PartitionRules> Rules(const MetadataImage& image,
                                               const TopicImage& topic) const;

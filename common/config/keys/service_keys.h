@@ -6,15 +6,18 @@
 
 namespace millrace {
 
+inline constexpr std::string_view kBucketInstead =
+    "Replication throttles go by a bucket that fills at the rate; there are no samples.";
+
 inline constexpr ConfigKey kServiceKeys[] = {
     {"quota.window.num", ConfigType::kInt, "11", AtLeast(1), UpdateScope::kReadOnly,
      NotYet(kNoQuotasYet), "Samples a client quota is averaged over."},
     {"quota.window.size.seconds", ConfigType::kInt, "1", AtLeast(1), UpdateScope::kReadOnly,
      NotYet(kNoQuotasYet), "Length of one such sample."},
     {"replication.quota.window.num", ConfigType::kInt, "11", AtLeast(1), UpdateScope::kReadOnly,
-     NotYet(kNoQuotasYet), "Samples that rate is averaged over."},
+     NotNeeded(kBucketInstead), "Samples a replication throttle is averaged over."},
     {"replication.quota.window.size.seconds", ConfigType::kInt, "1", AtLeast(1),
-     UpdateScope::kReadOnly, NotYet(kNoQuotasYet), "Length of one such sample."},
+     UpdateScope::kReadOnly, NotNeeded(kBucketInstead), "Length of one such sample."},
     {"alter.log.dirs.replication.quota.window.num", ConfigType::kInt, "11", AtLeast(1),
      UpdateScope::kReadOnly, NotYet(kNoQuotasYet), "Samples that rate is averaged over."},
     {"alter.log.dirs.replication.quota.window.size.seconds", ConfigType::kInt, "1", AtLeast(1),
@@ -26,11 +29,11 @@ inline constexpr ConfigKey kServiceKeys[] = {
     {"client.quota.callback.class", ConfigType::kClass, kNull, Any(), UpdateScope::kReadOnly,
      NotNeeded("Classes of a JVM cannot be loaded."), "Plug-in that decides quotas."},
     {"leader.replication.throttled.rate", ConfigType::kLong, "9223372036854775807", AtLeast(0),
-     UpdateScope::kClusterWide, NotYet(kNoQuotasYet),
-     "Bytes per second sent to throttled replicas."},
+     UpdateScope::kClusterWide, Used(),
+     "Bytes per second sent to throttled replicas that are not in sync."},
     {"follower.replication.throttled.rate", ConfigType::kLong, "9223372036854775807", AtLeast(0),
-     UpdateScope::kClusterWide, NotYet(kNoQuotasYet),
-     "Bytes per second fetched by throttled replicas."},
+     UpdateScope::kClusterWide, Used(),
+     "Bytes per second fetched by throttled replicas that are not in sync."},
     {"replica.alter.log.dirs.io.max.bytes.per.second", ConfigType::kLong, "9223372036854775807",
      AtLeast(0), UpdateScope::kClusterWide, NotYet(kNoQuotasYet),
      "Bytes per second copied between directories of one node."},
