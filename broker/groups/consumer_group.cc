@@ -21,10 +21,15 @@ const std::string* MemberOf(const GroupRecord& record) {
       record);
 }
 
+// What a node of a map takes beside key and value, about.
+constexpr size_t kNodeBytes = 64;
+
 size_t BytesOf(const ConsumerMember& member) {
-  size_t bytes = 2 * sizeof(ConsumerMember) + 2 * member.member_id.size() +
+  // Its id: here, as a key here, at its timers, at its target, and at its instance id.
+  size_t bytes = 2 * sizeof(ConsumerMember) + 4 * kNodeBytes + 5 * member.member_id.size() +
                  member.client_id.size() + member.client_host.size();
-  for (const auto* text : {&member.instance_id, &member.rack, &member.topic_regex}) {
+  if (member.instance_id.has_value()) bytes += 2 * member.instance_id->size();
+  for (const auto* text : {&member.rack, &member.topic_regex}) {
     if (text->has_value()) bytes += (*text)->size();
   }
   for (const std::string& name : member.topic_names) bytes += sizeof(std::string) + name.size();
@@ -309,7 +314,10 @@ std::vector<ConsumerGroup::MemberView> ConsumerGroup::Members() const {
 
 size_t ConsumerGroup::memory_bytes() const {
   size_t bytes = sizeof(*this);
-  for (const auto& [_, member] : state_.members()) bytes += BytesOf(member);
+  for (const auto& [_, member] : state_.members()) bytes += BytesOf(member) + sizeof(Timers);
+  for (const auto& [name, _] : state_.names()) {
+    bytes += kNodeBytes + sizeof(std::string) + name.size();
+  }
   for (const auto& [regex, resolved] : state_.resolved()) {
     bytes += sizeof(ResolvedRegex) + regex.size();
     for (const std::string& topic : resolved.topics)

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/groups/embedded_protocol.h"
+
 namespace millrace {
 namespace {
 
@@ -15,14 +17,37 @@ constexpr size_t kGroupsPerTurn = 256;
 // What so little would add is not refused to those who are in a group already.
 constexpr size_t kSmallBytes = 64 << 10;
 constexpr size_t kMemberBytes = 1 << 10;
+// A member's id and its instance id are keys of so many maps.
+constexpr size_t kIdCopies = 5;
+// What a name of a topic takes besides its characters: it may be one byte, and stands in the member
+// and in the index of names.
+constexpr size_t kNameBytes = 160;
+
+size_t BytesOf(const std::vector<std::string>& names) {
+  size_t bytes = 0;
+  for (const std::string& name : names) bytes += kNameBytes + 2 * name.size();
+  return bytes;
+}
+
+size_t BytesOfIds(const std::string& member_id, const std::optional<std::string>& instance_id) {
+  return kIdCopies * (member_id.size() + (instance_id.has_value() ? instance_id->size() : 0));
+}
 
 // What requests may add to a group, about.
 size_t BytesOf(const JoinGroup& request) {
-  size_t bytes = kMemberBytes;
+  size_t bytes = kMemberBytes + request.client_id.size() +
+                 BytesOfIds(request.member.member_id, request.member.instance_id);
   for (const MemberProtocol& protocol : request.protocols) {
     bytes += protocol.name.size() + protocol.metadata.size();
   }
   return bytes;
+}
+
+// Of a member of a consumer group, which has its topics as names besides.
+size_t BytesOfTopics(const JoinGroup& request) {
+  if (request.protocols.empty()) return 0;
+  const auto subscription = ParseSubscription(request.protocols.front().metadata);
+  return subscription.has_value() ? BytesOf(subscription->topics) : 0;
 }
 
 size_t BytesOf(const SyncGroup& request) {
@@ -34,10 +59,12 @@ size_t BytesOf(const SyncGroup& request) {
 }
 
 size_t BytesOf(const ConsumerHeartbeat& request) {
-  size_t bytes = kMemberBytes + request.topic_regex.value_or("").size();
-  for (const std::string& name : request.topic_names.value_or(std::vector<std::string>())) {
-    bytes += sizeof(std::string) + name.size();
+  size_t bytes =
+      kMemberBytes + request.client_id.size() + BytesOfIds(request.member_id, request.instance_id);
+  for (const auto* text : {&request.rack, &request.topic_regex}) {
+    if (text->has_value()) bytes += (*text)->size();
   }
+  if (request.topic_names.has_value()) bytes += BytesOf(*request.topic_names);
   return bytes;
 }
 
@@ -63,6 +90,11 @@ bool GroupCoordinator::Group::has_members() const {
   if (consumer != nullptr) return consumer->member_count() > 0;
   return classic->state() != ClassicGroupState::kEmpty &&
          classic->state() != ClassicGroupState::kDead;
+}
+
+bool GroupCoordinator::Group::HasMember(const std::string& member_id) const {
+  return consumer != nullptr ? consumer->state().Find(member_id) != nullptr
+                             : classic->members().contains(member_id);
 }
 
 std::optional<Instant> GroupCoordinator::Group::deadline() const {
@@ -142,8 +174,11 @@ void GroupCoordinator::Join(const std::string& group_id, JoinGroup request, Tick
     out.joined.emplace_back(ticket, std::move(refused));
     return;
   }
-  const size_t bytes = BytesOf(request);
-  if ((request.member.member_id.empty() || bytes > kSmallBytes) && !memory_.Has(bytes)) {
+  // Who names itself need not be known: to a consumer group any id may come with a new member.
+  const bool is_new = known == nullptr || !known->HasMember(request.member.member_id);
+  const bool of_consumers = known != nullptr && known->consumer != nullptr;
+  const size_t bytes = BytesOf(request) + (of_consumers ? BytesOfTopics(request) : 0);
+  if ((is_new || bytes > kSmallBytes) && !memory_.Has(bytes)) {
     JoinedGroup refused;
     refused.error = KafkaError::kGroupMaxSizeReached;
     refused.member_id = request.member.member_id;
@@ -243,9 +278,11 @@ ConsumerHeartbeatReply GroupCoordinator::ConsumerBeat(const ConsumerHeartbeat& r
   if (auto malformed = RefuseMalformed(request, options_.consumer); malformed.has_value()) {
     return *std::move(malformed);
   }
-  if (request.epoch == kJoinEpoch && !memory_.Has(BytesOf(request))) {
+  const bool joins = request.epoch == kJoinEpoch;
+  const size_t bytes = BytesOf(request);
+  if ((joins || bytes > kSmallBytes) && !memory_.Has(bytes)) {
     ConsumerHeartbeatReply refused;
-    refused.error = KafkaError::kGroupMaxSizeReached;
+    refused.error = joins ? KafkaError::kGroupMaxSizeReached : KafkaError::kCoordinatorNotAvailable;
     refused.message = "The broker has no memory for more members.";
     return refused;
   }

@@ -144,6 +144,8 @@ class GroupCoordinator {
   struct Group {
     const std::string& id() const { return classic->id(); }
     bool has_members() const;
+    // False also of one that was given an id and has not joined with it.
+    bool HasMember(const std::string& member_id) const;
     std::optional<Instant> deadline() const;
     // The topics its members read, as far as they tell; nothing: they do not tell.
     std::optional<std::set<std::string>> SubscribedTopics() const;

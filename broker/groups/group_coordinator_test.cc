@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include "controller/image/metadata_delta.h"
+#include "proto/kafka/consumer_protocol_subscription.h"
+#include "proto/kafka/writer.h"
 
 namespace millrace {
 namespace {
@@ -331,6 +333,66 @@ TEST_CASE(
   world.groups->Leave("g", {owner.member}, world.image, world.Time(), out);
   CHECK(world.groups->Delete("g", world.Time(), out) == KafkaError::kNone);
   CHECK(world.memory.used == 0);
+}
+
+std::string Subscription(const std::vector<std::string>& topics) {
+  kafka::ConsumerProtocolSubscription subscription;
+  subscription.topics = topics;
+  kafka::Writer writer;
+  writer.WriteInt16(0);
+  subscription.Encode(writer, 0);
+  return std::string(std::move(writer).Finish()->Flatten().view());
+}
+
+TEST_CASE("GroupCoordinator: an invented id gets nobody past the end of memory") {
+  World world;
+  world.image = ImageWith({"orders"});
+  ConsumerHeartbeat beat{.group_id = "g",
+                         .member_id = "m",
+                         .epoch = kJoinEpoch,
+                         .rebalance_timeout = seconds(30),
+                         .topic_names = {{"orders"}},
+                         .owned = PartitionList()};
+  GroupOutput out;
+  REQUIRE(world.groups->ConsumerBeat(beat, world.image, Uuid(1, 1), world.Time(), out).error ==
+          KafkaError::kNone);
+  const auto join = [&](const std::string& member_id, const std::vector<std::string>& topics) {
+    JoinGroup request{.member = {member_id, {}},
+                      .client_id = "c",
+                      .client_host = "h",
+                      .session_timeout = seconds(10),
+                      .rebalance_timeout = seconds(30),
+                      .protocol_type = "consumer",
+                      .protocols = {{"range", Subscription(topics)}}};
+    GroupOutput joined;
+    world.groups->Join("g", request, Ticket(1), world.image, Uuid(1, 2), world.Time(), joined);
+    REQUIRE(joined.joined.size() == 1);
+    return joined.joined[0].second.error;
+  };
+  CHECK(join("known", {"orders"}) == KafkaError::kNone);
+
+  // A name is a key of several maps, and a topic's takes more than it says.
+  const size_t used = world.memory.used;
+  world.memory.max = used + (64 << 10);
+  CHECK(join(std::string(30'000, 'm'), {"orders"}) == KafkaError::kGroupMaxSizeReached);
+  std::vector<std::string> names;
+  for (int i = 0; i < 1000; ++i) names.push_back(std::to_string(i));
+  CHECK(join("known", names) == KafkaError::kGroupMaxSizeReached);
+  beat.epoch = MemberEpoch(1);
+  beat.topic_names = names;
+  CHECK(world.groups->ConsumerBeat(beat, world.image, Uuid(1, 1), world.Time(), out).error ==
+        KafkaError::kCoordinatorNotAvailable);
+  CHECK(world.memory.used == used);
+  world.memory.max = used;
+  CHECK(join("invented", {"orders"}) == KafkaError::kGroupMaxSizeReached);
+  CHECK(join("known", {"orders"}) == KafkaError::kNone);
+
+  world.memory.max = size_t{128} << 20;
+  CHECK(join(std::string(10'000, 'm'), {"orders"}) == KafkaError::kNone);
+  CHECK(world.memory.used >= used + 50'000);
+  const size_t with_long_id = world.memory.used;
+  CHECK(join("known", names) == KafkaError::kNone);
+  CHECK(world.memory.used >= with_long_id + names.size() * 128);
 }
 
 TEST_CASE("GroupCoordinator: requests for groups that are not there leave nothing behind") {
