@@ -9,24 +9,12 @@
 #include "common/error_kind.h"
 #include "common/runtime/reactor.h"
 #include "common/status_macros.h"
-#include "storage/batch_builder.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kQueuedBytesMax = 8 << 20;
-// What comes together goes into one batch, up to this. A single record may be larger: it is a group
-// with many members, and the topic's max.message.bytes, which is for clients, does not hold it back.
-constexpr size_t kBatchBytes = 512 << 10;
 constexpr size_t kLoadBytes = 1 << 20;
-
-size_t SizeOf(const CoordinatorRecord& record) {
-  return record.key.size() + (record.value.has_value() ? record.value->size() : 0);
-}
-
-std::span<const uint8_t> BytesOf(const std::string& text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
 
 }  // namespace
 
@@ -114,34 +102,15 @@ absl::Status CoordinatorLog::CanWrite() const {
   return absl::OkStatus();
 }
 
-bool CoordinatorLog::full() const { return queued_bytes_ >= kQueuedBytesMax; }
+bool CoordinatorLog::full() const { return queue_.bytes() >= kQueuedBytesMax; }
 
 void CoordinatorLog::Append(std::vector<CoordinatorRecord> records) {
   if (records.empty() || !failure_.ok()) return;
   appended_ += records.size();
-  for (CoordinatorRecord& record : records) {
-    queued_bytes_ += SizeOf(record);
-    queue_.push_back(std::move(record));
-  }
+  queue_.Add(std::move(records));
   if (writing_) return;
   writing_ = true;
   scope_.Spawn(Write());
-}
-
-absl::StatusOr<BatchView> CoordinatorLog::TakeBatch() {
-  BatchBuilder builder;
-  const Timestamp now = env_.clock.Now();
-  size_t taken = 0;
-  while (!queue_.empty() && (taken == 0 || builder.uncompressed_bytes() < kBatchBytes)) {
-    const CoordinatorRecord& record = queue_.front();
-    builder.Append(now, BytesOf(record.key),
-                   record.value.has_value() ? std::optional(BytesOf(*record.value)) : std::nullopt);
-    queued_bytes_ -= SizeOf(record);
-    queue_.pop_front();
-    ++taken;
-  }
-  written_ += taken;
-  return builder.Build();
 }
 
 absl::Status CoordinatorLog::AppendBatch(BatchView batch, Admission& admission) {
@@ -168,11 +137,12 @@ absl::Status CoordinatorLog::AppendBatch(BatchView batch, Admission& admission) 
 
 Task<void> CoordinatorLog::Write() {
   while (failure_.ok() && !queue_.empty()) {
-    absl::StatusOr<BatchView> batch = TakeBatch();
+    absl::StatusOr<BatchView> batch = queue_.TakeBatch(env_.clock.Now());
     if (!batch.ok()) {
       Fail(batch.status());
       break;
     }
+    written_ += static_cast<uint64_t>(batch->header().record_count);
     absl::StatusOr<Admission> admitted =
         co_await store_.Admit(batch->bytes().size(), scope_.token());
     if (!failure_.ok()) break;
@@ -216,8 +186,7 @@ Task<absl::Status> CoordinatorLog::Committed(CoordinatorPlace place, Instant dea
 void CoordinatorLog::Fail(absl::Status why) {
   if (!failure_.ok()) return;
   failure_ = std::move(why);
-  queue_.clear();
-  queued_bytes_ = 0;
+  queue_.Clear();
   on_failure_();
   for (auto& [place, reached] : std::exchange(waiting_, {})) reached->Set();
 }

@@ -2,7 +2,7 @@
 // epoch: reads what is there, appends what is decided, and tells when that is committed.
 //
 // What is decided is applied at once and appended behind what was decided before, many records in a
-// batch when many came together. Nobody is told of a decision before Committed() says that it, and
+// batch when many came together; what one Append() brings stays together (CoordinatorQueue). Nobody is told of a decision before Committed() says that it, and
 // everything before it, will survive. When something cannot be appended, the log has failed for
 // good: what has been applied is not true, and the coordinator must be loaded anew.
 //
@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "broker/coordinator/coordinator_machine.h"
+#include "broker/coordinator/coordinator_queue.h"
 #include "common/env.h"
 #include "common/ids.h"
 #include "common/runtime/event.h"
@@ -59,7 +60,8 @@ class CoordinatorLog {
   absl::Status CanWrite() const;
   // As much is queued as may be: nothing that writes is to be decided now.
   bool full() const;
-  // Nothing happens when the log has failed: Committed() tells.
+  // One decision: whoever loads the log later finds all of it, or nothing. Nothing happens when the
+  // log has failed: Committed() tells.
   void Append(std::vector<CoordinatorRecord> records);
 
   CoordinatorPlace end() const { return CoordinatorPlace(appended_); }
@@ -94,8 +96,6 @@ class CoordinatorLog {
   Partition* Leading() const;
   void OnCommitted(uint64_t place, const absl::Status& status);
   Task<void> Write();
-  // The next records of the queue as one batch.
-  absl::StatusOr<BatchView> TakeBatch();
   absl::Status AppendBatch(BatchView batch, Admission& admission);
 
   // Constant after construction.
@@ -107,8 +107,7 @@ class CoordinatorLog {
   LogStore& store_;
   const std::function<void()> on_failure_;
   // State. Places count records: committed_ <= written_ <= appended_.
-  std::deque<CoordinatorRecord> queue_;
-  size_t queued_bytes_ = 0;
+  CoordinatorQueue queue_;
   uint64_t appended_ = 0;
   uint64_t written_ = 0;
   uint64_t committed_ = 0;
