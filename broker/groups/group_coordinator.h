@@ -185,8 +185,8 @@ class GroupCoordinator {
   void BecomeConsumer(Group& group, std::unique_ptr<ConsumerGroup> consumer,
                       std::vector<GroupRecord> records, GroupTime time, GroupOutput& out);
   bool BecomesClassicWithout(const Group& group, const std::set<std::string>& gone) const;
-  void BecomeClassic(Group& group, const std::set<std::string>& gone, bool rebalance,
-                     const MetadataImage& image, GroupTime time, GroupOutput& out);
+  void BecomeClassic(Group& group, const std::set<std::string>& gone, const MetadataImage& image,
+                     GroupTime time, GroupOutput& out);
   // Of a consumer group.
   void JoinConsumer(Group& group, JoinGroup request, Ticket ticket, const MetadataImage& image,
                     Uuid drawn, GroupTime time, GroupOutput& out);

@@ -48,8 +48,7 @@ bool GroupCoordinator::BecomesClassicWithout(const Group& group,
 }
 
 void GroupCoordinator::BecomeClassic(Group& group, const std::set<std::string>& gone,
-                                     bool rebalance, const MetadataImage& image, GroupTime time,
-                                     GroupOutput& out) {
+                                     const MetadataImage& image, GroupTime time, GroupOutput& out) {
   const ConsumerGroup& consumer = *group.consumer;
   const GenerationId generation(consumer.group_epoch());
   std::vector<ClassicMember> members = DowngradedMembers(consumer.state(), gone, image);
@@ -59,14 +58,16 @@ void GroupCoordinator::BecomeClassic(Group& group, const std::set<std::string>& 
                         time);
   ClassicGroupOutput came;
   came.write = true;
-  if (rebalance) group.classic->BeginAnew(time, came);
+  // Also where all have what they are to have: the coordinator looks after their topics no longer, and
+  // no client does before one of them has become the leader.
+  group.classic->BeginAnew(time, came);
   Settle(group, came, out);
 }
 
 void GroupCoordinator::RemoveMembers(Group& group, const std::set<std::string>& gone,
                                      const MetadataImage& image, GroupTime time, GroupOutput& out) {
   if (BecomesClassicWithout(group, gone)) {
-    return BecomeClassic(group, gone, /*rebalance=*/true, image, time, out);
+    return BecomeClassic(group, gone, image, time, out);
   }
   Write(group, group.consumer->Remove(gone), time, out);
   Settle(group);
@@ -97,9 +98,7 @@ void GroupCoordinator::JoinConsumer(Group& group, JoinGroup request, Ticket tick
   const bool is_classic = !was_classic && group.consumer->IsClassicWithout({});
   if (is_classic && options_.migration.downgrade &&
       group.consumer->member_count() <= options_.classic.members_max) {
-    // Where all have what they are to have, they keep it, and the group goes on as it is.
-    const bool stable = group.consumer->phase() == ConsumerGroupPhase::kStable;
-    return BecomeClassic(group, {}, /*rebalance=*/!stable, image, time, out);
+    return BecomeClassic(group, {}, image, time, out);
   }
   Settle(group);
 }
