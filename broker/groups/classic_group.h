@@ -74,11 +74,13 @@ class ClassicGroup {
  public:
   // A group nobody has joined.
   ClassicGroup(std::string group_id, const ClassicGroupOptions& options, GroupTime time);
-  // As it was written: Stable with its members, or Empty. Sessions begin anew.
+  // As it was written: Stable with its members, or Empty; in a rebalance where its members have no
+  // leader, or are more than they may be. Sessions begin anew.
   ClassicGroup(std::string group_id, const ClassicGroupOptions& options,
                const kafka::GroupMetadataValue& record, GroupTime time);
   // What is left of a consumer group (KIP-848): Stable, with members whose ids and instance ids
-  // differ, who have a protocol in common. Their sessions begin anew, their timers' order is set.
+  // differ, who have a protocol in common, and no leader: they have to rebalance (BeginAnew()). Their
+  // sessions begin anew, their timers' order is set.
   ClassicGroup(std::string group_id, const ClassicGroupOptions& options, GenerationId generation,
                std::vector<ClassicMember> members, GroupTime time);
 

@@ -53,10 +53,13 @@ ClassicGroup::ClassicGroup(std::string group_id, const ClassicGroupOptions& opti
     Renew(member, time.now);
   }
   leader_ = record.leader;
-  if (!leader_.has_value() || !members_.contains(*leader_)) leader_ = members_.begin()->first;
+  if (leader_.has_value() && !members_.contains(*leader_)) leader_ = members_.begin()->first;
   state_ = ClassicGroupState::kStable;
-  if (members_.size() <= options_.members_max) return;
-  // It may have fewer than it has. Nobody waits yet, so there is nobody to answer.
+  // Members without a leader were left of a consumer group, and have agreed on nothing since. (Kafka's
+  // brokers never write that: with them a group has a leader as long as it has members.)
+  const bool agreed = leader_.has_value();
+  if (agreed && members_.size() <= options_.members_max) return;
+  // Nobody waits yet, so there is nobody to answer.
   ClassicGroupOutput nothing;
   Rebalance(time, nothing);
 }
@@ -72,7 +75,6 @@ ClassicGroup::ClassicGroup(std::string group_id, const ClassicGroupOptions& opti
     Renew(Insert(std::move(member)), time.now);
   }
   protocol_ = Vote();
-  leader_ = members_.begin()->first;
   state_ = ClassicGroupState::kStable;
 }
 
