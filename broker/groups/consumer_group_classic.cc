@@ -17,11 +17,6 @@ const kafka::ConsumerGroupMemberMetadataValue::ClassicProtocol& ProtocolOf(
   return member.classic->supported_protocols.front();
 }
 
-bool Knows(const ConsumerMember& member, const std::string& protocol) {
-  return std::ranges::any_of(member.classic->supported_protocols,
-                             [&](const auto& known) { return known.name == protocol; });
-}
-
 }  // namespace
 
 // One of its protocols has to be known to all the others, so that they can agree when they are among
@@ -29,10 +24,7 @@ bool Knows(const ConsumerMember& member, const std::string& protocol) {
 bool ConsumerGroup::SupportsClassic(const JoinGroup& request) const {
   if (request.protocol_type != kConsumerProtocolType) return false;
   return std::ranges::any_of(request.protocols, [&](const MemberProtocol& protocol) {
-    return std::ranges::all_of(state_.members(), [&](const auto& entry) {
-      const ConsumerMember& member = entry.second;
-      return !member.classic.has_value() || Knows(member, protocol.name);
-    });
+    return state_.AllKnow(protocol.name);
   });
 }
 

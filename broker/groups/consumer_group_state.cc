@@ -14,6 +14,11 @@ std::vector<std::string> SortedNames(std::vector<std::string> names) {
   return names;
 }
 
+void RemoveRepeated(std::vector<kafka::ConsumerGroupMemberMetadataValue::ClassicProtocol>& known) {
+  std::set<std::string> seen;
+  std::erase_if(known, [&](const auto& protocol) { return !seen.insert(protocol.name).second; });
+}
+
 int32_t ToMs(Duration duration) {
   const int64_t ms = std::chrono::duration_cast<milliseconds>(duration).count();
   return static_cast<int32_t>(std::clamp<int64_t>(ms, 0, INT32_MAX));
@@ -58,9 +63,12 @@ void ConsumerGroupState::ReplayOne(const ConsumerMemberRecord& record) {
     next.rebalance_timeout = milliseconds(std::max(value.rebalance_timeout_ms, 0));
     next.assignor = value.server_assignor;
     next.classic = value.classic_member_metadata;
-    // Whoever looks for its protocols finds one, whatever the record says.
-    if (next.classic.has_value() && next.classic->supported_protocols.empty()) {
-      next.classic->supported_protocols.emplace_back();
+    // Whoever looks for its protocols finds one, and each once, whatever the record says.
+    if (next.classic.has_value()) {
+      if (next.classic->supported_protocols.empty()) {
+        next.classic->supported_protocols.emplace_back();
+      }
+      RemoveRepeated(next.classic->supported_protocols);
     }
     next.has_member_record = true;
   }
@@ -119,6 +127,12 @@ void ConsumerGroupState::ForgetIfGone(const std::string& member_id) {
 void ConsumerGroupState::Count(const ConsumerMember& member, bool add) {
   for (const std::string& name : member.topic_names) CountKey(names_, name, add);
   if (member.topic_regex.has_value()) CountKey(regexes_, *member.topic_regex, add);
+  if (member.classic.has_value()) {
+    classic_count_ += add ? 1 : -1;
+    for (const auto& protocol : member.classic->supported_protocols) {
+      CountKey(supporters_, protocol.name, add);
+    }
+  }
   if (!member.instance_id.has_value()) return;
   const auto it = static_members_.find(*member.instance_id);
   if (add) {
@@ -165,6 +179,11 @@ bool ConsumerGroupState::HeldByOther(const TopicPartitionId& partition,
     own += FindHeld(member->current.revoking, partition) != nullptr;
   }
   return it->second > own;
+}
+
+bool ConsumerGroupState::AllKnow(const std::string& protocol) const {
+  const auto it = supporters_.find(protocol);
+  return (it == supporters_.end() ? 0 : it->second) == classic_count_;
 }
 
 std::set<std::string> ConsumerGroupState::SubscribedTopics() const {

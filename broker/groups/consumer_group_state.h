@@ -34,7 +34,8 @@ struct ConsumerMember {
   std::optional<std::string> topic_regex = {};
   Duration rebalance_timeout{0};
   std::optional<std::string> assignor = {};
-  // Of a member of the classic protocol: what it joined with; it knows a protocol at least.
+  // Of a member of the classic protocol: what it joined with; it knows a protocol at least, and names
+  // none twice.
   std::optional<kafka::ConsumerGroupMemberMetadataValue::ClassicMemberMetadata> classic = {};
   CurrentAssignment current = {};
   // Which of its records there are.
@@ -70,6 +71,9 @@ class ConsumerGroupState {
   // Whether somebody else has it assigned, or has yet to give it up. `member`: null for somebody new.
   bool HeldByOther(const TopicPartitionId& partition, const ConsumerMember* member) const;
 
+  // Whether all members of the classic protocol know it, so that they could agree on it.
+  bool AllKnow(const std::string& protocol) const;
+
   // Members by the names they subscribe to, and by their regular expressions; none with 0.
   const std::map<std::string, uint32_t>& names() const { return names_; }
   const std::map<std::string, uint32_t>& regexes() const { return regexes_; }
@@ -91,7 +95,7 @@ class ConsumerGroupState {
   void ReplayOne(const RegexRecord& record);
   ConsumerMember& Touch(const std::string& member_id);
   void ForgetIfGone(const std::string& member_id);
-  // Takes the member's subscription into, or out of, what is derived.
+  // Takes what the member record says into, or out of, what is derived.
   void Count(const ConsumerMember& member, bool add);
   void Hold(const CurrentAssignment& current, bool add);
 
@@ -108,6 +112,8 @@ class ConsumerGroupState {
   std::map<std::string, std::string> static_members_;  // Instance id -> member id.
   std::map<std::string, uint32_t> names_;
   std::map<std::string, uint32_t> regexes_;
+  std::map<std::string, uint32_t> supporters_;    // Of each protocol of classic members.
+  size_t classic_count_ = 0;                      // Members of the classic protocol.
   std::map<TopicPartitionId, uint32_t> holders_;  // 1, but for moments of a load.
 };
 
