@@ -237,11 +237,13 @@ KafkaError ClassicGroup::CheckSync(const SyncGroup& request) const {
     return error;
   }
   if (request.generation != generation_) return KafkaError::kIllegalGeneration;
+  if (state_ == ClassicGroupState::kPreparingRebalance) return KafkaError::kRebalanceInProgress;
+  // Only now: who joined while it was a consumer group was told a protocol that this group may not have
+  // chosen, and clients give up over this error.
   if (Contradicts(request.protocol_type, protocol_type_) ||
       (protocol_.has_value() && Contradicts(request.protocol_name, *protocol_))) {
     return KafkaError::kInconsistentGroupProtocol;
   }
-  if (state_ == ClassicGroupState::kPreparingRebalance) return KafkaError::kRebalanceInProgress;
   return KafkaError::kNone;
 }
 

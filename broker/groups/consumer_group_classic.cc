@@ -11,10 +11,9 @@ namespace {
 
 using kafka::KafkaError;
 
-// The one it was told when it joined: whatever it is, the coordinator assigns.
-const kafka::ConsumerGroupMemberMetadataValue::ClassicProtocol& ProtocolOf(
-    const ConsumerMember& member) {
-  return member.classic->supported_protocols.front();
+bool Knows(const ConsumerMember& member, const std::string& protocol) {
+  return std::ranges::any_of(member.classic->supported_protocols,
+                             [&](const auto& known) { return known.name == protocol; });
 }
 
 }  // namespace
@@ -112,12 +111,12 @@ SyncedGroup ConsumerGroup::Sync(const SyncGroup& request, const MetadataImage& i
   const ConsumerMember* member = FindClassic(request.member, synced.error);
   if (member == nullptr) return synced;
   const CurrentAssignment& current = member->current;
-  const std::string& protocol = ProtocolOf(*member).name;
   if (request.generation.value() != current.epoch.value()) {
     synced.error = KafkaError::kIllegalGeneration;
   } else if (request.protocol_type.value_or(std::string(kConsumerProtocolType)) !=
                  kConsumerProtocolType ||
-             request.protocol_name.value_or(protocol) != protocol) {
+             (request.protocol_name.has_value() && !Knows(*member, *request.protocol_name))) {
+    // Any that it knows will do: which of them all know may have changed since it was told.
     synced.error = KafkaError::kInconsistentGroupProtocol;
   } else if (current.epoch.value() < assignment_epoch() &&
              current.state != CurrentAssignment::State::kUnrevoked) {
@@ -131,8 +130,10 @@ SyncedGroup ConsumerGroup::Sync(const SyncGroup& request, const MetadataImage& i
   timers.session = time.now + SessionOf(*member);
   synced.protocol_type = request.protocol_type;
   synced.protocol_name = request.protocol_name;
+  // Whatever the protocol, a consumer says the same about itself.
   synced.assignment =
-      FormatAssignment(WithoutEpochs(current.assigned), image, ProtocolOf(*member).metadata.view());
+      FormatAssignment(WithoutEpochs(current.assigned), image,
+                       member->classic->supported_protocols.front().metadata.view());
   return synced;
 }
 

@@ -186,6 +186,14 @@ bool ConsumerGroupState::AllKnow(const std::string& protocol) const {
   return (it == supporters_.end() ? 0 : it->second) == classic_count_;
 }
 
+const std::string& ConsumerGroupState::CommonProtocol(
+    const kafka::ConsumerGroupMemberMetadataValue::ClassicMemberMetadata& classic) const {
+  const auto& known = classic.supported_protocols;
+  const auto common =
+      std::ranges::find_if(known, [&](const auto& protocol) { return AllKnow(protocol.name); });
+  return common == known.end() ? known.front().name : common->name;
+}
+
 std::set<std::string> ConsumerGroupState::SubscribedTopics() const {
   std::set<std::string> topics;
   for (const auto& [name, _] : names_) topics.insert(topics.end(), name);

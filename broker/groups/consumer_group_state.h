@@ -73,6 +73,9 @@ class ConsumerGroupState {
 
   // Whether all members of the classic protocol know it, so that they could agree on it.
   bool AllKnow(const std::string& protocol) const;
+  // Of a member that knows these: the first that all others know, too; where there is none, its first.
+  const std::string& CommonProtocol(
+      const kafka::ConsumerGroupMemberMetadataValue::ClassicMemberMetadata& classic) const;
 
   // Members by the names they subscribe to, and by their regular expressions; none with 0.
   const std::map<std::string, uint32_t>& names() const { return names_; }

@@ -57,7 +57,8 @@ class Heartbeat {
     // It leads nobody: the coordinator computes assignments, and SyncGroup brings it its own.
     decision.answer.generation = GenerationId(draft_.member.current.epoch.value());
     decision.answer.protocol_type = std::string(kConsumerProtocolType);
-    decision.answer.protocol_name = classic_->supported_protocols.front().name;
+    // Whatever it is; but when they are among themselves again, it is what they vote for.
+    decision.answer.protocol_name = state_.CommonProtocol(*classic_);
     decision.answer.member_id = draft_.member.member_id;
     decision.records = std::move(records_);
     return decision;
