@@ -14,11 +14,15 @@
 namespace millrace {
 namespace {
 
-// As it goes on in the consumer group, with its assignment as current one and as target. An error:
-// why it cannot.
-std::expected<ConsumerMember, std::string> Upgraded(const ClassicMember& member,
-                                                    const ClassicGroup& group,
-                                                    const MetadataImage& image) {
+// A member as it goes on in the consumer group, with what it has as current assignment and as target.
+struct Upgrade {
+  ConsumerMember member;
+  bool gives_up = false;  // It has what it is not assigned any more.
+};
+
+// An error: why it cannot.
+std::expected<Upgrade, std::string> Upgraded(const ClassicMember& member, const ClassicGroup& group,
+                                             const MetadataImage& image) {
   // In a rebalance there may be members that do not know the protocol of the last generation, and in
   // the first one there is none. Whatever the protocol, a consumer says the same about itself.
   std::string_view metadata = member.MetadataFor(group.protocol().value_or(""));
@@ -44,16 +48,15 @@ std::expected<ConsumerMember, std::string> Upgraded(const ClassicMember& member,
   upgraded.current.epoch = epoch;
   upgraded.current.previous_epoch = epoch;
   std::ranges::sort(upgraded.topic_names);
-  PartitionList owned = PartitionsIn(assignment->assigned_partitions, image);
-  if (group.state() != ClassicGroupState::kStable || member.owes_sync) {
-    // It may not have heard of that assignment, or there is none at the time. A cooperative member has
-    // what it had when it joined, and said so: nobody else must get that before it is given up.
-    owned = Union(owned, PartitionsIn(subscription->owned_partitions, image));
-  }
-  for (const TopicPartitionId& partition : owned) {
+  const PartitionList assigned = PartitionsIn(assignment->assigned_partitions, image);
+  // A cooperative member has what it had when it joined, and said so, until it joins again: it may not
+  // have heard of its assignment, or be in the midst of giving up what is not in there. Nobody else must
+  // get that before. An eager one gives all up before it joins, and says nothing.
+  const PartitionList owned = PartitionsIn(subscription->owned_partitions, image);
+  for (const TopicPartitionId& partition : Union(assigned, owned)) {
     upgraded.current.assigned.push_back({partition, epoch});
   }
-  return upgraded;
+  return Upgrade{std::move(upgraded), !Includes(assigned, owned)};
 }
 
 // What several say they have, or are thought to have, nobody gets before all of them have said that they
@@ -95,17 +98,20 @@ std::expected<std::vector<GroupRecord>, std::string> UpgradeRecords(const Classi
   const std::string& id = group.id();
   std::vector<ConsumerMember> members;
   std::set<std::string> topics;
+  bool settled = group.state() == ClassicGroupState::kStable;
   for (const auto& [member_id, member] : group.members()) {
     auto upgraded = Upgraded(member, group, image);
     if (!upgraded.has_value()) return std::unexpected(std::move(upgraded.error()));
-    topics.insert(upgraded->topic_names.begin(), upgraded->topic_names.end());
-    members.push_back(*std::move(upgraded));
+    const std::vector<std::string>& names = upgraded->member.topic_names;
+    topics.insert(names.begin(), names.end());
+    settled = settled && !upgraded->gives_up;
+    members.push_back(std::move(upgraded->member));
   }
   GiveUpWhatOthersHave(members);
   // Members of a group in the midst of a rebalance were promised a new assignment: the target, which
-  // is the last one they all had, is one behind then.
+  // is the last one they all had, is one behind then. So it is where one of them gives up what others
+  // were to get with the rebalance that it then asks for.
   const int32_t generation = group.generation().value();
-  const bool settled = group.state() == ClassicGroupState::kStable;
   std::vector<GroupRecord> records;
   for (const ConsumerMember& member : members) records.push_back(MemberRecord(id, member));
   records.push_back(
