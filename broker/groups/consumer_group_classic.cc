@@ -71,13 +71,13 @@ const ConsumerMember* ConsumerGroup::FindClassic(const MemberIdentity& who,
   return error == KafkaError::kNone ? member : nullptr;
 }
 
-// The target is yet to be computed, and nobody else will see to it: heartbeats of members of the
-// consumer protocol would.
+// The target is yet to be computed. Heartbeats of members of the consumer protocol would see to it, but
+// one may be away, as a static member that restarts is, or gone before its session is over.
 bool ConsumerGroup::OwesTarget(GroupTime time) const {
   if (group_epoch() <= assignment_epoch()) return false;
   const bool too_soon = memory_.target_computed.has_value() &&
                         time.now - *memory_.target_computed < options().assignment_interval;
-  return !too_soon && IsClassicWithout({});
+  return !too_soon;
 }
 
 bool ConsumerGroup::MustJoinAgain(const ConsumerMember& member, GroupTime time) const {
