@@ -42,8 +42,7 @@ void GroupCoordinator::BecomeConsumer(Group& group, std::unique_ptr<ConsumerGrou
 
 bool GroupCoordinator::BecomesClassicWithout(const Group& group,
                                              const std::set<std::string>& gone) const {
-  return options_.migration.downgrade && !group.consumer->IsClassicWithout({}) &&
-         group.consumer->IsClassicWithout(gone) &&
+  return options_.migration.downgrade && group.consumer->IsClassicWithout(gone) &&
          group.consumer->member_count() - gone.size() <= options_.classic.members_max;
 }
 
@@ -66,6 +65,9 @@ void GroupCoordinator::BecomeClassic(Group& group, const std::set<std::string>& 
 
 void GroupCoordinator::RemoveMembers(Group& group, const std::set<std::string>& gone,
                                      const MetadataImage& image, GroupTime time, GroupOutput& out) {
+  if (gone.empty()) return Settle(group);
+  // Also where members of the classic protocol were left before: they may have been too many, or the
+  // policy another.
   if (BecomesClassicWithout(group, gone)) {
     return BecomeClassic(group, gone, image, time, out);
   }
