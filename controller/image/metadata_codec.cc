@@ -1,6 +1,8 @@
 // The one place where metadata records meet protobuf.
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "controller/image/metadata_record.h"
 #include "proto/control/metadata.pb.h"
 
@@ -44,9 +46,18 @@ control::ConfigRecord::ResourceType Number(ConfigResource resource) {
   }
   return control::ConfigRecord::UNKNOWN;
 }
-ConfigResource Get(control::ConfigRecord::ResourceType from) {
-  if (from == control::ConfigRecord::BROKER) return ConfigResource::kBroker;
-  return from == control::ConfigRecord::GROUP ? ConfigResource::kGroup : ConfigResource::kTopic;
+// Nothing: a resource of a kind added later.
+std::optional<ConfigResource> Get(control::ConfigRecord::ResourceType from) {
+  switch (from) {
+    case control::ConfigRecord::TOPIC:
+      return ConfigResource::kTopic;
+    case control::ConfigRecord::BROKER:
+      return ConfigResource::kBroker;
+    case control::ConfigRecord::GROUP:
+      return ConfigResource::kGroup;
+    default:  // The wire may have any number.
+      return std::nullopt;
+  }
 }
 
 struct ToProto {
@@ -224,10 +235,15 @@ absl::StatusOr<MetadataRecord> FromProto(const control::MetadataRecord& from) {
       return FromProto(from.partition());
     case control::MetadataRecord::kConfig: {
       const control::ConfigRecord& config = from.config();
-      const ConfigResource resource = Get(config.resource_type());
+      const std::optional<ConfigResource> resource = Get(config.resource_type());
+      if (!resource.has_value()) {
+        return absl::DataLossError(
+            fmt::format("settings of a resource of type {}, which this version does not know",
+                        static_cast<int>(config.resource_type())));
+      }
       std::optional<std::string> value;
       if (config.has_value()) value = config.value();
-      return ConfigRecord{resource, config.resource_name(), config.key(), std::move(value)};
+      return ConfigRecord{*resource, config.resource_name(), config.key(), std::move(value)};
     }
     case control::MetadataRecord::kRegisterBroker:
       return FromProto(from.register_broker());

@@ -150,6 +150,20 @@ TEST_CASE("MetadataRecord: an entry reads back as it was written, and damage is 
   CHECK(absl::IsDataLoss(DecodeEntry(bytes.substr(0, bytes.size() - 1)).status()));
 }
 
+TEST_CASE(
+    "MetadataCodec: settings of a resource that a later version adds are taken for no other's") {
+  std::string bytes = EncodeEntry(
+      {RaftTerm(1), Timestamp(1), {ConfigRecord{ConfigResource::kGroup, "name", "k", "v"}}});
+  REQUIRE(DecodeEntry(bytes).ok());
+  // Field 1, Kafka's number of groups; field 2, four bytes.
+  const size_t type = bytes.find("\x08\x20\x12\x04name");
+  REQUIRE(type != std::string::npos);
+  bytes[type + 1] = 0x21;
+  const absl::Status unknown = DecodeEntry(bytes).status();
+  CHECK(absl::IsDataLoss(unknown));
+  CHECK(unknown.message().find("type 33, which this version does not know") != std::string::npos);
+}
+
 TEST_CASE("MetadataDelta: a broker changes by its epoch only, and a delta names whom it touched") {
   BrokerImage broker;
   broker.id = BrokerId(1);
