@@ -55,10 +55,12 @@ Task<std::vector<std::optional<Lag>>> LagMeter::Measure(std::vector<LagQuestion>
     if (partition == nullptr || !MustKnow(*partition, self_)) continue;
     const Offset end = partition->high_watermark();
     Lag& lag = answers[i].emplace();
-    if (question.position >= end) continue;
-    lag.records = (end - question.position).value();
+    // A client may have committed anything; no record is before the first.
+    const Offset position = std::max(question.position, Offset(0));
+    if (position >= end) continue;
+    lag.records = (end - position).value();
     // What was deleted unread is not waited for any more.
-    const Place place{question.at, std::max(question.position, partition->log().start_offset())};
+    const Place place{question.at, std::max(position, partition->log().start_offset())};
     if (place.second >= end) continue;
     if (const auto known = times_.find(place); known != times_.end()) {
       lag.oldest = known->second;

@@ -105,6 +105,17 @@ TEST_CASE("LagMeter: records up to the high watermark, and the time of the oldes
   CHECK(replicas.Measure(0, 3)->oldest == Timestamp(4000));
 }
 
+TEST_CASE("LagMeter: a position before every offset is the first one") {
+  Replicas replicas;
+  Partition& partition = replicas.Open(0, kSelf, {kSelf});
+  for (int64_t time : {1000, 2000}) replicas.Append(partition, Timestamp(time));
+  for (int64_t position : {int64_t{-1}, int64_t{-5}, INT64_MIN}) {
+    const std::optional<Lag> lag = replicas.Measure(0, position);
+    CHECK(lag->records == 2);
+    CHECK(lag->oldest == Timestamp(1000));
+  }
+}
+
 TEST_CASE("LagMeter: what was deleted unread counts, and is not waited for") {
   Replicas replicas;
   Partition& partition = replicas.Open(0, kSelf, {kSelf});
