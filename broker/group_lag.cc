@@ -10,10 +10,14 @@
 #include "broker/coordinator/group_service.h"
 #include "broker/lag_meter.h"
 #include "broker/node_shard.h"
+#include "common/runtime/reactor.h"
 #include "storage/log_store.h"
 
 namespace millrace {
 namespace {
+
+// Each is a few samples with their labels.
+constexpr size_t kLinesPerTurn = 256;
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
@@ -54,8 +58,9 @@ void AddPosition(const GroupPosition& position, const std::optional<Lag>& lag, T
 
 }  // namespace
 
-Task<MetricSnapshot> GroupLagMetrics(Shards* calls, ShardId here, std::vector<NodeShard*> parts,
+Task<MetricSnapshot> GroupLagMetrics(Shards* calls, Reactor* reactor, std::vector<NodeShard*> parts,
                                      Timestamp now) {
+  const ShardId here = reactor->shard();
   const auto shards = static_cast<uint32_t>(parts.size());
   MetricSnapshot samples;
   GroupPositions all;
@@ -84,9 +89,11 @@ Task<MetricSnapshot> GroupLagMetrics(Shards* calls, ShardId here, std::vector<No
         [part = parts[i], asked = std::move(questions[i])] { return MeasureOn(part, asked); });
   }
   std::vector<size_t> next(shards, 0);
+  size_t lines = 0;
   for (const GroupPosition& position : all.positions) {
     const uint32_t shard = ShardOf(position.at, shards).value();
     AddPosition(position, answers[shard][next[shard]++], now, samples);
+    if (++lines % kLinesPerTurn == 0) co_await Yield(*reactor);
   }
   samples.push_back(GaugeOf("millrace_group_positions_omitted",
                             "Positions of groups that are left out here: there are too many.", {},
@@ -96,6 +103,7 @@ Task<MetricSnapshot> GroupLagMetrics(Shards* calls, ShardId here, std::vector<No
                               "Where a partition that this node leads ends for consumers.",
                               {{"topic", end.topic}, {"partition", fmt::to_string(end.partition)}},
                               static_cast<double>(end.high_watermark.value())));
+    if (++lines % kLinesPerTurn == 0) co_await Yield(*reactor);
   }
   samples.push_back(GaugeOf("millrace_partition_high_watermarks_omitted",
                             "Partitions led here that are left out: there are too many.", {},

@@ -8,7 +8,7 @@
 // group is; the leader says where the partition ends, for whoever puts the two together
 // (docs/operations.md). Nothing of this is gathered unless somebody looks.
 //
-// Shard: shard 0 asks, by calls.
+// Shard: shard 0 asks, by calls, and goes on turn by turn.
 // Bound: kGroupPositionsMax of a broker, in order of shard, partition of __consumer_offsets and group;
 //        kPartitionEndsMax partitions. What is left out is counted.
 #pragma once
@@ -25,12 +25,14 @@
 namespace millrace {
 
 class NodeShard;
+class Reactor;
 
 inline constexpr size_t kGroupPositionsMax = 5000;
 inline constexpr size_t kPartitionEndsMax = 5000;
 
-// `parts`: those of all shards, in order; each used on its own shard, until the task has ended.
-Task<MetricSnapshot> GroupLagMetrics(Shards* calls, ShardId here, std::vector<NodeShard*> parts,
+// `reactor`: of the shard that asks. `parts`: those of all shards, in order; each used on its own shard,
+// until the task has ended.
+Task<MetricSnapshot> GroupLagMetrics(Shards* calls, Reactor* reactor, std::vector<NodeShard*> parts,
                                      Timestamp now);
 
 }  // namespace millrace

@@ -176,7 +176,7 @@ Task<MetricSnapshot> NodeAdmin::Metrics() {
                                                           [shard] { return MetricsOf(shard); }));
     }
     all.push_back(
-        co_await GroupLagMetrics(&shards_, env_.reactor.shard(), view_->shards, env_.clock.Now()));
+        co_await GroupLagMetrics(&shards_, &env_.reactor, view_->shards, env_.clock.Now()));
   }
   co_return MergeSnapshots(std::move(all));
 }

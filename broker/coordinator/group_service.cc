@@ -254,16 +254,23 @@ GroupPositions GroupService::Positions(size_t max) const {
   const std::shared_ptr<const MetadataImage> image = metadata_.image();
   GroupPositions all;
   if (options_.surely_leads && !options_.surely_leads()) return all;
+  size_t looked_at = 0;
   coordinators_.ForEach([&](CoordinatorPartition& partition) {
     auto inside = partition.Enter(/*to_write=*/false);
     if (!inside.has_value()) return;
     const GroupCoordinator& groups = static_cast<GroupMachine&>(inside->machine()).groups();
     size_t seen = 0;
+    std::string topic_name;
+    MetadataImage::Topic topic;
     groups.ForEachOffset([&](const std::string& group, const std::string& name, PartitionId at,
                              const CommittedOffset& committed) {
-      if (all.positions.size() == max) return false;
+      if (looked_at == max) return false;
+      ++looked_at;
       ++seen;
-      const MetadataImage::Topic topic = image->FindTopic(name);
+      if (topic_name != name) {
+        topic_name = name;
+        topic = image->FindTopic(name);
+      }
       // Of one that was deleted since: its tombstone is on its way.
       const bool is_of_it = topic != nullptr &&
                             (committed.topic_id.is_zero() || committed.topic_id == topic->topic_id);

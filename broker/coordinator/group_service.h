@@ -110,7 +110,8 @@ class GroupService {
   Task<DescribedConsumerGroup> DescribeConsumer(TopicPartitionId at, std::string group_id);
   // Those of this shard.
   ListedGroups List() const;
-  // The first `max` of this shard, of topics that exist; none while somebody else may know better.
+  // Of the first `max` of this shard those of topics that exist; none while somebody else may know
+  // better.
   // What was decided counts: a commit may be told a moment before it is acknowledged.
   GroupPositions Positions(size_t max) const;
   Task<kafka::KafkaError> Delete(TopicPartitionId at, std::string group_id);
