@@ -88,7 +88,8 @@ std::string ListText(const std::vector<ListedGroup>& groups, const DescribedGrou
                                     cell(group.protocol), fmt::format("{}", group.coordinator)};
     if (arguments.lag) {
       const GroupDescription* known = Find(described, group.id);
-      row.push_back(known == nullptr ? "-" : fmt::format("{}", known->total_lag()));
+      const std::optional<int64_t> lag = known == nullptr ? std::nullopt : known->total_lag();
+      row.push_back(lag.has_value() ? fmt::format("{}", *lag) : "-");
       row.push_back(known == nullptr ? "-" : SecondsText(known->age_max()));
     }
     table.AddRow(std::move(row));
@@ -110,7 +111,7 @@ std::string ListJson(const std::vector<ListedGroup>& groups, const DescribedGrou
         return known == nullptr ? std::optional<int64_t>() : of(*known);
       };
       json.Key("total_lag").OptionalNumber(value([](const GroupDescription& one) {
-        return std::optional(one.total_lag());
+        return one.total_lag();
       }));
       json.Key("lag_ms_max").OptionalNumber(value([](const GroupDescription& one) {
         return MillisecondsOf(one.age_max());
@@ -146,8 +147,14 @@ Task<int> ShowGroupList(ClientSession* session, std::shared_ptr<GroupArguments> 
   }
   PrintOutput(arguments->client.json() ? ListJson(list->groups, described, arguments->lag)
                                        : ListText(list->groups, described, *arguments));
+  bool failed = !list->failures.empty();
   for (const absl::Status& failure : list->failures) PrintError(failure);
-  co_return list->failures.empty() ? kExitOk : kExitFailed;
+  for (const auto& [id, description] : described) {
+    if (description.ok()) continue;
+    PrintError(fmt::format("{}: {}", id, std::string(description.status().message())));
+    failed = true;
+  }
+  co_return failed ? kExitFailed : kExitOk;
 }
 
 // The groups that were named, or all of consumers; sorted, each once.
@@ -322,8 +329,9 @@ void AddList(Command& group, ChosenCommand& chosen) {
   verb.AddOption("--protocol", list->protocol, "Only groups of this protocol: consumer, connect")
       .TypeName("NAME");
   verb.AddFlag("--consumers", list->consumers, "Only groups of consumers");
-  verb.AddFlag("--lag", list->lag, "How far behind each is, too: asks for each group's positions");
-  verb.AddFlag("--names", list->only_names, "A name on each line, and nothing else");
+  Option lag = verb.AddFlag("--lag", list->lag,
+                            "How far behind each is, too: asks for each group's positions");
+  verb.AddFlag("--names", list->only_names, "A name on each line, and nothing else").Excludes(lag);
 }
 
 }  // namespace

@@ -91,17 +91,27 @@ std::optional<int64_t> GroupPartition::lag() const {
   return (*log_end - *committed).value();
 }
 
-int64_t GroupDescription::total_lag() const {
+std::optional<int64_t> GroupDescription::total_lag() const {
   int64_t total = 0;
-  for (const GroupPartition& one : partitions) total += one.lag().value_or(0);
+  for (const GroupPartition& one : partitions) {
+    if (!one.committed.has_value()) continue;
+    if (!one.log_end.has_value()) return std::nullopt;
+    total += *one.lag();
+  }
   return total;
 }
 
 std::optional<Duration> GroupDescription::age_max() const {
-  std::optional<Duration> age;
-  // Nothing is less than anything.
-  for (const GroupPartition& one : partitions) age = std::max(age, one.age);
-  return age;
+  std::optional<Duration> oldest;
+  for (const GroupPartition& one : partitions) {
+    if (!one.committed.has_value()) continue;
+    const std::optional<int64_t> lag = one.lag();
+    if (!lag.has_value()) return std::nullopt;
+    const std::optional<Duration> age = *lag <= 0 ? Duration(0) : one.age;
+    if (!age.has_value()) return std::nullopt;
+    oldest = std::max(oldest, age);  // Nothing is less than anything.
+  }
+  return oldest;
 }
 
 std::vector<GroupPartition> PartitionsOf(const GroupDetails& group,
@@ -166,7 +176,7 @@ std::string GroupText(const GroupDescription& description, bool members) {
   AddField(text, "COORDINATOR",
            fmt::format("{} ({})", group.coordinator, description.coordinator_address));
   AddField(text, "MEMBERS", fmt::format("{}", group.members.size()));
-  AddField(text, "TOTAL-LAG", fmt::format("{}", description.total_lag()));
+  AddField(text, "TOTAL-LAG", TextOf(description.total_lag()));
   // Where ages were asked for.
   if (!members) AddField(text, "LAG-SECONDS", SecondsText(description.age_max()));
   if (members && !group.members.empty()) text += "\n" + MemberRows(group);
@@ -181,7 +191,7 @@ void GroupJson(const GroupDescription& description, JsonWriter& json) {
   json.Key("protocol").String(group.protocol);
   json.Key("coordinator").Number(group.coordinator.value());
   json.Key("coordinator_address").String(description.coordinator_address);
-  json.Key("total_lag").Number(description.total_lag());
+  json.Key("total_lag").OptionalNumber(description.total_lag());
   json.Key("lag_ms_max").OptionalNumber(MillisecondsOf(description.age_max()));
   json.Key("members").BeginArray();
   for (const GroupMemberView& member : group.members) MemberJson(member, json);

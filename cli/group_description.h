@@ -34,9 +34,10 @@ struct GroupDescription {
   // reads. Kafka's tool prints them in this order.
   std::vector<GroupPartition> partitions;
 
-  // Of the partitions whose lag is known.
-  int64_t total_lag() const;
-  // Of the oldest record that any partition has not been read up to; nothing: none is known.
+  // Nothing: of a partition that the group has a position in the end is not known.
+  std::optional<int64_t> total_lag() const;
+  // Of the oldest record that any partition has not been read up to; 0 where all are read. Nothing: of
+  // one of them it is not known, and that one may be the latest; or the group has no positions.
   std::optional<Duration> age_max() const;
 };
 

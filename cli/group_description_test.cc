@@ -40,26 +40,41 @@ TEST_CASE("GroupDescription: lag is what lies between position and end, where bo
   CHECK(billing.partitions[2].lag() == 3);
   CHECK(!billing.partitions[0].lag().has_value());  // No position.
   CHECK(billing.total_lag() == 3 + 9);
+  CHECK(GroupText(billing, false).find("TOTAL-LAG    12\n") != std::string::npos);
+  // What the group is to read and has no position in does not count.
+  billing.partitions[0].log_end.reset();
+  CHECK(billing.total_lag() == 12);
+  // The end of one that it has a position in may be anywhere.
   billing.partitions[3].log_end.reset();
-  CHECK(billing.total_lag() == 3);
-  CHECK(GroupText(billing, false).find("TOTAL-LAG    3\n") != std::string::npos);
+  CHECK(!billing.total_lag().has_value());
+  CHECK(GroupText(billing, false).find("TOTAL-LAG    -\n") != std::string::npos);
+  JsonWriter json;
+  GroupJson(billing, json);
+  CHECK(json.text().find("\"total_lag\":null") != std::string::npos);
 }
 
 TEST_CASE(
-    "GroupDescription: it is as late as its latest partition, and unknown ages do not count") {
+    "GroupDescription: it is as late as its latest partition, if it is known how late each is") {
   GroupDescription billing = Billing();
   CHECK(!billing.age_max().has_value());
-  CHECK(GroupText(billing, false).find("LAG-SECONDS  -\n") != std::string::npos);
-  billing.partitions[0].age = Duration(0);
-  CHECK(billing.age_max() == Duration(0));
   billing.partitions[3].age = milliseconds(12'345);
+  CHECK(!billing.age_max().has_value());
+  CHECK(GroupText(billing, false).find("LAG-SECONDS  -\n") != std::string::npos);
+  billing.partitions[2].age = milliseconds(1);
   CHECK(billing.age_max() == milliseconds(12'345));
   CHECK(GroupText(billing, false).find("LAG-SECONDS  12.3\n") != std::string::npos);
   JsonWriter json;
   GroupJson(billing, json);
   CHECK(json.text().find("\"lag_ms_max\":12345") != std::string::npos);
   CHECK(json.text().find("\"lag_ms\":null") != std::string::npos);
-  CHECK(json.text().find("\"lag_ms\":0") != std::string::npos);
+  // Of what is read to its end nothing waits.
+  billing.partitions[3].committed = Offset(10);
+  CHECK(billing.age_max() == milliseconds(1));
+  billing.partitions[2].log_end.reset();
+  CHECK(!billing.age_max().has_value());
+  billing.partitions.clear();
+  CHECK(!billing.age_max().has_value());
+  CHECK(billing.total_lag() == 0);
 }
 
 TEST_CASE("GroupDescription: assignments in a line") {

@@ -108,7 +108,7 @@ def refusals(node):
     expect_in("no-such-group: there is no such group", failure(node, "group", "describe", "no-such-group", group))
     expect_in("GROUP_ID_NOT_FOUND", failure(node, "group", "delete", "no-such-group", group))
     expect(group not in millrace(node, "group", "list", "--names").splitlines(), "the other group was not deleted")
-    for arguments in (("delete",), ("list", "--state", "asleep"), ("reset-offsets", group, "--topic", topic),
+    for arguments in (("delete",), ("list", "--state", "asleep"), ("list", "--lag", "--names"), ("reset-offsets", group, "--topic", topic),
                       ("reset-offsets", group, "--to-latest"), ("reset-offsets", group, "--all-topics", "--to-latest", "--to-earliest"),
                       ("reset-offsets", group, "--topic", f"{topic}:x", "--to-latest"),
                       ("reset-offsets", group, "--all-topics", "--to-datetime", "soon"), ("delete-offsets", group)):
