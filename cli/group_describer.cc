@@ -47,41 +47,64 @@ Task<absl::Status> AskEnds(KafkaClient& client, DescribedGroups& described,
   co_return absl::OkStatus();
 }
 
-// Where the oldest record is that a group has not read; what was deleted unread does not wait.
-Task<absl::StatusOr<OffsetsByPartition>> OldestUnread(
-    KafkaClient& client, const GroupDescription& group,
-    Instant deadline) {  // Borrowed: awaited in place.
-  OffsetsByPartition oldest;
-  std::vector<TopicPartition> places;
-  for (const GroupPartition& one : group.partitions) {
-    if (one.lag().value_or(0) <= 0) continue;
-    oldest.insert_or_assign(one.place, *one.committed);
-    places.push_back(one.place);
+// Every partition of which a group has not read all, of groups that could be described.
+std::vector<GroupPartition*> Lagging(DescribedGroups& described) {
+  std::vector<GroupPartition*> lagging;
+  for (auto& [id, group] : described) {
+    if (!group.ok()) continue;
+    for (GroupPartition& one : group->partitions) {
+      if (one.lag().value_or(0) > 0) lagging.push_back(&one);
+    }
   }
-  if (places.empty()) co_return oldest;
-  MR_CO_ASSIGN_OR_RETURN(
-      const ListedOffsets starts,
-      co_await ListOffsetsOf(client, std::move(places), kListEarliest, deadline));
-  for (auto& [place, offset] : oldest) {
-    const auto start = starts.find(place);
-    if (start == starts.end() || !start->second.ok()) continue;
-    offset = std::max(offset, start->second->value_or(offset));
+  return lagging;
+}
+
+// Nothing waits where everything is read.
+void SetAgesOfRead(DescribedGroups& described) {
+  for (auto& [id, group] : described) {
+    if (!group.ok()) continue;
+    for (GroupPartition& one : group->partitions) {
+      const std::optional<int64_t> lag = one.lag();
+      if (lag.has_value() && *lag <= 0) one.age = Duration(0);
+    }
+  }
+}
+
+// Where the oldest record is that a group has not read, for each of `lagging`; what was deleted unread
+// does not wait.
+Task<absl::StatusOr<std::vector<RecordPlace>>> OldestUnread(
+    KafkaClient& client, std::vector<GroupPartition*> lagging,
+    Instant deadline) {  // Borrowed: awaited in place.
+  std::set<TopicPartition> partitions;
+  for (const GroupPartition* one : lagging) partitions.insert(one->place);
+  MR_CO_ASSIGN_OR_RETURN(const ListedOffsets starts,
+                         co_await ListOffsetsOf(client, {partitions.begin(), partitions.end()},
+                                                kListEarliest, deadline));
+  std::vector<RecordPlace> oldest;
+  for (const GroupPartition* one : lagging) {
+    Offset from = *one->committed;
+    const auto start = starts.find(one->place);
+    if (start != starts.end() && start->second.ok()) {
+      from = std::max(from, start->second->value_or(from));
+    }
+    oldest.emplace_back(one->place, from);
   }
   co_return oldest;
 }
 
-Task<absl::Status> AskAges(KafkaClient& client, GroupDescription& group,
+Task<absl::Status> AskAges(KafkaClient& client, DescribedGroups& described,
                            Instant deadline) {  // Borrowed: awaited in place.
-  MR_CO_ASSIGN_OR_RETURN(OffsetsByPartition oldest, co_await OldestUnread(client, group, deadline));
+  const std::vector<GroupPartition*> lagging = Lagging(described);
+  if (lagging.empty()) co_return absl::OkStatus();
+  MR_CO_ASSIGN_OR_RETURN(const std::vector<RecordPlace> oldest,
+                         co_await OldestUnread(client, lagging, deadline));
   MR_CO_ASSIGN_OR_RETURN(const RecordTimes times,
-                         co_await RecordTimesAt(client, std::move(oldest), deadline));
+                         co_await RecordTimesAt(client, {oldest.begin(), oldest.end()}, deadline));
   const Timestamp now = client.env().clock.Now();
-  for (GroupPartition& one : group.partitions) {
-    const std::optional<int64_t> lag = one.lag();
-    if (lag.has_value() && *lag <= 0) one.age = Duration(0);
-    const auto time = times.find(one.place);
+  for (size_t i = 0; i < lagging.size(); ++i) {
+    const auto time = times.find(oldest[i]);
     if (time == times.end()) continue;
-    one.age = milliseconds(std::max<int64_t>(now.ms() - time->second.ms(), 0));
+    lagging[i]->age = milliseconds(std::max<int64_t>(now.ms() - time->second.ms(), 0));
   }
   co_return absl::OkStatus();
 }
@@ -102,10 +125,10 @@ Task<absl::StatusOr<DescribedGroups>> AskGroups(GroupClient& groups, std::vector
   }
   if (offsets) MR_CO_RETURN_IF_ERROR(co_await AskEnds(groups.client(), described, deadline));
   if (detail < GroupDetail::kAges) co_return described;
-  for (auto& [id, group] : described) {
-    if (!group.ok()) continue;
-    MR_CO_RETURN_IF_ERROR(co_await AskAges(groups.client(), *group, deadline));
-  }
+  SetAgesOfRead(described);
+  // Without ages there is still all the rest to tell.
+  const absl::Status aged = co_await AskAges(groups.client(), described, deadline);
+  if (absl::IsCancelled(aged)) co_return aged;
   co_return described;
 }
 

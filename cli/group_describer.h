@@ -2,7 +2,7 @@
 //
 // Shard:  one. Lifetime: `groups` outlives the task.
 // Errors: GroupClient's: of the whole request, or of one group. An end of a partition that nobody
-//         tells is left out, and nothing more.
+//         tells is left out, and nothing more; so are ages, whatever the error is.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/client/fetched_records.h"
+#include "common/runtime/task_scope.h"
 #include "proto/kafka/fetch_request.h"
 #include "proto/kafka/fetch_response.h"
 
@@ -62,28 +63,54 @@ std::optional<Timestamp> FirstTime(const kafka::FetchResponse& response, Offset 
   return record.timestamp;
 }
 
-}  // namespace
+struct Wanted {
+  RecordPlace place;
+  TopicId topic_id{0, 0};
+};
 
-Task<absl::StatusOr<RecordTimes>> RecordTimesAt(KafkaClient& client, OffsetsByPartition offsets,
-                                                Instant deadline) {
-  RecordTimes times;
-  if (offsets.empty()) co_return times;
-  std::set<std::string> topics;
-  for (const auto& [place, offset] : offsets) topics.insert(place.topic);
-  MR_CO_ASSIGN_OR_RETURN(const auto leaders,
-                         co_await FindLeaders(client, std::move(topics), deadline));
-  for (const auto& [place, offset] : offsets) {
-    const auto led = leaders.find(place);
-    if (led == leaders.end()) continue;
+// What its answers say goes into `times`; `cancelled`: how it ends early, if it does.
+Task<void> AskLeader(KafkaClient* client, BrokerId leader, std::vector<Wanted> wanted,
+                     Instant deadline, RecordTimes* times, absl::Status* cancelled) {
+  for (const Wanted& one : wanted) {
+    const auto& [partition, offset] = one.place;
     absl::StatusOr<kafka::FetchResponse> response =
-        co_await client.CallBroker<kafka::FetchResponse>(
-            led->second.leader, RequestFor(place, led->second.topic_id, offset), deadline);
-    if (absl::IsCancelled(response.status())) co_return response.status();
+        co_await client->CallBroker<kafka::FetchResponse>(
+            leader, RequestFor(partition, one.topic_id, offset), deadline);
+    if (absl::IsCancelled(response.status())) {
+      *cancelled = response.status();
+      co_return;
+    }
     if (!response.ok()) continue;
     if (const std::optional<Timestamp> time = FirstTime(*response, offset); time.has_value()) {
-      times.insert_or_assign(place, *time);
+      times->insert_or_assign(one.place, *time);
     }
   }
+}
+
+}  // namespace
+
+Task<absl::StatusOr<RecordTimes>> RecordTimesAt(KafkaClient& client, std::set<RecordPlace> places,
+                                                Instant deadline) {
+  RecordTimes times;
+  if (places.empty()) co_return times;
+  std::set<std::string> topics;
+  for (const auto& [partition, offset] : places) topics.insert(partition.topic);
+  MR_CO_ASSIGN_OR_RETURN(const auto leaders,
+                         co_await FindLeaders(client, std::move(topics), deadline));
+  std::map<BrokerId, std::vector<Wanted>> by_leader;
+  for (const RecordPlace& place : places) {
+    const auto led = leaders.find(place.first);
+    if (led == leaders.end()) continue;
+    by_leader[led->second.leader].push_back({place, led->second.topic_id});
+  }
+  absl::Status cancelled;
+  TaskScope scope(client.env().reactor);
+  for (auto& [leader, wanted] : by_leader) {
+    scope.Spawn(AskLeader(&client, leader, std::move(wanted), deadline, &times, &cancelled));
+  }
+  co_await scope.Join();
+  co_await scope.Stop();
+  if (!cancelled.ok()) co_return cancelled;
   co_return times;
 }
 
