@@ -102,6 +102,12 @@ void Log::State::AdvanceDurable() {
   if (durable > before && observer != nullptr) observer->OnDurable(*log, durable);
 }
 
+void Log::State::OnDurabilityChange() {
+  if (durability != Durability::kDisk || synced_end >= end) return;
+  marks.push_back({std::nullopt, end});
+  sync_wanted = true;
+}
+
 void Log::State::ReleasePending(size_t bytes) {
   if (failure.ok() && bytes > 0) context.pending.Release(bytes);
 }
@@ -309,6 +315,7 @@ absl::StatusOr<AppendInfo> AppendFinal(Log::State& state, const BatchView& batch
   state.context.metrics.appended_bytes.Add(batch.bytes().size());
   AddToMemory(state, batch, now);
   if (durability == Durability::kPageCache && state.marks.empty()) state.durable = state.end;
+  if (state.durability != durability) state.OnDurabilityChange();
   state.context.writer->Appended(state);
   state.context.retention->Changed(state);
   return AppendInfo{header.base_offset, header.last_offset()};

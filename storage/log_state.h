@@ -156,6 +156,10 @@ struct Log::State final : JournalListener {
 
   // Moves `durable` as far as journal and syncs allow, and tells the observer.
   void AdvanceDurable();
+  // `durability` has changed. What was acknowledged from the page cache is not on the disk yet, and
+  // nothing behind it may be called durable before it is: after a power loss the log ends where the
+  // first gap is.
+  void OnDurabilityChange();
   // Gives back budget for pending bytes that were written or dropped.
   void ReleasePending(size_t bytes);
   // No appends any more. What was pending is as good as lost, so it holds no budget.

@@ -440,6 +440,8 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
     DrawRollJitter(state);
     if (state.end == state.recovery_point || state.marks.empty()) {
       state.durability = config.durability;
+      state.OnDurabilityChange();
+      if (state.sync_wanted) impl.writer.Appended(state);
     }
     co_return log;
   }

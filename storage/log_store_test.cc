@@ -155,6 +155,31 @@ TEST_CASE("LogStore: a topic on page-cache durability is acknowledged at once an
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: a topic that is to wait for the disk from now on does so for what it has") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    SimWorld world(seed);
+    SimNode& node = world.AddNode("n1");
+    TestStore before(world, node.Boot(), {});
+    REQUIRE(before.Start().ok());
+    LogConfig config;
+    config.durability = Durability::kPageCache;
+    Log& log = before.Open(1, config);
+    for (int i = 0; i < 90; i += 10) before.Append(log, TestBatch(Values(i, 10)));
+    if (seed % 2 == 0) world.RunFor(seconds(3));  // In its file by then, unsynced.
+    config.durability = Durability::kDisk;
+    before.Open(1, config);
+    before.Append(log, TestBatch(Values(90, 10)));
+    before.WaitDurable(log);
+    node.PowerLoss();
+    (void)before.Stop();
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    CHECK(store.ReadAll(*store->Find(TestPartition(1))) == Expected(100));
+    REQUIRE(store.Stop().ok());
+  }
+}
+
 TEST_CASE(
     "LogStore: flush.messages and flush.ms bound what power loss takes of a page-cache topic") {
   const int which = GENERATE(0, 1, 2);
