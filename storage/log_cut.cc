@@ -289,9 +289,24 @@ Task<absl::Status> MoveStart(Log::State& state, Offset start) {
 
 namespace {
 
+Task<absl::Status> StoreCheckpoint(Log::State& state) {  // Borrowed: awaited in place.
+  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
+  if (!checkpoint.ok()) co_return checkpoint.status();
+  co_return co_await state.context.writer->Store(state, *std::move(checkpoint));
+}
+
+Task<absl::Status> StoreCut(Log::State& state) {  // Borrowed: awaited in place.
+  MR_CO_RETURN_IF_ERROR(co_await StoreCheckpoint(state));
+  state.durable = state.end;
+  co_return absl::OkStatus();
+}
+
 // Puts the entry into the journal and waits until it is there.
 Task<absl::Status> JournalCut(Log::State& state,
                               JournalEntry entry) {  // Borrowed: awaited in place.
+  // A full journal waits for checkpoints, and nobody else can make one of this log while its lock is
+  // held here.
+  if (state.journal_first) MR_CO_RETURN_IF_ERROR(co_await StoreCheckpoint(state));
   Journal& journal = *state.directory->journal();
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, nullptr);
   if (!position.ok()) co_return position.status();
@@ -300,14 +315,6 @@ Task<absl::Status> JournalCut(Log::State& state,
     state.directory->Need(*position, state.number);
   }
   co_return co_await journal.WaitDurable(*position, CancellationToken());
-}
-
-Task<absl::Status> StoreCut(Log::State& state) {  // Borrowed: awaited in place.
-  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
-  if (!checkpoint.ok()) co_return checkpoint.status();
-  MR_CO_RETURN_IF_ERROR(co_await state.context.writer->Store(state, *std::move(checkpoint)));
-  state.durable = state.end;
-  co_return absl::OkStatus();
 }
 
 }  // namespace

@@ -394,7 +394,7 @@ Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
 }
 
 Task<void> SegmentWriter::PrepareItem(Item* item, bool complete) {
-  item->lock = co_await LockIo(*item->state);
+  if (!item->lock) item->lock = co_await LockIo(*item->state);
   if (!item->state->failure.ok()) {
     item->checkpoint = item->state->failure;
     co_return;
@@ -402,14 +402,24 @@ Task<void> SegmentWriter::PrepareItem(Item* item, bool complete) {
   item->checkpoint = co_await Prepare(*item->state, complete);
 }
 
-Task<absl::Status> SegmentWriter::CheckpointSome(size_t logs_max, bool complete) {
+Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool complete,
+                                                           Locked locked) {
   std::deque<Item> items;
+  std::vector<Log::State*> skipped;
   while (items.size() < logs_max && !dirty_.empty()) {
     Log::State& state = dirty_.PopFront();
+    if (state.io_locked && locked == Locked::kSkip) {
+      skipped.push_back(&state);
+      continue;
+    }
     Gate::Holder inside = state.gate.TryEnter();
     if (!inside || !state.failure.ok()) continue;
-    items.push_back(Item{&state, std::move(inside), IoLock(), absl::UnknownError("not prepared")});
+    // Held from now on, or somebody else takes it before this log's turn.
+    IoLock lock = state.io_locked ? IoLock() : IoLock(state);
+    items.push_back(
+        Item{&state, std::move(inside), std::move(lock), absl::UnknownError("not prepared")});
   }
+  for (Log::State* state : skipped) dirty_.PushBack(*state);
   TaskScope group(context_.env.reactor);
   for (Item& item : items) group.Spawn(PrepareItem(&item, complete));
   co_await group.Join();
@@ -425,7 +435,10 @@ Task<absl::Status> SegmentWriter::CheckpointSome(size_t logs_max, bool complete)
       result.Update(item.checkpoint.status());
     }
   }
-  if (batch.empty()) co_return result;
+  if (batch.empty()) {
+    if (!result.ok()) co_return result;
+    co_return items.size();
+  }
   // One synced write for all of them.
   absl::Status stored = co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
   for (Item& item : items) {
@@ -438,7 +451,8 @@ Task<absl::Status> SegmentWriter::CheckpointSome(size_t logs_max, bool complete)
     }
   }
   result.Update(stored);
-  co_return result;
+  if (!result.ok()) co_return result;
+  co_return items.size();
 }
 
 Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
@@ -446,7 +460,8 @@ Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
   // A log that fails takes its directory offline and leaves the list; one without room comes back
   // to it, so the round ends there.
   while (!dirty_.empty() && !absl::IsResourceExhausted(result)) {
-    absl::Status some = co_await CheckpointSome(kCheckpointsMax, complete);
+    const absl::Status some =
+        (co_await CheckpointSome(kCheckpointsMax, complete, Locked::kWait)).status();
     if (result.ok() || absl::IsResourceExhausted(some)) result = some;
   }
   co_return result;
@@ -459,13 +474,18 @@ Task<void> SegmentWriter::CheckpointLoop() {
     if (!dirty_.empty()) {
       deadline = dirty_.front().checkpoint_since + context_.options.checkpoint_age;
       if (journal_short_ || *deadline <= context_.env.reactor.Now()) {
-        absl::Status status = co_await CheckpointSome(kCheckpointsMax, /*complete=*/false);
+        const absl::StatusOr<size_t> some =
+            co_await CheckpointSome(kCheckpointsMax, /*complete=*/false, Locked::kSkip);
         journal_short_ =
             journal_short_ && std::ranges::any_of(context_.directories, [](LogDirectory* each) {
               return each->journal() != nullptr && each->journal()->status().ok() &&
                      each->journal()->fill_ratio() > kJournalCalmRatio;
             });
-        if (!status.ok()) co_await Sleep(context_.env.reactor, kRetryAfter, token);
+        if (!some.ok()) {
+          co_await Sleep(context_.env.reactor, kRetryAfter, token);
+        } else if (*some == 0) {
+          co_await context_.io_unlocked.Wait(context_.env.reactor.Now() + kRetryAfter, token);
+        }
         continue;
       }
     }
@@ -475,6 +495,8 @@ Task<void> SegmentWriter::CheckpointLoop() {
 }
 
 void SegmentWriter::OnJournalPressure() {
+  // Entries may have become durable since that checkpoints cover already.
+  for (LogDirectory* directory : context_.directories) directory->RecycleJournal();
   journal_short_ = true;
   checkpoint_wake_.Set();
 }

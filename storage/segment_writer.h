@@ -100,7 +100,11 @@ class SegmentWriter final : public JournalPressureListener {
   Task<absl::Status> WriteSideFiles(
       Log::State& state,
       const LogCheckpoint* checkpoint);  // Borrowed: awaited in place.
-  Task<absl::Status> CheckpointSome(size_t logs_max, bool complete);
+  // Logs whose files somebody holds: who does may be waiting for the room in the journal that
+  // checkpoints of others make.
+  enum class Locked : uint8_t { kWait, kSkip };
+  // How many there were.
+  Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked);
   Task<void> PrepareItem(Item* item, bool complete);
   void Stored(Log::State& state, const LogCheckpoint& checkpoint);
 

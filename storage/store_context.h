@@ -91,6 +91,8 @@ class IoLock {
     state_->context.io_unlocked.Pulse();
   }
 
+  explicit operator bool() const { return state_ != nullptr; }
+
  private:
   Log::State* state_ = nullptr;
 };
