@@ -148,18 +148,21 @@ void MetadataApplier::ShareThrottles(const TopicImage& topic) {
   if (replication_ == nullptr) return;
   std::set<ShardId> leading;
   std::set<ShardId> following;
-  const TopicThrottles throttled = configs_.Throttled(topic);
-  for (size_t p = 0; !throttled.empty() && p < topic.partitions.size(); ++p) {
+  // Looked up for topics with a replica here that is not in sync: the lists may be long.
+  std::optional<TopicThrottles> throttled;
+  for (size_t p = 0; p < topic.partitions.size(); ++p) {
     const PartitionId id(static_cast<int32_t>(p));
     const PartitionImage& partition = *topic.Find(id);
     const bool all_in_sync = partition.isr.size() == partition.replicas.size();
     if (all_in_sync || std::ranges::find(partition.replicas, self_) == partition.replicas.end()) {
       continue;
     }
+    if (!throttled.has_value()) throttled = configs_.Throttled(topic);
+    if (throttled->empty()) break;
     const bool in_sync = std::ranges::find(partition.isr, self_) != partition.isr.end();
     const ShardId shard = ShardOf({topic.topic_id, id}, shards_);
-    if (partition.leader == self_ && throttled.leader.Contains(id)) leading.insert(shard);
-    if (!in_sync && throttled.follower.Contains(id)) following.insert(shard);
+    if (partition.leader == self_ && throttled->leader.Contains(id)) leading.insert(shard);
+    if (!in_sync && throttled->follower.Contains(id)) following.insert(shard);
   }
   replication_->SetThrottledShards(topic.topic_id, std::move(leading), std::move(following));
 }

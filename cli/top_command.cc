@@ -35,8 +35,8 @@ struct TopArguments {
 // A node that is looked at again and again.
 struct Watched {
   SocketAddress address;
-  std::string failure = {};  // Why the last look failed.
-  std::optional<MetricPage> first = {};
+  std::string failure = {};              // Why the last look failed.
+  std::optional<MetricPage> first = {};  // Of its process.
   std::optional<MetricPage> before = {};
   Instant looked{0};
   std::optional<NodeReading> reading = {};  // The last one there was.
@@ -54,7 +54,9 @@ Task<void> Look(Env* env, Watched* node) {
   }
   node->failure.clear();
   MetricPage page = MetricPage::Parse(answer->body);
-  if (!node->first.has_value()) node->first = page;
+  constexpr std::string_view kUptime = "millrace_uptime_seconds";
+  const bool anew = node->before.has_value() && page.Value(kUptime) < node->before->Value(kUptime);
+  if (!node->first.has_value() || anew) node->first = page;
   if (node->before.has_value()) {
     const double seconds = static_cast<double>((now - node->looked).count()) / 1e9;
     node->reading = ReadNode(*node->first, *node->before, page, seconds);
@@ -74,22 +76,19 @@ std::string Milliseconds(std::optional<double> seconds) {
   return seconds.has_value() ? fmt::format("{:.1f}", *seconds * 1e3) : "-";
 }
 
+constexpr size_t kColumns = 15;
+
 std::vector<std::string> Row(const Watched& node) {
-  if (!node.reading.has_value()) {
-    std::vector<std::string> row(15, "-");
-    row[0] = node.address.ToString();
-    row[1] = node.failure.empty() ? "ready" : "down";
+  const bool down = !node.failure.empty();
+  if (down || !node.reading.has_value()) {
+    std::vector<std::string> row = {
+        node.reading.has_value() ? node.reading->node : node.address.ToString(),
+        down ? "down" : "-"};
+    row.resize(kColumns, "-");
     return row;
   }
   const NodeReading& reading = *node.reading;
-  const bool down = !node.failure.empty();
-  std::vector<std::string> row = {reading.node, down            ? "down"
-                                                : reading.ready ? "ready"
-                                                                : "not ready"};
-  if (down) {
-    row.resize(15, "-");
-    return row;
-  }
+  std::vector<std::string> row = {reading.node, reading.ready ? "ready" : "not ready"};
   for (double rate : {reading.requests_in, reading.replies_out, reading.replication_in}) {
     row.push_back(Megabytes(rate));
   }
@@ -139,9 +138,9 @@ JsonWriter& Micros(std::optional<double> seconds, JsonWriter& json) {
 
 std::string Json(const std::vector<Watched>& nodes) {
   JsonWriter json;
+  const auto whole = [](double number) { return std::llround(number); };
   json.BeginObject().Key("nodes").BeginArray();
   for (const Watched& node : nodes) {
-    const auto whole = [](double number) { return std::llround(number); };
     json.BeginObject().Key("admin").String(node.address.ToString()).Key("failure");
     node.failure.empty() ? json.Null() : json.String(node.failure);
     if (node.failure.empty() && node.reading.has_value()) {
@@ -169,7 +168,7 @@ std::string Json(const std::vector<Watched>& nodes) {
   return json.Take() + "\n";
 }
 
-// A node whose process went away, and its reasons, are news and not the end: it comes back.
+// That a node does not answer is news, and not the end: it may come back.
 Task<void> Watch(Env* env, const TopArguments* arguments, int* exit_status) {
   std::vector<Watched> nodes;
   for (const std::string& text : arguments->admin) {

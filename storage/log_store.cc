@@ -438,10 +438,11 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
     Log::State& state = log->state();
     log->set_config(config);
     DrawRollJitter(state);
-    if (state.end == state.recovery_point || state.marks.empty()) {
+    const bool may_change = state.end == state.recovery_point || state.marks.empty();
+    if (may_change && state.durability != config.durability) {
       state.durability = config.durability;
       state.OnDurabilityChange();
-      if (state.sync_wanted) impl.writer.Appended(state);
+      impl.writer.Appended(state);
     }
     co_return log;
   }

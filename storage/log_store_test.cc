@@ -155,6 +155,28 @@ TEST_CASE("LogStore: a topic on page-cache durability is acknowledged at once an
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: settings that come again, and are the same, sync nothing") {
+  SimWorld world(1);
+  TestStore store(world, world.AddNode("n1").Boot(), {});
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1);
+  for (int i = 0; i < 50; i += 10) {
+    store.Append(log, TestBatch(Values(i, 10)));
+    store.WaitDurable(log);
+    store.Open(1);
+    world.RunFor(milliseconds(100));
+  }
+  MetricRegistry registry;
+  store->RegisterMetrics(registry);
+  for (const MetricSample& sample : registry.Snapshot()) {
+    const bool is_sync = sample.name.name == "millrace_log_sync_seconds";
+    if (!is_sync) continue;
+    const bool of_segment = sample.name.labels.front().second == "segment";
+    CHECK((std::get<Histogram>(sample.value).count() > 0) == !of_segment);
+  }
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("LogStore: a topic that is to wait for the disk from now on does so for what it has") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);

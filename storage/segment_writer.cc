@@ -435,22 +435,21 @@ Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool
       result.Update(item.checkpoint.status());
     }
   }
-  if (batch.empty()) {
-    if (!result.ok()) co_return result;
-    co_return items.size();
-  }
-  // One synced write for all of them.
-  absl::Status stored = co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
-  for (Item& item : items) {
-    if (!item.checkpoint.ok()) continue;
-    item.state->checkpointing = false;
-    if (stored.ok()) {
-      Stored(*item.state, *item.checkpoint);
-    } else {
-      HandleFailure(*item.state, stored);
+  if (!batch.empty()) {
+    // One synced write for all of them.
+    absl::Status stored =
+        co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
+    for (Item& item : items) {
+      if (!item.checkpoint.ok()) continue;
+      item.state->checkpointing = false;
+      if (stored.ok()) {
+        Stored(*item.state, *item.checkpoint);
+      } else {
+        HandleFailure(*item.state, stored);
+      }
     }
+    result.Update(stored);
   }
-  result.Update(stored);
   if (!result.ok()) co_return result;
   co_return items.size();
 }

@@ -2,9 +2,10 @@
 // epoch: reads what is there, appends what is decided, and tells when that is committed.
 //
 // What is decided is applied at once and appended behind what was decided before, many records in a
-// batch when many came together; what one Append() brings stays together (CoordinatorQueue). Nobody is told of a decision before Committed() says that it, and
-// everything before it, will survive. When something cannot be appended, the log has failed for
-// good: what has been applied is not true, and the coordinator must be loaded anew.
+// batch when many came together; what one Append() brings stays together (CoordinatorQueue). Nobody
+// is told of a decision before Committed() says that it, and everything before it, will survive.
+// When something cannot be appended, the log has failed for good: what has been applied is not true,
+// and the coordinator must be loaded anew.
 //
 //   Append() ──► queue ──► batch ──► the partition's log ──► committed ──► Committed() returns
 //
