@@ -69,6 +69,9 @@ class File {
 
   virtual Task<absl::StatusOr<uint64_t>> Size() = 0;
 
+  // How many names the file has: with more than one, somebody else's copy of it is the file itself.
+  virtual Task<absl::StatusOr<uint64_t>> Links() = 0;
+
   virtual Task<absl::Status> Close() = 0;
 
   // What direct I/O must align to; 1 when the file is buffered.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -13,22 +14,55 @@ namespace {
 // Delays are counted in nanoseconds: a century is as good as for ever.
 constexpr int64_t kDelayMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 
-// A file, or a folder and what is in it; partition folders hold no folders.
-Task<absl::Status> RemovePath(Disk& disk, std::string path) {  // Borrowed: awaited in place.
-  absl::Status removed = co_await disk.Remove(path);
-  if (absl::IsFailedPrecondition(removed)) {  // A folder that is not empty.
-    auto entries = co_await disk.List(path);
-    if (!entries.ok()) co_return entries.status();
-    for (const DirectoryEntry& entry : *entries) {
-      removed = co_await disk.Remove(JoinPath(path, entry.name));
-      if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
-    }
-    removed = co_await disk.Remove(path);
-  }
-  co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+// A large file is let go in such parts, with such pauses. Where the file system tells the device
+// what it no longer uses (mount option `discard`), a gigabyte at once holds up every synced write
+// beside it for most of a second.
+constexpr uint64_t kPartBytes = 8 << 20;
+constexpr Duration kPause = milliseconds(20);
+
+bool HoldsRecords(const std::string& path) {
+  std::string_view name = path;
+  if (name.ends_with(kDeletedSuffix)) name.remove_suffix(kDeletedSuffix.size());
+  return name.ends_with(kLogSuffix);
 }
 
 }  // namespace
+
+// Of what happens to it here nothing is reported: if it cannot be cut, it goes as a whole.
+Task<void> DeferredRemovals::Shrink(std::string path) {
+  auto file = co_await env_.disk.Open(std::move(path), OpenOptions{});
+  if (!file.ok()) co_return;
+  absl::StatusOr<uint64_t> size = co_await (*file)->Size();
+  const absl::StatusOr<uint64_t> links = co_await (*file)->Links();
+  // A backup may be made of links.
+  absl::Status cut = links.ok() && *links != 1 ? absl::CancelledError("linked") : links.status();
+  cut.Update(size.status());
+  while (cut.ok() && *size > kPartBytes && !scope_.stopping()) {
+    *size -= kPartBytes;
+    cut = co_await (*file)->Truncate(*size);
+    co_await Sleep(env_.reactor, kPause, scope_.token());
+  }
+  (co_await (*file)->Close()).IgnoreError();
+}
+
+Task<absl::Status> DeferredRemovals::RemovePath(std::string path) {
+  if (HoldsRecords(path)) co_await Shrink(path);
+  absl::Status removed = co_await env_.disk.Remove(path);
+  if (absl::IsFailedPrecondition(removed)) {  // A folder that is not empty.
+    auto entries = co_await env_.disk.List(path);
+    if (!entries.ok()) co_return entries.status();
+    for (const DirectoryEntry& entry : *entries) {
+      // Partition folders hold no folders.
+      std::string file = JoinPath(path, entry.name);
+      if (entry.size > kPartBytes) co_await Shrink(file);
+      if (scope_.stopping()) co_return absl::OkStatus();
+      removed = co_await env_.disk.Remove(std::move(file));
+      if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
+    }
+    removed = co_await env_.disk.Remove(path);
+  }
+  co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
 
 void DeferredRemovals::Start() { scope_.Spawn(Run(), SchedClass::kHousekeeping); }
 
@@ -48,7 +82,7 @@ Task<void> DeferredRemovals::Run() {
     if (!waiting_.empty() && waiting_.begin()->first <= env_.reactor.Now()) {
       std::string path = std::move(waiting_.begin()->second);
       waiting_.erase(waiting_.begin());
-      absl::Status removed = co_await RemovePath(env_.disk, path);
+      absl::Status removed = co_await RemovePath(path);
       if (!removed.ok()) {
         env_.logger.Warning("[storage] cannot remove {}: {}", path, std::string(removed.message()));
       }

@@ -1,5 +1,6 @@
 // DeferredRemovals: files and folders that nobody looks up any more and that go a while later. What
-// is left when the process ends is found by its name and removed at the next start.
+// is left when the process ends is found by its name and removed at the next start. Large files go
+// in parts: a file system may hold up everybody while it lets one go.
 //
 // Shard:    one.
 // Lifetime: Stop() must have finished before destruction.
@@ -7,6 +8,8 @@
 // Bounds:   one entry per file or folder that was removed within the delay.
 // Source:   docs/storage.md, Files; Kafka's file.delete.delay.ms.
 #pragma once
+
+#include <absl/status/status.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +39,10 @@ class DeferredRemovals {
 
  private:
   Task<void> Run();
+  // The file, or the folder and what is in it.
+  Task<absl::Status> RemovePath(std::string path);
+  // Lets a large file go but for its first part.
+  Task<void> Shrink(std::string path);
 
   // Borrowed.
   Env& env_;

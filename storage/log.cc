@@ -108,6 +108,12 @@ void Log::State::OnDurabilityChange() {
   sync_wanted = true;
 }
 
+void Log::State::OnCutStored() {
+  if (std::exchange(durable, recovery_point) < recovery_point && observer != nullptr) {
+    observer->OnDurable(*log, durable);
+  }
+}
+
 void Log::State::ReleasePending(size_t bytes) {
   if (failure.ok() && bytes > 0) context.pending.Release(bytes);
 }
@@ -237,7 +243,7 @@ Offset RollBase(const Log::State& state, const BatchHeader& header) {
 absl::Status CheckWritable(const Log::State& state) {
   if (!state.failure.ok()) return state.failure;
   if (state.deleted) return absl::CancelledError("the log is being deleted");
-  if (state.directory->full) {
+  if (state.directory->full || state.cut_unstored) {
     return MakeError(ErrorKind::kStorageError, absl::StatusCode::kResourceExhausted,
                      fmt::format("log directory {} is full", state.directory->path()));
   }

@@ -137,7 +137,11 @@ Task<absl::StatusOr<Offset>> CutPoint(Log::State& state, Offset offset) {
 
 Task<absl::Status> CutEnd(Log::State& state, Offset offset) {
   if (offset >= state.end) co_return absl::OkStatus();
-  if (offset <= state.start) co_return co_await CutAll(state, state.start);
+  // At the start itself producers of records below it are still known, unless nothing is left that
+  // would tell of them.
+  if (offset < state.start || state.SegmentFor(offset) == nullptr) {
+    co_return co_await CutAll(state, state.start);
+  }
   MR_CO_RETURN_IF_ERROR(co_await state.context.writer->WriteOut(state));
   absl::StatusOr<Place> place = co_await Locate(state, offset, /*exact=*/true);
   if (!place.ok()) co_return place.status();
@@ -295,12 +299,6 @@ Task<absl::Status> StoreCheckpoint(Log::State& state) {  // Borrowed: awaited in
   co_return co_await state.context.writer->Store(state, *std::move(checkpoint));
 }
 
-Task<absl::Status> StoreCut(Log::State& state) {  // Borrowed: awaited in place.
-  MR_CO_RETURN_IF_ERROR(co_await StoreCheckpoint(state));
-  state.durable = state.end;
-  co_return absl::OkStatus();
-}
-
 // Puts the entry into the journal and waits until it is there.
 Task<absl::Status> JournalCut(Log::State& state,
                               JournalEntry entry) {  // Borrowed: awaited in place.
@@ -310,11 +308,29 @@ Task<absl::Status> JournalCut(Log::State& state,
   Journal& journal = *state.directory->journal();
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, nullptr);
   if (!position.ok()) co_return position.status();
+  state.cut_unstored = true;
   if (!state.journal_first) {
     state.journal_first = *position;
     state.directory->Need(*position, state.number);
   }
   co_return co_await journal.WaitDurable(*position, CancellationToken());
+}
+
+// `cut` does what `entry` says, after the entry is in the journal; then the checkpoint is stored.
+Task<absl::Status> CutDurably(Log::State& state, JournalEntry entry,
+                              Task<absl::Status> cut) {  // Borrowed: awaited in place.
+  absl::Status status = co_await JournalCut(state, std::move(entry));
+  if (status.ok()) {
+    status = co_await std::move(cut);
+    if (!status.ok()) {
+      // Some of its files are cut and some are not, and what we hold in memory says that all are.
+      state.context.fail_directory(*state.directory, status);
+      co_return status;
+    }
+    status = co_await StoreCheckpoint(state);
+  }
+  if (!status.ok()) state.context.writer->HandleFailure(state, status);
+  co_return status;
 }
 
 }  // namespace
@@ -329,10 +345,8 @@ Task<absl::Status> Log::Truncate(Offset offset) {
   absl::StatusOr<Offset> cut = co_await CutPoint(state, offset);
   if (!cut.ok()) co_return cut.status();
   state.context.env.logger.Info("[log {}] truncated from {} to {}", state.path(), state.end, *cut);
-  MR_CO_RETURN_IF_ERROR(
-      co_await JournalCut(state, JournalTruncate{state.id, state.incarnation, *cut}));
-  MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, *cut));
-  co_return co_await StoreCut(state);
+  co_return co_await CutDurably(state, JournalTruncate{state.id, state.incarnation, *cut},
+                                CutEnd(state, *cut));
 }
 
 Task<absl::Status> Log::TruncateFullyAndStartAt(Offset offset) {
@@ -343,10 +357,8 @@ Task<absl::Status> Log::TruncateFullyAndStartAt(Offset offset) {
   MR_CO_RETURN_IF_ERROR(state.failure);
   state.context.env.logger.Info("[log {}] emptied, was [{}, {}), starts at {}", state.path(),
                                 state.start, state.end, offset);
-  MR_CO_RETURN_IF_ERROR(
-      co_await JournalCut(state, JournalReset{state.id, state.incarnation, offset}));
-  MR_CO_RETURN_IF_ERROR(co_await CutAll(state, offset));
-  co_return co_await StoreCut(state);
+  co_return co_await CutDurably(state, JournalReset{state.id, state.incarnation, offset},
+                                CutAll(state, offset));
 }
 
 Task<absl::Status> Log::AdvanceStart(Offset offset) {

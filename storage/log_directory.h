@@ -24,6 +24,7 @@
 #include "common/disk.h"
 #include "common/ids.h"
 #include "common/runtime/task.h"
+#include "common/time.h"
 #include "storage/journal.h"
 #include "storage/log.h"
 #include "storage/log_files.h"
@@ -78,6 +79,8 @@ class LogDirectory {
   size_t log_count = 0;
   // Its file system had no room for the last write: appends are refused until one succeeds.
   bool full = false;
+  // When that is tried.
+  Instant retry_at{0};
 
  private:
   // Constant after construction.

@@ -285,6 +285,65 @@ TEST_CASE("LogStore: a full disk refuses appends, loses nothing, and takes them 
   REQUIRE(again.Stop().ok());
 }
 
+TEST_CASE("LogStore: a full directory does not hold up what is written to the others") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.pending_bytes_max = 1 << 20;
+  options.segment_write_bytes = 64 << 10;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
+  // Bytes that wait for room, and are tried again and again.
+  const BatchView batch = TestBatch({std::string(100 << 10, 'x')});
+  Log* other = nullptr;
+  for (Log* log : store->Logs()) {
+    if (IsIn(*log, "/a")) store.Append(*log, batch);
+    if (IsIn(*log, "/b")) other = log;
+  }
+  REQUIRE(other != nullptr);
+  const Instant begun = store.env().reactor.Now();
+  for (int i = 0; i < 100; ++i) store.Append(*other, batch);  // Ten times the memory.
+  CHECK(store.env().reactor.Now() - begun < seconds(3));
+  node.disk().Mend("/a");
+  for (Log* log : store->Logs()) store.WaitDurable(*log);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a cut whose checkpoint finds no room takes no appends") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  // What is appended to neither lies behind the cut in the journal: it has large batches in the
+  // segment alone, and none at all of a topic that does not wait for the disk.
+  LogConfig config;
+  config.durability = GENERATE(Durability::kDisk, Durability::kPageCache);
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(0, config);
+    for (int i = 0; i < 3; ++i) store.Append(log, TestBatch({"to be cut"}));
+    store.WaitDurable(log);
+    world.RunFor(seconds(60));  // Into a checkpoint: no other one is needed before the cut.
+    node.disk().Break(kTestMetaDir, SimAccess::kChange,
+                      absl::ResourceExhaustedError("no space left"));
+    CHECK(absl::IsResourceExhausted(world.Run(store.env(), log.Truncate(Offset(1)))));
+    REQUIRE(log.end_offset() == Offset(1));
+    // Who tries again hears that it is done. Replayed, it would take with it what came now.
+    REQUIRE(world.Run(store.env(), log.Truncate(Offset(1))).ok());
+    CHECK(KindOf(TryAppend(world, store, log)) == ErrorKind::kStorageError);
+    node.Kill();
+    (void)store.Stop();
+  }
+  node.disk().Mend(kTestMetaDir);
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Log& log = *store->Find(TestPartition(0));
+  CHECK(log.end_offset() == Offset(1));
+  CHECK(TryAppend(world, store, log).ok());
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("LogStore: a read error fails that read alone") {
   SimWorld world(8);
   SimNode& node = world.AddNode("n1");

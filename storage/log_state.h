@@ -47,6 +47,13 @@ struct DurableMark {
   std::optional<Instant> appended = std::nullopt;  // For the histogram.
 };
 
+// Which of the segment writer's lists a log is in, if it is in one.
+enum class WriteQueue : uint8_t {
+  kAging,   // Its bytes may wait for their company.
+  kUrgent,  // Next.
+  kHeld,    // Its directory was full a moment ago.
+};
+
 // Where a reader that went on from disk will find its next offset.
 struct ReadPlace {
   Offset offset;
@@ -110,6 +117,9 @@ struct Log::State final : JournalListener {
 
   uint64_t cuts = 0;         // Truncations and moves of the start, for readers to notice.
   uint64_t truncations = 0;  // Those alone: what was read or copied before may be of other batches.
+  // The journal tells of a cut that no stored checkpoint covers: replayed, it would take with it what
+  // came later and is not in the journal. Nothing is appended before that is so.
+  bool cut_unstored = false;
   bool handing_over = false;  // To another directory: nothing becomes durable until that is.
   bool moving = false;        // Its files are being copied there: they are not replaced meanwhile.
   // Compaction is putting other files in the place of these: who would read waits (WaitForSwap).
@@ -122,9 +132,9 @@ struct Log::State final : JournalListener {
 
   // --- Queues of the segment writer and of producer expiry ---
   std::optional<Timestamp> producers_due;  // In ProducerExpiry's schedule.
-  ListHook<State> write_hook;              // In the urgent or the aging list.
+  ListHook<State> write_hook;              // In one of the writer's lists, `write_queue`.
   ListHook<State> checkpoint_hook;         // In the list of logs past their recovery point.
-  bool write_urgent = false;
+  WriteQueue write_queue = WriteQueue::kAging;
   Instant write_since{0};
   Instant checkpoint_since{0};
 
@@ -160,6 +170,8 @@ struct Log::State final : JournalListener {
   // nothing behind it may be called durable before it is: after a power loss the log ends where the
   // first gap is.
   void OnDurabilityChange();
+  // The checkpoint behind a cut is stored: all that the cut left is durable.
+  void OnCutStored();
   // Gives back budget for pending bytes that were written or dropped.
   void ReleasePending(size_t bytes);
   // No appends any more. What was pending is as good as lost, so it holds no budget.

@@ -59,16 +59,13 @@ void SegmentWriter::Appended(Log::State& state) {
   NoteUnsynced(state, now);
   if (!WriteList::Contains(state)) {
     state.write_since = now;
-    state.write_urgent = false;
     if (aging_.empty()) write_wake_.Set();
-    aging_.PushBack(state);
+    Queue(state, WriteQueue::kAging);
   }
   const bool urgent =
       state.sync_wanted || state.tail.pending_bytes() >= context_.options.segment_write_bytes;
-  if (urgent && !state.write_urgent) {
-    aging_.Remove(state);
-    state.write_urgent = true;
-    urgent_.PushBack(state);
+  if (urgent && state.write_queue == WriteQueue::kAging) {
+    Queue(state, WriteQueue::kUrgent);
     write_wake_.Set();
   }
   if (context_.pending.used() * 2 > context_.options.pending_bytes_max) write_wake_.Set();
@@ -99,10 +96,9 @@ void SegmentWriter::StartDueFlushes() {
     Log::State& state = *flushes_.begin()->second;
     EndFlush(state);
     state.sync_wanted = true;
-    if (state.write_urgent) continue;
-    aging_.Remove(state);
-    state.write_urgent = true;
-    urgent_.PushBack(state);
+    if (!WriteList::Contains(state) || state.write_queue == WriteQueue::kAging) {
+      Queue(state, WriteQueue::kUrgent);
+    }
   }
 }
 
@@ -114,24 +110,56 @@ void SegmentWriter::MarkDirty(Log::State& state) {
 }
 
 void SegmentWriter::Forget(Log::State& state) {
-  (state.write_urgent ? urgent_ : aging_).Remove(state);
+  Unqueue(state);
   EndFlush(state);
   dirty_.Remove(state);
 }
 
-Log::State* SegmentWriter::NextToWrite() {
-  const Instant now = context_.env.reactor.Now();
-  if (disk_full_ && now < retry_at_) return nullptr;
-  if (!urgent_.empty()) {
-    Log::State& state = urgent_.PopFront();
-    state.write_urgent = false;
-    return &state;
+SegmentWriter::WriteList& SegmentWriter::ListOf(WriteQueue queue) {
+  switch (queue) {
+    case WriteQueue::kAging:
+      return aging_;
+    case WriteQueue::kUrgent:
+      return urgent_;
+    case WriteQueue::kHeld:
+      return held_;
   }
+  std::unreachable();
+}
+
+void SegmentWriter::Unqueue(Log::State& state) { ListOf(state.write_queue).Remove(state); }
+
+void SegmentWriter::Queue(Log::State& state, WriteQueue queue) {
+  Unqueue(state);
+  state.write_queue = queue;
+  ListOf(queue).PushBack(state);
+}
+
+void SegmentWriter::ReturnHeld() {
+  if (held_.empty() || context_.env.reactor.Now() < held_until_) return;
+  while (!held_.empty()) Queue(held_.front(), WriteQueue::kUrgent);
+}
+
+Log::State* SegmentWriter::NextFrom(WriteList& list) {
+  const Instant now = context_.env.reactor.Now();
+  while (!list.empty()) {
+    Log::State& state = list.front();
+    if (!state.directory->full || state.directory->retry_at <= now) return &list.PopFront();
+    if (held_.empty()) held_until_ = state.directory->retry_at;
+    Queue(state, WriteQueue::kHeld);
+  }
+  return nullptr;
+}
+
+Log::State* SegmentWriter::NextToWrite() {
+  ReturnHeld();
+  if (Log::State* urgent = NextFrom(urgent_); urgent != nullptr) return urgent;
   if (aging_.empty()) return nullptr;
+  const Instant now = context_.env.reactor.Now();
   const bool old = now - aging_.front().write_since >= context_.options.segment_write_age;
   // Half of the budget in use: producers are about to wait, so bytes go out early, oldest first.
   const bool short_of_memory = context_.pending.used() * 2 > context_.options.pending_bytes_max;
-  return old || short_of_memory ? &aging_.PopFront() : nullptr;
+  return old || short_of_memory ? NextFrom(aging_) : nullptr;
 }
 
 Task<void> SegmentWriter::WriteLoop() {
@@ -147,15 +175,12 @@ Task<void> SegmentWriter::WriteLoop() {
       scope_.Spawn(WriteLog(state, std::move(inside)));
     }
     std::optional<Instant> deadline;
-    if (disk_full_ && retry_at_ > context_.env.reactor.Now()) {
-      deadline = retry_at_;
-    } else if (!aging_.empty() && writing_ < kWritesMax) {
-      deadline = aging_.front().write_since + context_.options.segment_write_age;
+    const auto by = [&](Instant at) { deadline = deadline ? std::min(*deadline, at) : at; };
+    if (!held_.empty()) by(held_until_);
+    if (!aging_.empty() && writing_ < kWritesMax) {
+      by(aging_.front().write_since + context_.options.segment_write_age);
     }
-    if (!flushes_.empty()) {
-      const Instant flush = flushes_.begin()->first.first;
-      deadline = deadline ? std::min(*deadline, flush) : flush;
-    }
+    if (!flushes_.empty()) by(flushes_.begin()->first.first);
     co_await write_wake_.Wait(deadline, token);
     write_wake_.Reset();
   }
@@ -218,7 +243,6 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
     segment->written_next = next;
     state.written_end = next;
     state.directory->full = false;
-    disk_full_ = false;
     context_.cache.MarkWritten(state.tail, count);
     state.ReleasePending(size);
     if (segment->sealed || segment->indexes.pending.size() >= kIndexEntriesMax) {
@@ -369,6 +393,7 @@ void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.recovery_point = checkpoint.recovery_point;
   state.checkpoint_segment = checkpoint.segment_base;
   state.directory->full = false;  // Or the next write says so again.
+  if (std::exchange(state.cut_unstored, false)) state.OnCutStored();
   if (state.journal_first) state.directory->Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);
   if (state.journal_first) state.directory->Need(*state.journal_first, state.number);
@@ -512,8 +537,7 @@ void SegmentWriter::HandleFailure(Log::State& state, const absl::Status& status)
         state.directory->path(), std::string(status.message()));
   }
   state.directory->full = true;
-  disk_full_ = true;
-  retry_at_ = context_.env.reactor.Now() + kRetryAfter;
+  state.directory->retry_at = context_.env.reactor.Now() + kRetryAfter;
   if (!state.deleted) MarkDirty(state);
 }
 

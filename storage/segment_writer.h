@@ -94,7 +94,15 @@ class SegmentWriter final : public JournalPressureListener {
   void StartDueFlushes();
   Task<void> WriteLoop();
   Task<void> CheckpointLoop();
+  // Puts the log at the end of that list, wherever it was.
+  void Queue(Log::State& state, WriteQueue queue);
+  // Takes it out of the one it is in.
+  void Unqueue(Log::State& state);
+  WriteList& ListOf(WriteQueue queue);
   Log::State* NextToWrite();
+  // The same from one list; logs without room are put aside.
+  Log::State* NextFrom(WriteList& list);
+  void ReturnHeld();
   Task<void> WriteLog(Log::State* state, Gate::Holder inside);
   Task<absl::Status> SyncFiles(Log::State& state, bool complete);  // Borrowed: awaited in place.
   Task<absl::Status> WriteSideFiles(
@@ -114,12 +122,12 @@ class SegmentWriter final : public JournalPressureListener {
   // State.
   WriteList urgent_;
   WriteList aging_;
+  WriteList held_;  // Their directories are full: urgent again, all of them, at held_until_.
+  Instant held_until_{0};
   CheckpointList dirty_;
   std::map<std::pair<Instant, uint64_t>, Log::State*> flushes_;  // By flush_due and log number.
   size_t writing_ = 0;
   bool journal_short_ = false;
-  bool disk_full_ = false;
-  Instant retry_at_{0};
   Event write_wake_;
   Event checkpoint_wake_;
   TaskScope scope_;

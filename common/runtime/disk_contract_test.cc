@@ -26,6 +26,7 @@ Task<Story> WritesAndReads(ContractWorld* world) {
   story.push_back(Say(co_await (*file)->ReadAt(500, 10, ReadHint::kNormal)));
   story.push_back(Say(co_await (*file)->Sync()));
   story.push_back(Say(co_await (*file)->Size()));
+  story.push_back(Say(co_await (*file)->Links()));
   story.push_back(Say(co_await (*file)->Truncate(5)));
   story.push_back(Say(co_await (*file)->ReadAt(0, 12, ReadHint::kNormal)));
   story.push_back(Say(co_await (*file)->Allocate(0, 100, /*grow=*/false)));
@@ -37,8 +38,9 @@ Task<Story> WritesAndReads(ContractWorld* world) {
 }
 
 TEST_CASE("Disk: what was written is read, short only at the end of the file") {
-  InEveryWorld<Story>(&WritesAndReads, {"OK", "OK", "OK", "'hello, there'", "'there'", "''", "''",
-                                        "OK", "12", "OK", "'hello'", "OK", "5", "OK", "8", "OK"});
+  InEveryWorld<Story>(&WritesAndReads,
+                      {"OK", "OK", "OK", "'hello, there'", "'there'", "''", "''", "OK", "12", "1",
+                       "OK", "'hello'", "OK", "5", "OK", "8", "OK"});
 }
 
 Task<Story> ManyPieces(ContractWorld* world) {

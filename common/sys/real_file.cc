@@ -135,6 +135,12 @@ Task<absl::StatusOr<uint64_t>> RealFile::Size() {
   co_return static_cast<uint64_t>(info.st_size);
 }
 
+Task<absl::StatusOr<uint64_t>> RealFile::Links() {
+  struct stat info{};
+  if (::fstat(fd_.get(), &info) != 0) co_return Failed(errno, "fstat");
+  co_return static_cast<uint64_t>(info.st_nlink);
+}
+
 Task<absl::Status> RealFile::Close() {
   port_.Forget(fd_.get());
   const int fd = fd_.Release();

@@ -28,6 +28,7 @@ class RealFile final : public File {
   Task<absl::Status> Truncate(uint64_t size) override;
   Task<absl::Status> Allocate(uint64_t position, uint64_t length, bool grow) override;
   Task<absl::StatusOr<uint64_t>> Size() override;
+  Task<absl::StatusOr<uint64_t>> Links() override;
   Task<absl::Status> Close() override;
   size_t alignment() const override { return alignment_; }
 

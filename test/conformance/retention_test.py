@@ -67,6 +67,22 @@ def by_size(node):
     until(lambda: min(folder.glob("*.log")).stem == f"{start:020}" and not list(folder.glob("*.deleted")), "files are gone")
 
 
+@test("retention: a hard link to a segment that goes keeps all of it")
+def linked(node):
+    with wire.Connection(node.port) as connection:
+        name = topic_of(connection, **{"file.delete.delay.ms": 0})
+        for _ in range(100):
+            append(connection, name, [b"x" * 200000])
+        segment = node.log_dir / f"{name}-0" / f"{0:020}.log"
+        until(lambda: segment.stat().st_size > 20e6, "the segment is in its file")
+        size, backup = segment.stat().st_size, node.log_dir.parent / f"{name}.backup"
+        backup.hardlink_to(segment)
+        deleted = connection.ask("delete_topics", names=[name], timeout_ms=10000)["topics"][0]
+        expect_equal(deleted["error"], 0, "error of DeleteTopics")
+        until(lambda: backup.stat().st_nlink == 1, "the segment is gone")
+        expect_equal(backup.stat().st_size, size, "bytes of the backup")
+
+
 @test("cleanup.policy=compact: nothing goes by age; compact,delete goes like delete")
 def compacted(node):
     with wire.Connection(node.port) as connection:

@@ -38,6 +38,7 @@ class SimFile final : public File {
   Task<absl::Status> Truncate(uint64_t size) override;
   Task<absl::Status> Allocate(uint64_t position, uint64_t length, bool grow) override;
   Task<absl::StatusOr<uint64_t>> Size() override;
+  Task<absl::StatusOr<uint64_t>> Links() override;
   Task<absl::Status> Close() override;
   size_t alignment() const override { return alignment_; }
 
@@ -175,6 +176,8 @@ Task<absl::StatusOr<uint64_t>> SimFile::Size() {
   if (!co_await disk_.Begin("size", 0, 0, /*sync=*/false)) co_return Crashed();
   co_return data().size();
 }
+
+Task<absl::StatusOr<uint64_t>> SimFile::Links() { co_return 1; }
 
 Task<absl::Status> SimFile::Close() {
   MR_CHECK(!closed_);
