@@ -90,7 +90,7 @@ Task<absl::StatusOr<std::unique_ptr<MessageStream>>> ControllerLink::Dial(Target
   StreamHello hello{.kind = StreamKind::kBroker,
                     .cluster_id = options_.cluster_id,
                     .from = options_.self,
-                    .from_directory = std::nullopt,
+                    .from_directory = options_.directory,
                     .to = target.place.id};
   if (target.self) {
     std::unique_ptr<MessageStream> stream = broker_.DialSelf(std::move(hello));

@@ -77,6 +77,7 @@ class LinkedBroker {
 struct ControllerLinkOptions {
   BrokerId self{0};
   std::string cluster_id;
+  std::optional<DirectoryId> directory;     // Of metadata.log.dir, where it has one.
   std::vector<ControllerPlace> candidates;  // Not this node.
   std::string controller_listener;          // Which of a redirect's endpoints to dial.
   Duration heartbeat_interval = milliseconds(1000);

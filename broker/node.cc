@@ -258,6 +258,7 @@ Task<absl::Status> Node::OpenApis() {
   // are lent before they are used.
   link_ = std::make_unique<NodeLink>(env_, NodeLinkContext{.config = options_.config,
                                                            .cluster_id = format_.cluster_id,
+                                                           .directory = format_.metadata_directory,
                                                            .local = controller_.get(),
                                                            .dialer = dialer_.get()});
   if (interrupted_) link_->Interrupt();

@@ -69,6 +69,7 @@ NodeController::NodeController(Env& env, KvStore& kv, NodeControllerContext cont
   dispatcher_.reset(new Dispatcher(*admin_, nullptr, context_.shards, *this, request_metrics_));
   controller_->Attach(*sessions_);
   quorum_->ObserveLeadership(*this);
+  quorum_->AlsoDescribe([this] { return FedReplicas(); });
   quorum_->ObservePeers([this](BrokerId peer, bool connected) {
     controller_->OnEvidence(
         {connected ? EvidenceKind::kRaftPeerBack : EvidenceKind::kRaftPeerLost, peer});
@@ -222,6 +223,17 @@ Task<void> NodeController::RegisterVoters(RaftTerm term) {
     }
     (void)co_await Sleep(env_.reactor, kVotersCheck, scope_.token());
   }
+}
+
+std::vector<QuorumReplica> NodeController::FedReplicas() const {
+  std::vector<QuorumReplica> replicas;
+  for (const FedBroker& broker : sessions_->Fed()) {
+    replicas.push_back({{broker.id, broker.directory.value_or(DirectoryId(0, 0))},
+                        broker.applied,
+                        broker.heard,
+                        broker.caught_up});
+  }
+  return replicas;
 }
 
 std::vector<BrokerEndpoint> NodeController::EndpointsOf(BrokerId controller) const {

@@ -120,6 +120,9 @@ class NodeController final : private LeadershipObserver,
   // While this one is active in `term`: what Kafka's tools are told of controllers is the voters.
   Task<void> RegisterVoters(RaftTerm term);
 
+  // The brokers that are fed, as observers of the quorum.
+  std::vector<QuorumReplica> FedReplicas() const;
+
   // LeadershipObserver.
   void OnLeadership(std::optional<RaftTerm> active) override;
   // ActiveController.

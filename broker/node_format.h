@@ -30,7 +30,8 @@ struct NodeFormatOptions {
 struct NodeFormat {
   std::string cluster_id;
   std::map<std::string, DirectoryId> directories;  // Of log.dirs, as far as known; of a broker.
-  DirectoryId metadata_directory{0, 0};            // Of metadata.log.dir; of a controller.
+  // Of metadata.log.dir. All zero: of a broker alone, whose logs lie elsewhere.
+  DirectoryId metadata_directory{0, 0};
 };
 
 // Both outlive the call.

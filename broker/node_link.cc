@@ -34,6 +34,7 @@ ControllerLinkOptions LinkOptions(const NodeLinkContext& context) {
   ControllerLinkOptions options;
   options.self = config.node_id;
   options.cluster_id = context.cluster_id;
+  if (!context.directory.is_zero()) options.directory = context.directory;
   for (const QuorumVoter& voter : config.voters) {
     if (voter.id == config.node_id) continue;
     options.candidates.push_back({voter.id, {voter.address.host, voter.address.port}});

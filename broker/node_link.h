@@ -37,6 +37,7 @@ namespace millrace {
 struct NodeLinkContext {
   const BrokerConfig& config;
   std::string cluster_id;
+  DirectoryId directory;  // Of metadata.log.dir; all zero: it has none.
   NodeController* local;  // Null on a node without the controller role.
   StreamDialer* dialer;   // Null where there is no other node.
 };

@@ -1,7 +1,9 @@
 // DescribeQuorum (key 55), versions 0 to 2. The controllers that agree on the metadata: who leads, who
-// votes, who is how far behind.
+// votes, who observes, who is how far behind.
 //
-// Promises: as the active controller knows it. Offsets are indexes of the metadata log. v2 has
+// Promises: as the active controller knows it. Offsets are indexes of the metadata log. Observers
+//           are controllers without a vote, and brokers that are no controllers: those are as far
+//           as their last heartbeat said, and are forgotten after five minutes of silence. v2 has
 //           directory ids, and the endpoints of voters.
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION for anything but __cluster_metadata-0;
 //           NOT_LEADER_OR_FOLLOWER when the leadership has just gone elsewhere.

@@ -67,7 +67,8 @@ struct QuorumStatus {
   RaftIndex high_watermark{0};  // Committed, as this replica knows.
   RaftIndex log_end{0};
   raft::VoterSet voters;
-  // By the leader only: everybody, itself included.
+  // By the leader only: everybody, itself included. Who is not among the voters observes: a
+  // controller without a vote, or a broker that is fed the log.
   std::vector<QuorumReplica> replicas;
 };
 
@@ -110,6 +111,9 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   absl::Status TransferLeadership(std::optional<BrokerId> to);
 
   QuorumStatus Describe() const;
+  // Who else follows the log, without being a replica of the quorum: Describe() tells of them too.
+  using Followers = std::function<std::vector<QuorumReplica>()>;
+  void AlsoDescribe(Followers followers) { followers_ = std::move(followers); }
   std::optional<BrokerId> leader() const;
   // Where a voter listens, as the log or the configuration says; empty: not known.
   std::vector<raft::VoterEndpoint> EndpointsOf(BrokerId id) const;
@@ -187,6 +191,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   CommittedEntries& committed_;
   std::vector<LeadershipObserver*> observers_;
   PeerChange peer_change_;
+  Followers followers_;
   // Owned.
   RaftStore store_;
   raft::ReplicaKey self_;

@@ -1,4 +1,5 @@
 // RaftQuorum: what people are told of it.
+#include <algorithm>
 #include <utility>
 
 #include "controller/quorum/raft_quorum.h"
@@ -26,6 +27,14 @@ QuorumStatus RaftQuorum::Describe() const {
       replica.last_caught_up = seen->second.caught_up;
     }
     status.replicas.push_back(std::move(replica));
+  }
+  if (!followers_) return status;
+  for (QuorumReplica& follower : followers_()) {
+    // A node that has become a controller, or has been one until now, follows in two ways.
+    const bool told = std::ranges::any_of(status.replicas, [&](const QuorumReplica& replica) {
+      return replica.key.id == follower.key.id;
+    });
+    if (!told) status.replicas.push_back(std::move(follower));
   }
   return status;
 }

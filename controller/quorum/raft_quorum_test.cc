@@ -293,6 +293,31 @@ TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
   CHECK(cluster.quorum(3).core().voters().size() == 2);
 }
 
+TEST_CASE("RaftQuorum: the leader tells of observers: controllers without a vote, and who is fed") {
+  Cluster cluster(2, 1);
+  cluster.StartAll();
+  const int active = cluster.WaitForActive();
+  REQUIRE(cluster.Until([&] { return cluster.Runs(3) && cluster.Converged(); }));
+  for (int id : {1, 2, 3}) {
+    const raft::ReplicaKey broker{BrokerId(7), DirectoryId(7, 7)};
+    const raft::ReplicaKey double_told{BrokerId(3), DirectoryId(3, 3)};
+    cluster.quorum(id).AlsoDescribe([=] {
+      return std::vector<QuorumReplica>{{double_told, RaftIndex(1), std::nullopt, std::nullopt},
+                                        {broker, RaftIndex(1), Timestamp(5), std::nullopt}};
+    });
+  }
+  const QuorumStatus status = cluster.quorum(active).Describe();
+  std::vector<raft::ReplicaKey> observers;
+  for (const QuorumReplica& replica : status.replicas) {
+    if (!status.voters.Contains(replica.key)) observers.push_back(replica.key);
+  }
+  CHECK(status.replicas.size() == 4);
+  CHECK(observers ==
+        std::vector<raft::ReplicaKey>{cluster.quorum(3).self(), {BrokerId(7), DirectoryId(7, 7)}});
+  // Others do not know.
+  CHECK(cluster.quorum(active % 2 + 1).Describe().replicas.empty());
+}
+
 TEST_CASE("RaftQuorum: proposals of a leader that is cut off fail, and so do those at a stop") {
   Cluster cluster(3);
   cluster.StartAll();

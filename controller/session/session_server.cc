@@ -111,11 +111,12 @@ Task<absl::Status> SessionServer::Run(Session* session) {
     co_await SendRedirect(session);
     co_return co_await ReceiveAll(session);
   }
-  const bool wants_metadata = registration->wants_metadata;
+  session->fed = registration->wants_metadata;
   const std::optional<RaftIndex> applied = registration->applied;
   MR_CO_RETURN_IF_ERROR(co_await RegisterBroker(session, *std::move(registration)));
+  NotePosition(*session, applied.value_or(RaftIndex(0)));
   session->scope.Spawn(TakeHeartbeats(session));
-  if (wants_metadata) session->scope.Spawn(Feed(session, applied));
+  if (session->fed) session->scope.Spawn(Feed(session, applied));
   co_return co_await ReceiveAll(session);
 }
 
@@ -263,10 +264,17 @@ Task<void> SessionServer::TakeHeartbeats(Session* session) {
       session->stream->Shutdown();
       co_return;
     }
+    NotePosition(*session, message.applied.value_or(RaftIndex(0)));
     co_await Send(session, session::HeartbeatReply{.sequence = message.sequence,
                                                    .fenced = reply->fenced,
                                                    .may_shut_down = reply->should_shut_down});
   }
+}
+
+void SessionServer::NotePosition(const Session& session, RaftIndex applied) {
+  if (!session.fed || !IsActive()) return;
+  fed_.Heard(session.id(), session.stream->hello().from_directory, applied,
+             feed_.last().value_or(RaftIndex(0)), env_.reactor.Now(), env_.clock.Now());
 }
 
 // --- The feed.
@@ -320,6 +328,7 @@ Task<void> SessionServer::Feed(Session* session, std::optional<RaftIndex> applie
 
 void SessionServer::OnLeadership() {
   leadership_.Pulse();
+  fed_.Clear();
   if (IsActive()) return;
   for (auto& [id, session] : by_broker_) {
     if (!session->ended_by_us) session->scope.Spawn(SendRedirect(session));

@@ -33,6 +33,7 @@
 #include "common/runtime/event.h"
 #include "common/runtime/task_scope.h"
 #include "controller/controller.h"
+#include "controller/session/fed_brokers.h"
 #include "controller/session/metadata_feed.h"
 #include "controller/session/session_message.h"
 #include "controller/transport/message_stream.h"
@@ -84,6 +85,9 @@ class SessionServer final : public BrokerProber {
   // Who leads has changed. Sessions of a controller that is no longer active end with a Redirect.
   void OnLeadership();
 
+  // The brokers that are fed here, and how far they are; of the active controller.
+  std::vector<FedBroker> Fed() { return fed_.List(env_.reactor.Now()); }
+
   // BrokerProber.
   void Probe(BrokerId broker) override;
 
@@ -100,6 +104,7 @@ class SessionServer final : public BrokerProber {
     TaskScope scope;                              // Requests, heartbeats, the feed.
     Event changed;                                // heartbeat, requests.
     std::optional<BrokerEpoch> epoch;             // Once registered.
+    bool fed = false;                             // It asked for the metadata.
     bool ended_by_us = false;                     // Its break is no evidence.
     std::optional<session::Heartbeat> heartbeat;  // The newest that was not looked at.
     int64_t requests = 0;
@@ -118,6 +123,7 @@ class SessionServer final : public BrokerProber {
   Task<void> SendRedirect(Session* session);
 
   Task<void> TakeHeartbeats(Session* session);
+  void NotePosition(const Session& session, RaftIndex applied);
   Task<void> AnswerRequest(Session* session, session::Request request);
   Task<void> Feed(Session* session, std::optional<RaftIndex> applied);
   Task<std::optional<RaftIndex>> SendImage(Session* session);
@@ -138,7 +144,8 @@ class SessionServer final : public BrokerProber {
   Event leadership_;
   Sessions sessions_;
   std::map<BrokerId, Session*> by_broker_;  // Registered ones.
-  std::set<BrokerId> probed_;               // Being dialed now.
+  FedBrokers fed_;
+  std::set<BrokerId> probed_;  // Being dialed now.
 };
 
 }  // namespace millrace

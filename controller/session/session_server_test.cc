@@ -66,7 +66,7 @@ struct World final : ActiveController, SessionRequests {
     StreamHello hello{.kind = StreamKind::kBroker,
                       .cluster_id = "c",
                       .from = BrokerId(id),
-                      .from_directory = std::nullopt,
+                      .from_directory = DirectoryId(1000, static_cast<uint64_t>(id)),
                       .to = std::nullopt};
     LoopbackStreams pair = MakeLoopbackStreams(
         env.reactor, hello, {.from = BrokerId(100), .from_directory = std::nullopt});
@@ -239,4 +239,32 @@ TEST_CASE("SessionServer: a broker without a replica gets the image, then what i
   const auto entries = w.Expect<session::Entries>(second);
   REQUIRE(entries.items.size() == 1);
   CHECK(entries.items.front().index == w.state.image()->index());
+}
+
+TEST_CASE("SessionServer: of brokers that are fed it is told how far they are, of others not") {
+  World w;
+  MessageStream& replica = w.Dial(1);
+  w.Say(replica, w.RegisterOf(1));
+  w.Expect<session::Registered>(replica);
+  CHECK(w.server.Fed().empty());
+  MessageStream& fed = w.Dial(2);
+  w.Say(fed, w.RegisterOf(2, /*wants_metadata=*/true));
+  const BrokerEpoch epoch = w.Expect<session::Registered>(fed).epoch;
+  REQUIRE(w.server.Fed().size() == 1);
+  CHECK(w.server.Fed().front().id == BrokerId(2));
+  CHECK(w.server.Fed().front().directory == DirectoryId(1000, 2));
+  CHECK(w.server.Fed().front().applied == RaftIndex(0));
+  CHECK_FALSE(w.server.Fed().front().caught_up.has_value());
+  while (!w.Expect<session::SnapshotPiece>(fed).last) {
+  }
+  const std::optional<RaftIndex> index = w.state.image()->index();
+  w.Say(fed,
+        session::Heartbeat{.epoch = epoch, .sequence = 1, .applied = index, .wants_fence = true});
+  w.Expect<session::HeartbeatReply>(fed);
+  CHECK(w.server.Fed().front().applied == index);
+  CHECK(w.server.Fed().front().caught_up == w.env.clock.Now());
+  // The next active controller hears for itself.
+  w.log.term = std::nullopt;
+  w.server.OnLeadership();
+  CHECK(w.server.Fed().empty());
 }

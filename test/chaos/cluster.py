@@ -21,6 +21,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -102,6 +103,14 @@ class Member(Admin, Node):
     @property
     def config(self):
         return self.folder / "server.properties"
+
+    def formatted(self, name="meta.properties"):
+        """A file of its metadata directory."""
+        return pathlib.Path(self.log_dir) / name
+
+    @property
+    def directory_id(self):
+        return re.search(r"^directory\.id=(\S+)$", self.formatted().read_text(), re.M).group(1)
 
     def spawn(self):
         expect(self.options.binary.exists(), f"{self.options.binary} is not built")
