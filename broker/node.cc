@@ -129,7 +129,11 @@ Task<absl::Status> Node::OnEach(Step step, bool with_first) {
 
 bool Node::HasOthers() const {
   const BrokerConfig& config = options_.config;
-  return !config.is_controller || config.voters.size() > 1 || !config.quorum_bootstrap.empty();
+  const auto& file = format_.bootstrap;
+  const bool formatted_with_others =
+      file.ok() && file->has_value() && (*file)->voters.size() > 1 && config.voters.empty();
+  return !config.is_controller || config.voters.size() > 1 || !config.quorum_bootstrap.empty() ||
+         formatted_with_others;
 }
 
 void Node::Interrupt() {
@@ -163,6 +167,7 @@ Task<absl::Status> Node::StartController() {
                             .admission = admission_,
                             .cluster_id = format_.cluster_id,
                             .directory = format_.metadata_directory,
+                            .bootstrap = format_.bootstrap,
                             .host_name = options_.host_name,
                             .dialer = dialer_.get(),
                             .acceptor = acceptor_.get(),

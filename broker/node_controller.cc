@@ -23,6 +23,29 @@ absl::Status While(std::string_view doing, const absl::Status& status) {
   return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
 }
 
+int32_t LevelIn(const BootstrapFile& file, const std::string& feature) {
+  const auto level = file.features.find(feature);
+  return level == file.features.end() ? 0 : level->second;
+}
+
+// Why nothing may begin with what the node was formatted with: an older version than the one that
+// formatted it must not finalise what it does not serve.
+absl::Status CheckBootstrap(const absl::StatusOr<std::optional<BootstrapFile>>& bootstrap) {
+  if (!bootstrap.ok()) return bootstrap.status();
+  if (!bootstrap->has_value()) return absl::OkStatus();
+  const BootstrapFile& file = **bootstrap;
+  if (LevelIn(file, std::string(kMetadataVersion)) == 0) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: feature.{} is missing", kBootstrapFile, kMetadataVersion));
+  }
+  for (const auto& [name, level] : file.features) {
+    if (ServesFeatureLevel(name, level)) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "{}: feature.{}={}: this version does not serve that level", kBootstrapFile, name, level));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status NodeController::Committed::OnCommitted(RaftIndex index, const MetadataEntry& entry) {
@@ -100,16 +123,47 @@ RaftQuorumOptions NodeController::QuorumOptions() const {
   for (const HostPort& server : config.quorum_bootstrap) {
     options.bootstrap.push_back({server.host, server.port});
   }
-  for (const Endpoint& endpoint : config.listeners.advertised_controller) {
-    options.endpoints.push_back(
-        {endpoint.name, endpoint.host.empty() ? context_.host_name : endpoint.host, endpoint.port});
-  }
-  if (config.voters.empty() && config.quorum_bootstrap.empty()) {
-    // A node without configuration is its own quorum.
-    options.initial_voters =
-        raft::VoterSet({{config.node_id, {context_.directory, options.endpoints}}});
-  }
+  options.endpoints = OwnEndpoints();
+  options.initial_voters = InitialVoters(options);
+  options.first_start = CheckBootstrap(context_.bootstrap);
   return options;
+}
+
+// What is advertised. Who may be added to a quorum, or has begun one that others may join, says
+// where it listens in any case: nobody else's configuration does.
+std::vector<raft::VoterEndpoint> NodeController::OwnEndpoints() const {
+  const BrokerConfig& config = context_.config;
+  std::vector<Endpoint> said = config.listeners.advertised_controller;
+  if (said.empty() && config.voters.empty() && !config.quorum_bootstrap.empty()) {
+    for (const NamedListener& listener : config.listeners.controller) {
+      said.push_back(listener.endpoint);
+    }
+  }
+  std::vector<raft::VoterEndpoint> endpoints;
+  for (const Endpoint& endpoint : said) {
+    const bool any = endpoint.host.empty() || endpoint.host == "0.0.0.0" || endpoint.host == "::";
+    endpoints.push_back({endpoint.name, any ? context_.host_name : endpoint.host, endpoint.port});
+  }
+  return endpoints;
+}
+
+// Those of a new quorum.
+raft::VoterSet NodeController::InitialVoters(const RaftQuorumOptions& options) const {
+  const BrokerConfig& config = context_.config;
+  if (!config.voters.empty()) return {};  // They are named.
+  const bool formatted = context_.bootstrap.ok() && context_.bootstrap->has_value() &&
+                         (*context_.bootstrap)->quorum != InitialQuorum::kStatic;
+  std::map<BrokerId, raft::Voter> voters;
+  if (formatted) {
+    for (const InitialVoter& voter : (*context_.bootstrap)->voters) {
+      voters[voter.id] = {voter.directory,
+                          {{options.listener, voter.address.host, voter.address.port}}};
+    }
+  } else if (config.quorum_bootstrap.empty()) {
+    // A node that was never told of others is its own quorum.
+    voters[config.node_id] = {context_.directory, options.endpoints};
+  }
+  return raft::VoterSet(std::move(voters));
 }
 
 ControllerOptions NodeController::MakeControllerOptions() const {
@@ -129,6 +183,11 @@ ControllerOptions NodeController::MakeControllerOptions() const {
   options.balance_leaders = config.elections.balance;
   options.balance_interval = config.elections.balance_interval;
   options.unclean_interval = config.elections.unclean_interval;
+  if (context_.bootstrap.ok() && context_.bootstrap->has_value()) {
+    for (const FeatureRange& served : ServedFeatures()) {
+      options.features[served.name] = LevelIn(**context_.bootstrap, served.name);
+    }
+  }
   return options;
 }
 

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <functional>
 #include <memory>
@@ -31,6 +32,7 @@
 #include "broker/request_metrics.h"
 #include "broker/server.h"
 #include "broker/topic_config_source.h"
+#include "common/config/bootstrap_file.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/metrics/metrics.h"
@@ -54,6 +56,8 @@ struct NodeControllerContext {
   ConnectionAdmission& admission;
   std::string cluster_id;
   DirectoryId directory;  // Of metadata.log.dir.
+  // What it was formatted with, for a first start (NodeFormat).
+  absl::StatusOr<std::optional<BootstrapFile>> bootstrap;
   std::string host_name;  // What an empty advertised host becomes.
   // Both null where there is no other node to talk to.
   StreamDialer* dialer;
@@ -112,6 +116,8 @@ class NodeController final : private LeadershipObserver,
   };
 
   RaftQuorumOptions QuorumOptions() const;
+  raft::VoterSet InitialVoters(const RaftQuorumOptions& options) const;
+  std::vector<raft::VoterEndpoint> OwnEndpoints() const;
   ControllerOptions MakeControllerOptions() const;
   ServerOptions MakeServerOptions() const;
   void OpenDoors();

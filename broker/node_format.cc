@@ -9,6 +9,7 @@
 
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
+#include "storage/log_files.h"
 
 namespace millrace {
 namespace {
@@ -56,6 +57,20 @@ Task<absl::StatusOr<Found>> Look(Env* env, std::vector<std::string> paths) {
     if ((*meta)->directory_id.has_value()) found.ids.emplace(path, *(*meta)->directory_id);
   }
   co_return found;
+}
+
+Task<absl::StatusOr<std::optional<BootstrapFile>>> ReadBootstrap(Env* env, std::string directory) {
+  constexpr size_t kBytesMax = size_t{64} << 10;
+  const std::string path = JoinPath(directory, kBootstrapFile);
+  const absl::StatusOr<Slice> text = co_await ReadWholeFile(env->disk, path, kBytesMax);
+  if (absl::IsNotFound(text.status())) co_return std::optional<BootstrapFile>();
+  absl::Status why = text.status();
+  if (text.ok()) {
+    absl::StatusOr<BootstrapFile> file = ParseBootstrapFile(text->view());
+    if (file.ok()) co_return std::optional<BootstrapFile>(*std::move(file));
+    why = file.status();
+  }
+  co_return absl::FailedPreconditionError(fmt::format("{}: {}", path, std::string(why.message())));
 }
 
 // Why the node cannot be what it was, when so little of it can be read. Going on would make another
@@ -119,6 +134,9 @@ Task<absl::StatusOr<NodeFormat>> FormatNode(Env* env, const BrokerConfig* config
   } else if (config->is_controller) {
     // A directory that Kafka formatted before directories had ids.
     format.metadata_directory = env->random.NextUuid();
+  }
+  if (config->is_controller) {
+    format.bootstrap = co_await ReadBootstrap(env, config->storage.metadata_dir);
   }
   co_return format;
 }

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "common/config/bootstrap_file.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/ids.h"
@@ -32,6 +33,9 @@ struct NodeFormat {
   std::map<std::string, DirectoryId> directories;  // Of log.dirs, as far as known; of a broker.
   // Of metadata.log.dir. All zero: of a broker alone, whose logs lie elsewhere.
   DirectoryId metadata_directory{0, 0};
+  // Of a controller: what its formatting decided for the first start; nothing where there is no
+  // such file. An error: there is one that cannot be read, which only the first start must mind.
+  absl::StatusOr<std::optional<BootstrapFile>> bootstrap = std::optional<BootstrapFile>();
 };
 
 // Both outlive the call.

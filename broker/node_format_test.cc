@@ -51,6 +51,37 @@ TEST_CASE("FormatNode: the second time everything is as the first time left it")
   CHECK(second->metadata_directory == first->metadata_directory);
 }
 
+TEST_CASE("FormatNode: what a controller was formatted with is read, and damage to it is told") {
+  Machine m;
+  REQUIRE(m.Format().ok());
+  auto without = m.Format();
+  REQUIRE(without.ok());
+  REQUIRE(without->bootstrap.ok());
+  CHECK_FALSE(without->bootstrap->has_value());
+  BootstrapFile file;
+  file.features = {{"metadata.version", 22}, {"group.version", 1}};
+  const auto write = [&m](std::string text) {
+    REQUIRE(m.world.Run(m.env, ReplaceFile(m.env.disk, "/a/bootstrap.properties", text)).ok());
+  };
+  write(PrintBootstrapFile(file));
+  auto with = m.Format();
+  REQUIRE(with.ok());
+  REQUIRE(with->bootstrap.ok());
+  CHECK(*with->bootstrap == file);
+  // Where there is metadata already it does not count, so this is no reason not to start.
+  write("version=2\n");
+  auto damaged = m.Format();
+  REQUIRE(damaged.ok());
+  CHECK(absl::IsFailedPrecondition(damaged->bootstrap.status()));
+  CHECK(std::string(damaged->bootstrap.status().message())
+            .starts_with("/a/bootstrap.properties: line 1: version=2"));
+  // A broker has no use for it.
+  m.config.is_controller = false;
+  auto broker = m.Format();
+  REQUIRE(broker.ok());
+  CHECK(broker->bootstrap.ok());
+}
+
 TEST_CASE("FormatNode: a controller whose own directory cannot be read does not begin as another") {
   Machine m;
   REQUIRE(m.Format().ok());

@@ -108,6 +108,7 @@ Task<absl::StatusOr<RaftStore::Contents>> RaftQuorum::GiveUpIdentity(absl::Statu
 Task<absl::StatusOr<RaftStore::Contents>> RaftQuorum::LoadOrFormat() {
   auto stored = co_await store_.Load();
   if (stored.ok() && !stored->has_value()) {
+    MR_CO_RETURN_IF_ERROR(options_.first_start);
     MR_CO_RETURN_IF_ERROR(co_await store_.Format(options_.directory, options_.initial_voters));
     stored = co_await store_.Load();
   }

@@ -30,6 +30,9 @@ struct RaftQuorumOptions {
   // What an empty store begins with: the voters of a new quorum, directories and all (`storage
   // format --standalone`, `--initial-controllers`; a node without configuration: itself).
   raft::VoterSet initial_voters;
+  // Why an empty store must not begin: what this replica was formatted with cannot be used. One
+  // that holds something does not mind.
+  absl::Status first_start;
   // controller.quorum.bootstrap.servers: who may know the quorum, for a replica that does not.
   std::vector<SocketAddress> bootstrap;
   // Where other controllers reach this one; enters the voter set when this replica leads.

@@ -142,6 +142,52 @@ TEST_CASE("RaftQuorum: a quorum of one with a damaged log does not start (RELIAB
   CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
 }
 
+TEST_CASE("RaftQuorum: what it was formatted with must be good, but for an empty store only") {
+  Cluster cluster(1);
+  const auto spoil = [](RaftQuorumOptions& options) {
+    options.first_start = absl::FailedPreconditionError("bootstrap.properties: line 3");
+  };
+  cluster.tune = spoil;
+  cluster.Start(1);
+  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
+  CHECK(cluster.node(1).start_status().message() == "bootstrap.properties: line 3");
+  cluster.node(1).Kill();
+  cluster.tune = nullptr;
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  cluster.node(1).StopGracefully();
+  cluster.tune = spoil;
+  cluster.Start(1);
+  CHECK(cluster.WaitForActive() == 1);
+}
+
+TEST_CASE("RaftQuorum: voters that were formatted elect without being named again") {
+  Cluster cluster(3);
+  raft::VoterSet formatted = StaticVoters(3);
+  for (int id = 1; id <= 3; ++id) {
+    raft::Voter voter = *formatted.Find(BrokerId(id));
+    voter.directory = DirectoryId(1, static_cast<uint64_t>(id));
+    formatted = formatted.With(BrokerId(id), voter);
+  }
+  bool first = true;
+  cluster.tune = [&](RaftQuorumOptions& options) {
+    options.static_voters = raft::VoterSet();
+    options.initial_voters = formatted;
+    // History, once the log names them.
+    if (!first) options.bootstrap = {{QuorumHost(1), kQuorumPort}};
+    if (!first) options.initial_voters = raft::VoterSet();
+  };
+  cluster.StartAll();
+  REQUIRE(cluster.Propose(cluster.WaitForActive(), "a").ok());
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  for (int id = 1; id <= 3; ++id) cluster.node(id).PowerLoss();
+  first = false;
+  cluster.StartAll();
+  REQUIRE(cluster.Propose(cluster.WaitForActive(), "b").ok());
+  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+  CHECK(cluster.quorum(1).core().voters().size() == 3);
+}
+
 TEST_CASE("RaftQuorum: an entry that does not fit ends everything, and is told") {
   Cluster cluster(1);
   cluster.Start(1);

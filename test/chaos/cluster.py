@@ -91,14 +91,15 @@ class Member(Admin, Node):
         lines = {"process.roles": self.roles, "node.id": self.id, "listeners": ",".join(listeners),
                  "controller.listener.names": "CONTROLLER",
                  "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                 "controller.quorum.voters": self.cluster.voters(),
+                 **self.cluster.quorum(),
                  "log.dirs": self.log_dir, "millrace.admin.listeners": f"{self.host}:{self.admin_port}"}
         if broker:
             lines["advertised.listeners"] = f"PLAINTEXT://{self.bootstrap}"
             lines["inter.broker.listener.name"] = "PLAINTEXT"
         lines.update(setting.split("=", 1) for setting in [*self.cluster.settings, *self.extra])
         self.config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        run([self.options.binary, "storage", "format", "-t", CLUSTER_ID, "-c", self.config, "--ignore-formatted"])
+        run([self.options.binary, "storage", "format", "-t", CLUSTER_ID, "-c", self.config, "--ignore-formatted",
+             *self.cluster.format_flags(self)])
 
     @property
     def config(self):
@@ -258,8 +259,16 @@ class Cluster(View):
         self.settings = ["default.replication.factor=3", "min.insync.replicas=2", *settings]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-cluster-"))
         self.pid = None
+        self.flags = []  # Of `millrace storage format`.
         kinds = [roles] * nodes if isinstance(roles, str) else list(roles)
         self.members = [self.member_of(self, number + 1, kind, ()) for number, kind in enumerate(kinds)]
+
+    def quorum(self):
+        """Settings that say who the controllers are."""
+        return {"controller.quorum.voters": self.voters()}
+
+    def format_flags(self, _member):
+        return self.flags
 
     def voters(self):
         return ",".join(f"{one.id}@{one.host}:{one.controller_port}" for one in self.members if "controller" in one.roles)
@@ -337,6 +346,19 @@ class Cluster(View):
             self.stop()
         finally:
             self.wipe()
+
+
+class DynamicCluster(Cluster):
+    """Its quorum begins with the first node; other controllers are found through the bootstrap servers, and are to be added."""
+
+    def quorum(self):
+        return {"controller.quorum.bootstrap.servers":
+                ",".join(f"{one.host}:{one.controller_port}" for one in self.members if "controller" in one.roles)}
+
+    def format_flags(self, member):
+        if "controller" not in member.roles:
+            return self.flags
+        return [*self.flags, "--standalone" if member is self.members[0] else "--no-initial-controllers"]
 
 
 def cluster_of(nodes=3, roles="broker,controller"):
