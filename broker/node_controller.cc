@@ -108,6 +108,7 @@ RaftQuorumOptions NodeController::QuorumOptions() const {
   options.cluster_id = context_.cluster_id;
   options.directory = context_.directory;
   options.listener = config.listeners.controller_names.front();
+  options.auto_join = config.quorum.auto_join;
   options.on_failure = context_.on_failure;
   // A time-out is drawn from election_timeout to twice as much; the rest keeps its proportions.
   options.election_timeout = config.quorum.fetch_timeout / 2;

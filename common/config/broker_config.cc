@@ -219,10 +219,12 @@ ReplicationConfig ReadReplication(SettingTable& settings) {
           .read_from_rack = by_rack};
 }
 
-QuorumConfig ReadQuorum(SettingTable& settings) {
+QuorumConfig ReadQuorum(SettingTable& settings, bool is_controller) {
+  constexpr std::string_view kAutoJoin = "controller.quorum.auto.join.enable";
   constexpr std::string_view kTimeout = "controller.quorum.fetch.timeout.ms";
   constexpr milliseconds kTimeoutMin(200);
   QuorumConfig config{
+      .auto_join = settings.Boolean(kAutoJoin),
       .fetch_timeout = Milliseconds(settings, kTimeout),
       .snapshot_bytes = settings.Integer("metadata.log.max.record.bytes.between.snapshots"),
       .snapshot_interval = Milliseconds(settings, "metadata.log.max.snapshot.interval.ms")};
@@ -232,6 +234,11 @@ QuorumConfig ReadQuorum(SettingTable& settings) {
                                           kTimeoutMin.count()));
   }
   if (config.snapshot_interval->count() == 0) config.snapshot_interval = std::nullopt;
+  if (config.auto_join && !is_controller) {
+    settings.Refuse(kAutoJoin,
+                    "this node is no controller: expected false, or the role controller in "
+                    "process.roles");
+  }
   return config;
 }
 
@@ -412,7 +419,7 @@ BrokerConfigResult BuildBrokerConfig(const std::vector<ConfigSetting>& all, bool
   config.storage = ReadStorage(settings);
   config.memory = ReadMemory(settings);
   config.replication = ReadReplication(settings);
-  config.quorum = ReadQuorum(settings);
+  config.quorum = ReadQuorum(settings, config.is_controller);
   config.elections = ReadElections(settings);
   config.groups = ReadGroups(settings, config.voters.empty() && config.quorum_bootstrap.empty());
   config.fetch_bytes_max = settings.Int32("fetch.max.bytes");

@@ -115,6 +115,7 @@ struct ReplicationConfig {
 
 // Of a controller.
 struct QuorumConfig {
+  bool auto_join = false;                      // It makes itself a voter.
   std::chrono::milliseconds fetch_timeout{0};  // Of a follower that hears no leader.
   int64_t snapshot_bytes = 0;                  // Of records, since the last snapshot.
   std::optional<std::chrono::milliseconds> snapshot_interval;  // Nothing: by size only.

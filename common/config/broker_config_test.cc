@@ -107,6 +107,18 @@ TEST_CASE("BrokerConfig: a node that is the whole cluster keeps its groups in on
             .groups.topic_replication_factor == 3);
 }
 
+TEST_CASE("BrokerConfig: only a controller can make itself a voter") {
+  const std::string quorum =
+      "node.id=1\ncontroller.listener.names=CONTROLLER\n"
+      "controller.quorum.bootstrap.servers=localhost:9093\n"
+      "controller.quorum.auto.join.enable=true\n";
+  CHECK(Good(quorum + "process.roles=controller\nlisteners=CONTROLLER://:9093").quorum.auto_join);
+  CHECK_FALSE(Good("").quorum.auto_join);
+  CHECK(ErrorsOf(quorum + "process.roles=broker\nlisteners=PLAINTEXT://:9092") ==
+        Lines{"server.properties:4: controller.quorum.auto.join.enable=true: this node is no "
+              "controller: expected false, or the role controller in process.roles"});
+}
+
 TEST_CASE("BrokerConfig: --set wins over the file, and errors say where a value was set") {
   BrokerConfig config = Good("num.partitions=3\nnode.id=7", {"num.partitions=5", "node.id = 8"});
   CHECK(config.topic_creation.partitions_default == 5);

@@ -33,17 +33,31 @@ raft::ReplicaKey Get(const control::ReplicaValue& from) {
   return {BrokerId(from.id()), Get(from.directory())};
 }
 
+// Of a VoterValue or a JoinRequestValue.
+template <typename Proto>
+void PutEndpoints(const std::vector<raft::VoterEndpoint>& endpoints, Proto* to) {
+  for (const raft::VoterEndpoint& endpoint : endpoints) {
+    control::VoterEndpointValue* at = to->add_endpoints();
+    at->set_listener(endpoint.listener);
+    at->set_host(endpoint.host);
+    at->set_port(endpoint.port);
+  }
+}
+template <typename Proto>
+std::vector<raft::VoterEndpoint> GetEndpoints(const Proto& from) {
+  std::vector<raft::VoterEndpoint> endpoints;
+  for (const control::VoterEndpointValue& at : from.endpoints()) {
+    endpoints.push_back({at.listener(), at.host(), static_cast<uint16_t>(at.port())});
+  }
+  return endpoints;
+}
+
 void Put(const raft::VoterSet& voters, control::VoterSetValue* to) {
   for (const auto& [id, voter] : voters.all()) {
     control::VoterValue* value = to->add_voters();
     value->set_id(id.value());
     if (voter.directory.has_value()) Put(*voter.directory, value->mutable_directory());
-    for (const raft::VoterEndpoint& endpoint : voter.endpoints) {
-      control::VoterEndpointValue* at = value->add_endpoints();
-      at->set_listener(endpoint.listener);
-      at->set_host(endpoint.host);
-      at->set_port(endpoint.port);
-    }
+    PutEndpoints(voter.endpoints, value);
   }
 }
 raft::VoterSet Get(const control::VoterSetValue& from) {
@@ -51,9 +65,7 @@ raft::VoterSet Get(const control::VoterSetValue& from) {
   for (const control::VoterValue& value : from.voters()) {
     raft::Voter voter;
     if (value.has_directory()) voter.directory = Get(value.directory());
-    for (const control::VoterEndpointValue& at : value.endpoints()) {
-      voter.endpoints.push_back({at.listener(), at.host(), static_cast<uint16_t>(at.port())});
-    }
+    voter.endpoints = GetEndpoints(value);
     voters.insert_or_assign(BrokerId(value.id()), std::move(voter));
   }
   return raft::VoterSet(std::move(voters));
@@ -266,6 +278,20 @@ absl::Status InRange(const Numbers& numbers) {
   return numbers.ok() ? absl::OkStatus() : absl::DataLossError("a number is out of range");
 }
 
+// Who asks for what: what a JoinRequest and its answer have in common.
+template <typename Join, typename Proto>
+void PutJoin(const Join& from, Proto* to) {
+  Put(from.replica, to->mutable_replica());
+  if (from.former.has_value()) Put(*from.former, to->mutable_former());
+}
+template <typename Join, typename Proto>
+absl::StatusOr<Join> GetJoin(const Proto& from) {
+  if (!from.has_replica()) return NotAFrame("a change of the voters without a replica");
+  Join join{Get(from.replica()), std::nullopt, {}};
+  if (from.has_former()) join.former = Get(from.former());
+  return join;
+}
+
 }  // namespace
 
 std::string EncodeRaftFrame(const RaftFrame& frame) {
@@ -278,8 +304,16 @@ std::string EncodeRaftFrame(const RaftFrame& frame) {
     value->set_number(piece->number);
     value->set_count(piece->count);
     value->set_data(piece->data);
+  } else if (const auto* hint = std::get_if<VotersHint>(&frame)) {
+    Put(hint->voters, proto.mutable_voters_hint()->mutable_voters());
+  } else if (const auto* request = std::get_if<JoinRequest>(&frame)) {
+    control::JoinRequestValue* value = proto.mutable_join_request();
+    PutJoin(*request, value);
+    PutEndpoints(request->endpoints, value);
   } else {
-    Put(std::get<VotersHint>(frame).voters, proto.mutable_voters_hint()->mutable_voters());
+    const auto& answer = std::get<JoinAnswer>(frame);
+    PutJoin(answer, proto.mutable_join_answer());
+    proto.mutable_join_answer()->set_refusal(answer.refusal);
   }
   return proto.SerializeAsString();
 }
@@ -309,6 +343,16 @@ absl::StatusOr<RaftFrame> DecodeRaftFrame(std::string_view bytes) {
     }
     case control::RaftFrame::kVotersHint:
       return VotersHint{Get(proto.voters_hint().voters())};
+    case control::RaftFrame::kJoinRequest: {
+      MR_ASSIGN_OR_RETURN(JoinRequest request, GetJoin<JoinRequest>(proto.join_request()));
+      request.endpoints = GetEndpoints(proto.join_request());
+      return request;
+    }
+    case control::RaftFrame::kJoinAnswer: {
+      MR_ASSIGN_OR_RETURN(JoinAnswer answer, GetJoin<JoinAnswer>(proto.join_answer()));
+      answer.refusal = proto.join_answer().refusal();
+      return answer;
+    }
     case control::RaftFrame::KIND_NOT_SET:
       break;
   }

@@ -11,9 +11,11 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "controller/raft/raft_message.h"
 #include "controller/raft/raft_types.h"
@@ -32,7 +34,19 @@ struct VotersHint {
   raft::VoterSet voters;
 };
 
-using RaftFrame = std::variant<raft::Message, SnapshotPiece, VotersHint>;
+// What makes a controller a voter (auto_join.h), and what became of it.
+struct JoinRequest {
+  raft::ReplicaKey replica;  // Who asks.
+  std::optional<DirectoryId> former;
+  std::vector<raft::VoterEndpoint> endpoints;
+};
+struct JoinAnswer {
+  raft::ReplicaKey replica;  // Who asked.
+  std::optional<DirectoryId> former;
+  std::string refusal;  // Empty: it is committed.
+};
+
+using RaftFrame = std::variant<raft::Message, SnapshotPiece, VotersHint, JoinRequest, JoinAnswer>;
 
 std::string EncodeRaftFrame(const RaftFrame& frame);
 absl::StatusOr<RaftFrame> DecodeRaftFrame(std::string_view bytes);

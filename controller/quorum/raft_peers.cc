@@ -215,7 +215,14 @@ bool RaftPeers::Received(Peer& peer, Link& link, std::string_view bytes) {
     if (piece->install.has_value() && piece->install->from.id != peer.id) return false;
     return ReceivedPiece(link, std::move(*piece));
   }
-  user_.OnVotersHint(std::get<VotersHint>(*frame).voters);
+  if (auto* request = std::get_if<JoinRequest>(&*frame)) {
+    if (request->replica.id != peer.id) return false;
+    user_.OnJoinRequest(std::move(*request));
+  } else if (auto* answer = std::get_if<JoinAnswer>(&*frame)) {
+    user_.OnJoinAnswer(peer.id, std::move(*answer));
+  } else {
+    user_.OnVotersHint(std::get<VotersHint>(*frame).voters);
+  }
   return true;
 }
 
@@ -258,8 +265,8 @@ void RaftPeers::Send(raft::Message message) {
   Enqueue(*peer, EncodeRaftFrame(std::move(message)));
 }
 
-void RaftPeers::SendHint(BrokerId to, VotersHint hint) {
-  if (Peer* peer = FindOrAdd(to)) Enqueue(*peer, EncodeRaftFrame(std::move(hint)));
+void RaftPeers::SendBeside(BrokerId to, const RaftFrame& frame) {
+  if (Peer* peer = FindOrAdd(to)) Enqueue(*peer, EncodeRaftFrame(frame));
 }
 
 void RaftPeers::Enqueue(Peer& peer, std::string bytes) {

@@ -59,6 +59,8 @@ class RaftPeersUser {
   virtual void OnPeerBack(BrokerId peer) = 0;
   virtual void OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) = 0;
   virtual void OnVotersHint(const raft::VoterSet& voters) = 0;
+  virtual void OnJoinRequest(JoinRequest request) = 0;
+  virtual void OnJoinAnswer(BrokerId peer, JoinAnswer answer) = 0;
   // A bootstrap server turned out to be this replica.
   virtual void OnContact(BrokerId peer) = 0;
 };
@@ -76,7 +78,8 @@ class RaftPeers {
   void SetBootstrap(const std::vector<SocketAddress>& addresses);
 
   void Send(raft::Message message);
-  void SendHint(BrokerId peer, VotersHint hint);
+  // What is no message of the core: a hint, a change of the voters that is asked for.
+  void SendBeside(BrokerId peer, const RaftFrame& frame);
 
   // The door of kind kRaft: what to answer a hello, and the stream that was welcomed.
   absl::StatusOr<StreamWelcome> Check(const StreamHello& hello) const;

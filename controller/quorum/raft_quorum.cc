@@ -157,6 +157,7 @@ Task<absl::Status> RaftQuorum::Start() {
                                          options_.peers);
   }
   leaderless_since_ = env_.reactor.Now();
+  if (options_.auto_join && peers_ != nullptr) join_.emplace(self_, AutoJoinOptions());
   FollowVoters();
   scope_.Spawn(Run());
   scope_.Spawn(TickLoop());
@@ -216,6 +217,7 @@ Task<void> RaftQuorum::TickLoop() {
     if (scope_.stopping() || !failed_.ok()) co_return;
     core_->Tick(static_cast<uint32_t>(env_.random.Next()));
     KeepHouse();
+    JoinMaybe();
     Wake();
   }
 }
@@ -494,7 +496,7 @@ void RaftQuorum::OnMessage(raft::Message message) {
   NoteAnswer(message);
   if (std::holds_alternative<raft::Observe>(message.body) && core_->role() != raft::Role::kLeader &&
       !core_->voters().empty()) {
-    peers_->SendHint(message.from.id, {core_->voters()});
+    peers_->SendBeside(message.from.id, VotersHint{core_->voters()});
   }
   core_->Step(std::move(message));
   Wake();

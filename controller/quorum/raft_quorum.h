@@ -18,6 +18,9 @@
 // a new directory id, forgets everything, and is rebuilt from the quorum as an observer that may be
 // made a voter again. Where there is nobody to rebuild from, Start() says kDataLoss.
 //
+// A replica that was told to join (auto_join.h) and does not vote asks the leader over its stream;
+// the leader makes the change as it would for an operator, but removes nobody who still answers.
+//
 // Static voters (controller.quorum.voters) stay what they are named: the leader replaces the lost
 // incarnation of one by its present one once that has caught up and the other is silent.
 //
@@ -37,6 +40,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +50,7 @@
 #include "common/runtime/gate.h"
 #include "common/runtime/task_scope.h"
 #include "controller/metadata_log.h"
+#include "controller/quorum/auto_join.h"
 #include "controller/quorum/raft_peers.h"
 #include "controller/quorum/raft_quorum_options.h"
 #include "controller/quorum/raft_store.h"
@@ -153,6 +158,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void OnPeerBack(BrokerId peer) override;
   void OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) override;
   void OnVotersHint(const raft::VoterSet& voters) override;
+  void OnJoinRequest(JoinRequest request) override;
+  void OnJoinAnswer(BrokerId peer, JoinAnswer answer) override;
   void OnContact(BrokerId peer) override;
 
   Task<absl::StatusOr<RaftStore::Contents>> LoadOrFormat();
@@ -181,6 +188,10 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void KeepHouse();
   void ReplaceLostVoters();
   bool HeardLately(const raft::ReplicaKey& key) const;
+  void JoinMaybe();
+  void TakeJoin(AutoJoin::Output output);
+  Task<void> AnswerJoin(JoinRequest request);
+  Task<absl::Status> DoJoin(JoinRequest request);
   void NoteAnswer(const raft::Message& message);
 
   // Constant after construction.
@@ -211,6 +222,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   int64_t bytes_since_snapshot_ = 0;
   Instant snapshot_at_;  // When the last one was taken, or this process began.
   int ticks_to_house_ = 0;
+  std::optional<AutoJoin> join_;  // Of a replica that was told to.
+  std::set<BrokerId> joining_;    // Whose request is being decided: one at a time of each.
   // Metrics.
   Counter elections_;
   Histogram election_time_;

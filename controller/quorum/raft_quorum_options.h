@@ -37,6 +37,9 @@ struct RaftQuorumOptions {
   std::vector<SocketAddress> bootstrap;
   // Where other controllers reach this one; enters the voter set when this replica leads.
   std::vector<raft::VoterEndpoint> endpoints;
+  // controller.quorum.auto.join.enable: while it is no voter, this replica asks the leader to make it
+  // one, which is reached at `endpoints` (auto_join.h). Without endpoints it does not.
+  bool auto_join = false;
   // The listener by which controllers dial each other: the first of controller.listener.names.
   std::string listener = "CONTROLLER";
 

@@ -339,6 +339,81 @@ TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
   CHECK(cluster.quorum(3).core().voters().size() == 2);
 }
 
+TEST_CASE("RaftQuorum: a controller that is to join votes by itself, again when it was removed") {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    CAPTURE(seed);
+    Cluster cluster(2, 1, seed);
+    cluster.tune = [](RaftQuorumOptions& options) {
+      const auto at = QuorumHost(options.node_id.value());
+      options.endpoints = {{"CONTROLLER", at, kQuorumPort}};
+      options.auto_join = true;  // Of voters it changes nothing.
+    };
+    cluster.StartAll();
+    const auto votes = [&](const raft::ReplicaKey& key) {
+      const std::optional<int> active = cluster.Active();
+      if (!active.has_value()) return false;
+      const raft::VoterSet& voters = cluster.quorum(*active).core().voters();
+      return voters.size() == 3 && voters.Contains(key) && cluster.Converged();
+    };
+    REQUIRE(cluster.Until([&] { return cluster.Runs(3) && votes(cluster.quorum(3).self()); }));
+    const raft::ReplicaKey first = cluster.quorum(3).self();
+    int active = *cluster.Active();
+    CHECK(cluster.quorum(active).EndpointsOf(BrokerId(3)).front().host == QuorumHost(3));
+
+    // An operator removes it while it runs.
+    const int leader = cluster.WaitForActive();
+    REQUIRE(cluster.world()
+                .Run(cluster.program(leader).env(),
+                     cluster.quorum(leader).RemoveVoter(first, cluster.world().Now() + seconds(5)))
+                .ok());
+    CHECK(cluster.quorum(leader).core().voters().size() == 2);
+    REQUIRE(cluster.Until([&] { return votes(first); }));
+
+    // It loses its log: its former self goes, then it comes.
+    active = cluster.WaitForActive();
+    if (active == 3) {
+      REQUIRE(cluster.quorum(3).TransferLeadership(BrokerId(1)).ok());
+      REQUIRE(cluster.Until([&] { return cluster.Active() == 1 && cluster.Converged(); }));
+      active = 1;
+    }
+    REQUIRE(cluster.Propose(active, "a").ok());
+    REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+    REQUIRE(
+        cluster.world().Run(cluster.program(3).env(), Damage(&cluster.program(3).kv(), 2)).ok());
+    cluster.node(3).PowerLoss();
+    const Instant lost = cluster.world().Now();
+    cluster.Start(3);
+    // A voter that may live is not removed: it was heard until now.
+    REQUIRE(cluster.Until([&] {
+      const std::optional<int> leads = cluster.Active();
+      return leads.has_value() && !cluster.quorum(*leads).core().voters().Contains(first);
+    }));
+    CHECK(cluster.world().Now() - lost > milliseconds(1700));
+    REQUIRE(cluster.Until([&] { return cluster.Runs(3) && votes(cluster.quorum(3).self()); }));
+    CHECK(cluster.quorum(3).self().directory != first.directory);
+    // What it was is forgotten; it leads like any other.
+    REQUIRE(cluster.quorum(cluster.WaitForActive()).TransferLeadership(BrokerId(3)).ok());
+    REQUIRE(cluster.Until([&] { return cluster.Active() == 3; }));
+    REQUIRE(cluster.Propose(3, "b").ok());
+  }
+}
+
+TEST_CASE(
+    "RaftQuorum: a controller that is not to join stays an observer, and so does one nowhere") {
+  const bool wants = GENERATE(true, false);
+  CAPTURE(wants);
+  Cluster cluster(2, 1);
+  cluster.tune = [&](RaftQuorumOptions& options) {
+    options.auto_join = wants;  // Without endpoints it could not be reached.
+    if (!wants) options.endpoints = {{"CONTROLLER", "somewhere", kQuorumPort}};
+  };
+  cluster.StartAll();
+  (void)cluster.WaitForActive();
+  REQUIRE(cluster.Until([&] { return cluster.Runs(3) && cluster.Converged(); }));
+  cluster.world().RunFor(seconds(30));
+  CHECK(cluster.quorum(cluster.WaitForActive()).core().voters().size() == 2);
+}
+
 TEST_CASE("RaftQuorum: the leader tells of observers: controllers without a vote, and who is fed") {
   Cluster cluster(2, 1);
   cluster.StartAll();

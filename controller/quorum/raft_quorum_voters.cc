@@ -1,10 +1,19 @@
-// RaftQuorum: what a leader does of its own accord to keep the voters what they should be.
+// RaftQuorum: what a leader does of its own accord to keep the voters what they should be, and how
+// a replica becomes a voter by itself.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "controller/quorum/raft_quorum.h"
 
 namespace millrace {
+namespace {
+
+constexpr size_t kEndpointsMax = 32;       // Of one controller that joins.
+constexpr size_t kRefusalBytesMax = 1000;  // Of what a leader says to one, for the log.
+
+}  // namespace
 
 void RaftQuorum::SetEndpoints(std::vector<raft::VoterEndpoint> endpoints) {
   options_.endpoints = std::move(endpoints);
@@ -58,6 +67,77 @@ void RaftQuorum::ReplaceLostVoters() {
     }
     return;
   }
+}
+
+// --- Who makes itself a voter --------------------------------------------------------------------
+
+void RaftQuorum::JoinMaybe() {
+  if (!join_.has_value() || options_.endpoints.empty()) return;
+  TakeJoin(join_->Next({core_->voters(), core_->leader()}, env_.reactor.Now(), env_.random.Next()));
+}
+
+void RaftQuorum::TakeJoin(AutoJoin::Output output) {
+  if (!output.line.empty()) {
+    env_.logger.Info("quorum: replica {} ({}) {}", self_.id, self_.directory, output.line);
+  }
+  if (!output.ask.has_value()) return;
+  JoinRequest request{self_, output.ask->former, {}};
+  if (!request.former.has_value()) request.endpoints = options_.endpoints;
+  peers_->SendBeside(output.ask->leader, std::move(request));
+}
+
+void RaftQuorum::OnJoinAnswer(BrokerId peer, JoinAnswer answer) {
+  if (scope_.stopping() || !failed_.ok() || !join_.has_value()) return;
+  if (answer.replica != self_) return;
+  answer.refusal.resize(std::min(answer.refusal.size(), kRefusalBytesMax));
+  TakeJoin(join_->Answered({peer, answer.former}, answer.refusal, env_.reactor.Now(),
+                           env_.random.Next()));
+}
+
+void RaftQuorum::OnJoinRequest(JoinRequest request) {
+  if (scope_.stopping() || !failed_.ok()) return;
+  if (!joining_.insert(request.replica.id).second) return;  // It asks again.
+  scope_.Spawn(AnswerJoin(std::move(request)));
+}
+
+Task<void> RaftQuorum::AnswerJoin(JoinRequest request) {
+  const absl::Status done = co_await DoJoin(request);
+  joining_.erase(request.replica.id);
+  if (scope_.stopping()) co_return;
+  if (done.ok()) {
+    env_.logger.Info(
+        "quorum: controller {} has {} (auto join)", request.replica.id,
+        request.former.has_value()
+            ? fmt::format("removed its former replica {}", *request.former)
+            : fmt::format("joined the voters as replica {}", request.replica.directory));
+  }
+  peers_->SendBeside(request.replica.id,
+                     JoinAnswer{request.replica, request.former, std::string(done.message())});
+}
+
+Task<absl::Status> RaftQuorum::DoJoin(JoinRequest request) {
+  // Well within the patience of who asks.
+  const Instant deadline = env_.reactor.Now() + AutoJoinOptions().answer_max / 2;
+  if (request.former.has_value()) {
+    const raft::ReplicaKey former{request.replica.id, *request.former};
+    // A voter that lives is not to be deposed by a second process with its id.
+    if (former == request.replica || HeardLately(former)) {
+      co_return absl::FailedPreconditionError(
+          fmt::format("replica {} of controller {} still answers", former.directory, former.id));
+    }
+    const absl::Status removed = co_await RemoveVoter(former, deadline);
+    // It was asked twice.
+    co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+  }
+  const bool reachable = std::ranges::any_of(request.endpoints, [this](const auto& endpoint) {
+    return endpoint.listener == options_.listener && !endpoint.host.empty() && endpoint.port != 0;
+  });
+  if (!reachable || request.endpoints.size() > kEndpointsMax) {
+    co_return absl::InvalidArgumentError(
+        fmt::format("it does not say where its listener {} is reached", options_.listener));
+  }
+  if (core_->voters().Contains(request.replica)) co_return absl::OkStatus();
+  co_return co_await AddVoter(request.replica, std::move(request.endpoints), deadline);
 }
 
 }  // namespace millrace

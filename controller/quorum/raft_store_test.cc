@@ -259,6 +259,20 @@ TEST_CASE("RaftCodec: every message reads back as it was sent, and noise is refu
   REQUIRE(frame.ok());
   CHECK(std::get<SnapshotPiece>(*frame).install.has_value());
   CHECK(std::get<SnapshotPiece>(*frame).data == "data");
+  const raft::ReplicaKey replica{BrokerId(4), DirectoryId(4, 2)};
+  const std::string request =
+      EncodeRaftFrame(JoinRequest{replica, DirectoryId(4, 1), {{"CONTROLLER", "h", 9093}}});
+  frame = DecodeRaftFrame(request);
+  REQUIRE(frame.ok());
+  CHECK(std::get<JoinRequest>(*frame).replica == replica);
+  CHECK(std::get<JoinRequest>(*frame).former == DirectoryId(4, 1));
+  CHECK(std::get<JoinRequest>(*frame).endpoints.front().port == 9093);
+  CHECK(EncodeRaftFrame(*frame) == request);
+  frame = DecodeRaftFrame(EncodeRaftFrame(JoinAnswer{replica, std::nullopt, "why"}));
+  REQUIRE(frame.ok());
+  CHECK(std::get<JoinAnswer>(*frame).replica == replica);
+  CHECK_FALSE(std::get<JoinAnswer>(*frame).former.has_value());
+  CHECK(std::get<JoinAnswer>(*frame).refusal == "why");
   messages[0].term = RaftTerm(-1);
   CHECK(absl::IsInvalidArgument(DecodeRaftFrame(EncodeRaftFrame(messages[0])).status()));
 }

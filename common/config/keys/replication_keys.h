@@ -83,10 +83,8 @@ inline constexpr ConfigKey kReplicationKeys[] = {
     {"controller.quorum.bootstrap.servers", ConfigType::kList, "", Any(), UpdateScope::kReadOnly,
      Used(), "Where to find the quorum: HOST:PORT, ..."},
     {"controller.quorum.auto.join.enable", ConfigType::kBoolean, "false", Any(),
-     UpdateScope::kReadOnly,
-     NotYet(
-         "Controllers are added by hand (AddRaftVoter); the value is checked and has no effect."),
-     "Whether a controller adds itself to the voters."},
+     UpdateScope::kReadOnly, Used(),
+     "Whether a controller that is no voter adds itself to the voters of a dynamic quorum."},
     {"controller.quorum.election.timeout.ms", ConfigType::kInt, "1000", AtLeast(0),
      UpdateScope::kReadOnly,
      NotNeeded("A candidate tries again within controller.quorum.fetch.timeout.ms, at random."),
