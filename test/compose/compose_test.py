@@ -9,7 +9,7 @@ sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/chaos")
 
 from checker import Load
 from containers import Compose, without_io_uring
-import franz_go_test
+from go_program import go_program
 from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
 
 NODE = Compose
@@ -47,7 +47,7 @@ def both_sides(cluster):
 @test("compose: franz-go outside and inside the network produces with each codec and reads it all back")
 def franz_go(cluster):
     # Not linked to the C library: the image's need not be this machine's.
-    program = franz_go_test.program()
+    program = go_program("franz_go")
     for side, run_it in (("outside", lambda *words: run([program, cluster.bootstrap, *words])),
                          ("inside", lambda *words: cluster.program_inside(program, "kafka-2:19092", *words))):
         topic = fresh_topic(side)

@@ -1,34 +1,16 @@
 """franz-go: idempotent produce in many batches, direct consume, admin, consumer groups."""
 
-import functools
 import json
-import re
-import shutil
 
-from harness import ROOT, Skip, build_folder, expect, expect_equal, fresh_topic, need, run, test
+from go_program import go_program
+from harness import expect, expect_equal, fresh_topic, run, test
 import wire
 
 SETTINGS = ["group.initial.rebalance.delay.ms=0"]
-HERE = ROOT / "test/conformance/franz_go"
-
-
-@functools.cache
-def program():
-    go = need("go")
-    wanted = re.search(r"^go (\d+)\.(\d+)", (HERE / "go.mod").read_text(), re.M)
-    installed = re.search(r"go(\d+)\.(\d+)", run([go, "version"]))
-    if [int(part) for part in installed.groups()] < [int(part) for part in wanted.groups()]:
-        raise Skip(f"franz-go needs Go {wanted.group(1)}.{wanted.group(2)}, here is {installed.group(1)}.{installed.group(2)}")
-    folder = build_folder("franz_go")
-    for source in HERE.iterdir():
-        shutil.copy(source, folder)
-    binary = folder / "franz_go"
-    run([go, "build", "-mod=readonly", "-o", binary, "."], cwd=folder, seconds=300, env={"GOFLAGS": "-modcacherw", "CGO_ENABLED": "0"})
-    return binary
 
 
 def client(node, action, topic):
-    return json.loads(run([program(), node.bootstrap, action, topic]))
+    return json.loads(run([go_program("franz_go"), node.bootstrap, action, topic]))
 
 
 @test("franz-go: keys, values, nil headers and offsets come back for each codec")

@@ -1,4 +1,4 @@
-"""Members of consumer groups as processes (confluent/member.py), for tests that watch several of them.
+"""Members of consumer groups as processes (confluent/member.py, sarama/member.go), for tests that watch several of them.
 
     with Member(node.bootstrap, group, topic) as one:
         one.until_owns({0, 1, 2})
@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 
+from go_program import go_program
 from harness import ROOT, Failure, expect, until
 
 CONFLUENT = ROOT / "test/conformance/confluent"
@@ -121,3 +122,12 @@ class Member:
         done = self.of("committed")[before]
         expect(done["error"] is None, f"the commit failed: {done}")
         return {int(partition): offset for partition, offset in done["offsets"].items()}
+
+
+class SaramaMember(Member):
+    """It commits after each record, and takes no command but `close`."""
+
+    def __init__(self, bootstrap, group, topic, commit="each"):
+        super().__init__(bootstrap, group, topic)
+        expect(commit == "each", f"sarama's member cannot commit {commit}")
+        self.command = [str(go_program("sarama")), bootstrap, "member", group, topic]
