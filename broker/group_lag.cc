@@ -36,7 +36,7 @@ MetricSample GaugeOf(const char* name, const char* help, Labels labels, double v
 Labels LabelsOf(const GroupPosition& position) {
   return {{"group", position.group},
           {"topic", position.topic},
-          {"partition", fmt::to_string(position.at.partition)}};
+          {"partition", fmt::to_string(position.at.partition.value())}};
 }
 
 void AddPosition(const GroupPosition& position, const std::optional<Lag>& lag, Timestamp now,
@@ -99,10 +99,11 @@ Task<MetricSnapshot> GroupLagMetrics(Shards* calls, Reactor* reactor, std::vecto
                             "Positions of groups that are left out here: there are too many.", {},
                             static_cast<double>(all.omitted)));
   for (const PartitionEnd& end : ends.ends) {
-    samples.push_back(GaugeOf("millrace_partition_high_watermark",
-                              "Where a partition that this node leads ends for consumers.",
-                              {{"topic", end.topic}, {"partition", fmt::to_string(end.partition)}},
-                              static_cast<double>(end.high_watermark.value())));
+    samples.push_back(
+        GaugeOf("millrace_partition_high_watermark",
+                "Where a partition that this node leads ends for consumers.",
+                {{"topic", end.topic}, {"partition", fmt::to_string(end.partition.value())}},
+                static_cast<double>(end.high_watermark.value())));
     if (++lines % kLinesPerTurn == 0) co_await Yield(*reactor);
   }
   samples.push_back(GaugeOf("millrace_partition_high_watermarks_omitted",

@@ -88,17 +88,15 @@ struct std::hash<millrace::TopicPartitionId> {
 };
 
 template <>
-struct fmt::formatter<millrace::Offset> : fmt::formatter<int64_t> {
-  template <typename Context>
-  auto format(millrace::Offset offset, Context& context) const {
-    return fmt::formatter<int64_t>::format(offset.value(), context);
+struct fmt::formatter<millrace::Offset> : millrace::PlainFormatter {
+  static auto format(millrace::Offset offset, fmt::format_context& context) {
+    return Write(offset.value(), context);
   }
 };
 
 template <>
-struct fmt::formatter<millrace::OffsetDelta> : fmt::formatter<int64_t> {
-  template <typename Context>
-  auto format(millrace::OffsetDelta delta, Context& context) const {
-    return fmt::formatter<int64_t>::format(delta.value(), context);
+struct fmt::formatter<millrace::OffsetDelta> : millrace::PlainFormatter {
+  static auto format(millrace::OffsetDelta delta, fmt::format_context& context) {
+    return Write(delta.value(), context);
   }
 };

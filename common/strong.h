@@ -2,11 +2,12 @@
 // type that wants arithmetic declares the operations that mean something (see ids.h).
 #pragma once
 
-#include <fmt/format.h>
-
 #include <compare>
 #include <cstddef>
 #include <functional>
+#include <utility>
+
+#include "common/plain_format.h"
 
 namespace millrace {
 
@@ -35,9 +36,8 @@ struct std::hash<millrace::StrongId<Tag, Rep>> {
 };
 
 template <typename Tag, typename Rep>
-struct fmt::formatter<millrace::StrongId<Tag, Rep>> : fmt::formatter<Rep> {
-  template <typename Context>
-  auto format(millrace::StrongId<Tag, Rep> id, Context& context) const {
-    return fmt::formatter<Rep>::format(id.value(), context);
+struct fmt::formatter<millrace::StrongId<Tag, Rep>> : millrace::PlainFormatter {
+  static auto format(millrace::StrongId<Tag, Rep> id, fmt::format_context& context) {
+    return Write(id.value(), context);
   }
 };

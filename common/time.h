@@ -4,12 +4,12 @@
 // Durations are std::chrono durations; code that needs "now" gets it as an argument or from Env.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <compare>
 #include <cstdint>
 #include <limits>
+
+#include "common/plain_format.h"
 
 namespace millrace {
 
@@ -57,9 +57,8 @@ class Timestamp {
 }  // namespace millrace
 
 template <>
-struct fmt::formatter<millrace::Timestamp> : fmt::formatter<int64_t> {
-  template <typename Context>
-  auto format(millrace::Timestamp t, Context& context) const {
-    return fmt::formatter<int64_t>::format(t.ms(), context);
+struct fmt::formatter<millrace::Timestamp> : millrace::PlainFormatter {
+  static auto format(millrace::Timestamp t, fmt::format_context& context) {
+    return Write(t.ms(), context);
   }
 };

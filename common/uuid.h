@@ -4,14 +4,14 @@
 // "none" on the wire, which becomes std::nullopt at the edge.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <compare>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "common/plain_format.h"
 
 namespace millrace {
 
@@ -49,9 +49,8 @@ struct std::hash<millrace::Uuid> {
 };
 
 template <>
-struct fmt::formatter<millrace::Uuid> : fmt::formatter<std::string> {
-  template <typename Context>
-  auto format(const millrace::Uuid& id, Context& context) const {
-    return fmt::formatter<std::string>::format(id.ToString(), context);
+struct fmt::formatter<millrace::Uuid> : millrace::PlainFormatter {
+  static auto format(const millrace::Uuid& id, fmt::format_context& context) {
+    return Write(id.ToString(), context);
   }
 };

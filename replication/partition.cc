@@ -11,6 +11,10 @@
 namespace millrace {
 namespace {
 
+std::string Listed(const std::vector<BrokerId>& brokers) {
+  return fmt::format("{}", fmt::join(brokers, ","));
+}
+
 // Counts a coroutine of the partition's own as under way, as long as it lives.
 class Busy {
  public:
@@ -320,7 +324,7 @@ void Partition::Do(PartitionLeader::Output output) {
   PartitionLeader& leader = *leading();
   if (output.propose.has_value()) {
     logger_.Info("asks for ISR {} instead of {} in epoch {}", DescribeIsr(*output.propose),
-                 fmt::join(leader.isr(), ","), leader.leader_epoch());
+                 Listed(leader.isr()), leader.leader_epoch());
     host_.Propose(*this, *std::move(output.propose));
     host_.OnChange(*this, ReplicaChange::kIsrProposed);
   }
@@ -363,10 +367,10 @@ void Partition::OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outc
   if (leader->isr_size() < size_before) metrics.shrinks.Add();
   if (leader->isr_size() > size_before) metrics.expands.Add();
   if (leader->partition_epoch() != before) {
-    logger_.Info("ISR is {} in partition epoch {}", fmt::join(leader->isr(), ","),
+    logger_.Info("ISR is {} in partition epoch {}", Listed(leader->isr()),
                  leader->partition_epoch());
   } else if (!outcome.has_value() && outcome.error() == IsrRefusal::kGivenUp) {
-    logger_.Info("ISR stays {}: the controller refused {}", fmt::join(leader->isr(), ","),
+    logger_.Info("ISR stays {}: the controller refused {}", Listed(leader->isr()),
                  DescribeIsr(proposal));
   }
   Do(std::move(output));

@@ -219,7 +219,7 @@ class ReplicaTable {
     std::optional<LogMatch> match = Answer(leader, replica, last, own);
     if (!match.has_value()) return false;
     Note(fmt::format("{} hello last-epoch={} end={} -> {}", id,
-                     last.has_value() ? fmt::to_string(*last) : "none", own.log_end,
+                     last.has_value() ? fmt::to_string(last->value()) : "none", own.log_end,
                      Describe(*match)));
     std::optional<PartitionFollower::Cut> cut = follower->OnAnswer(*match, replica.epochs, own);
     if (!cut.has_value()) return follower->phase() == PartitionFollower::Phase::kFollowing;

@@ -31,6 +31,10 @@ std::optional<LogLevel> ParseLogLevel(std::string_view name) {
   return std::nullopt;
 }
 
+void Logger::Format(LogLevel level, fmt::string_view format, fmt::format_args args) {
+  if (Enabled(level)) Log(level, fmt::vformat(format, args));
+}
+
 PrefixLogger Logger::WithPrefix(std::string prefix) {
   return PrefixLogger(*this, std::move(prefix));
 }

@@ -44,28 +44,26 @@ class Logger {
   // prefix loggers add up, outermost first. The result borrows the logger at the root, not `this`.
   virtual PrefixLogger WithPrefix(std::string prefix);
 
+  // By const reference, whatever they are called with: a line is compiled once for its types.
   template <typename... Args>
-  void Debug(fmt::format_string<Args...> format, Args&&... args) {
-    Format(LogLevel::kDebug, format, std::forward<Args>(args)...);
+  void Debug(fmt::format_string<const Args&...> format, const Args&... args) {
+    Format(LogLevel::kDebug, format, fmt::make_format_args(args...));
   }
   template <typename... Args>
-  void Info(fmt::format_string<Args...> format, Args&&... args) {
-    Format(LogLevel::kInfo, format, std::forward<Args>(args)...);
+  void Info(fmt::format_string<const Args&...> format, const Args&... args) {
+    Format(LogLevel::kInfo, format, fmt::make_format_args(args...));
   }
   template <typename... Args>
-  void Warning(fmt::format_string<Args...> format, Args&&... args) {
-    Format(LogLevel::kWarning, format, std::forward<Args>(args)...);
+  void Warning(fmt::format_string<const Args&...> format, const Args&... args) {
+    Format(LogLevel::kWarning, format, fmt::make_format_args(args...));
   }
   template <typename... Args>
-  void Error(fmt::format_string<Args...> format, Args&&... args) {
-    Format(LogLevel::kError, format, std::forward<Args>(args)...);
+  void Error(fmt::format_string<const Args&...> format, const Args&... args) {
+    Format(LogLevel::kError, format, fmt::make_format_args(args...));
   }
 
  private:
-  template <typename... Args>
-  void Format(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
-    if (Enabled(level)) Log(level, fmt::format(format, std::forward<Args>(args)...));
-  }
+  void Format(LogLevel level, fmt::string_view format, fmt::format_args args);
 };
 
 // A small copyable value: a reference to the root logger and a prefix.

@@ -35,7 +35,7 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
     roles += fmt::format("{}controller", separator);
   }
   std::vector<ConfigSetting> settings = {
-      {"node.id", fmt::to_string(plan.id), "simulator"},
+      {"node.id", fmt::to_string(plan.id.value()), "simulator"},
       {"process.roles", roles, "simulator"},
       {"listeners", listeners, "simulator"},
       {"controller.listener.names", "CONTROLLER", "simulator"},
