@@ -222,7 +222,6 @@ absl::Status ControllerLink::On(const session::Registered& message) {
     env_.logger.Info("broker {} registered with epoch {}", options_.self, message.epoch);
   }
   epoch_ = message.epoch;
-  if (!known_before_.has_value()) known_before_ = message.known_before;
   linked_ = true;
   broker_.OnController(std::nullopt);
   ++generation_;

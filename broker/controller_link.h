@@ -104,8 +104,6 @@ class ControllerLink {
   // --- What the controller has said. `changed()` pulses with each change.
   std::optional<BrokerEpoch> epoch() const { return epoch_; }
   bool linked() const { return linked_; }
-  // Whether the cluster knew this broker id before this process registered first.
-  bool known_before() const { return known_before_.value_or(false); }
   bool fenced() const { return fenced_; }
   bool may_shut_down() const { return may_shut_down_; }
   // Why this broker will not be registered, when asking again does not help.
@@ -175,7 +173,6 @@ class ControllerLink {
   bool linked_ = false;
   std::optional<BrokerId> controller_;
   std::optional<BrokerEpoch> epoch_;
-  std::optional<bool> known_before_;
   bool fenced_ = true;
   bool may_shut_down_ = false;
   absl::Status refusal_;

@@ -57,7 +57,7 @@ Task<absl::Status> ApplyOffline(NodeShard* shard, const std::vector<LogDirectory
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> CountLogs(NodeShard* shard, std::atomic<size_t>* logs) {
+Task<absl::Status> CountLogs(NodeShard* shard, std::atomic<uint64_t>* logs) {
   logs->fetch_add(shard->logs(), std::memory_order_relaxed);
   co_return absl::OkStatus();
 }
@@ -242,22 +242,6 @@ void Node::ReportOffline() {
   link_->session().SetOfflineDirectories(std::move(ids));
 }
 
-Task<absl::Status> Node::CheckMetadataKnowsLogs() {
-  if (link_->known_before() || link_->state().image()->topics().size() > 0) {
-    co_return absl::OkStatus();
-  }
-  std::atomic<size_t> logs{0};
-  MR_CO_RETURN_IF_ERROR(
-      co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
-  if (logs == 0) co_return absl::OkStatus();
-  // Going on would remove every one of them as a stray: data of a cluster whose metadata is
-  // elsewhere, or gone, or Kafka's.
-  co_return absl::FailedPreconditionError(fmt::format(
-      "log.dirs hold {} partitions, but the metadata in {} is new and knows none of them. Set "
-      "metadata.log.dir to where this cluster's metadata is, or log.dirs to empty directories",
-      logs.load(), options_.config.storage.metadata_dir));
-}
-
 Task<absl::Status> Node::OpenApis() {
   // What the APIs ask of the controller needs the publisher, which needs every shard's applier; both
   // are lent before they are used.
@@ -325,7 +309,10 @@ Task<absl::Status> Node::Register() {
   std::optional<BrokerEpoch> clean_epoch;
   const BrokerImage* before = link_->state().image()->FindBroker(self.id);
   if (stopped_cleanly_ && before != nullptr) clean_epoch = before->epoch;
-  co_return While("registration", co_await link_->Begin(std::move(self), clean_epoch));
+  std::atomic<uint64_t> logs{0};
+  MR_CO_RETURN_IF_ERROR(
+      co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
+  co_return While("registration", co_await link_->Begin(std::move(self), clean_epoch, logs));
 }
 
 Task<absl::Status> Node::OpenPartitions() {
@@ -357,7 +344,6 @@ Task<absl::Status> Node::StartBroker() {
   OpenAdmin();
   admin_.SetStage(NodeStage::kRegistering);
   MR_CO_RETURN_IF_ERROR(co_await Register());
-  MR_CO_RETURN_IF_ERROR(co_await CheckMetadataKnowsLogs());
   MR_CO_RETURN_IF_ERROR(co_await OpenPartitions());
   MR_CO_RETURN_IF_ERROR(co_await OnEach([](NodeShard* shard) { return AcceptOn(shard); }));
   co_await link_->Serve();

@@ -111,8 +111,6 @@ class Node {
   // Tells the controller which log directories of this broker are offline: others lead then what
   // lies in them.
   void ReportOffline();
-  // Metadata that was never written knows none of the logs that are there.
-  Task<absl::Status> CheckMetadataKnowsLogs();
   Task<absl::Status> OpenApis();
   Task<absl::Status> Listen();
   Task<absl::Status> Register();

@@ -144,11 +144,13 @@ Task<bool> NodeLink::Until(Done done, Instant deadline) {
   co_return true;
 }
 
-Task<absl::Status> NodeLink::Begin(BrokerImage self, std::optional<BrokerEpoch> clean_epoch) {
+Task<absl::Status> NodeLink::Begin(BrokerImage self, std::optional<BrokerEpoch> clean_epoch,
+                                   uint64_t logs) {
   self_ = session::Register{.broker = std::move(self),
                             .previous_epoch = clean_epoch,
                             .wants_metadata = context_.local == nullptr,
-                            .caught_up = IsAlone()};
+                            .caught_up = IsAlone(),
+                            .logs = logs};
   // Registered as caught up it is unfenced at once: a heartbeat must not ask for the contrary.
   if (IsAlone()) link_->Serve();
   link_->Start();

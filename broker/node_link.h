@@ -69,9 +69,8 @@ class NodeLink final : private LinkedBroker, private ControllerRequests, private
 
   // Registers, and waits until state() holds this registration; kDeadlineExceeded after
   // initial.broker.registration.timeout.ms, kFailedPrecondition when it is refused for good.
-  Task<absl::Status> Begin(BrokerImage self, std::optional<BrokerEpoch> clean_epoch);
-  // Whether the cluster knew this broker before.
-  bool known_before() const { return link_->known_before(); }
+  // `logs`: how many its log directories hold.
+  Task<absl::Status> Begin(BrokerImage self, std::optional<BrokerEpoch> clean_epoch, uint64_t logs);
   // Ready: waits until the broker is unfenced, for as long as Begin() would.
   Task<void> Serve();
   // Whoever waits in the above ends soon.

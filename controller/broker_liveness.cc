@@ -82,6 +82,13 @@ void BrokerLiveness::OnHeartbeat(BrokerId id, BrokerEpoch epoch, Instant now) {
   if (broker->streaming) broker->fencing = false;  // It was silent, and no longer is.
 }
 
+void BrokerLiveness::OnFencingFailed(BrokerId id, BrokerEpoch epoch, Instant now) {
+  Broker* broker = Find(id);
+  if (broker == nullptr || broker->epoch != epoch || !broker->fencing) return;
+  broker->fencing = false;
+  broker->fence_after = now + options_.probe_interval;
+}
+
 void BrokerLiveness::OnFenced(BrokerId id, bool fenced) {
   Broker* broker = Find(id);
   if (broker == nullptr) return;
@@ -197,6 +204,8 @@ void BrokerLiveness::Judge(BrokerId id, Broker& broker, Instant now) {
     if (!broker.fenced) actions_.probe.push_back({id});
   }
   if (broker.fenced || broker.fencing) return;
+  if (broker.fence_after.has_value() && now < *broker.fence_after) return;
+  broker.fence_after.reset();
   if (std::optional<std::string> reason = Verdict(id, broker, now); reason.has_value()) {
     broker.fencing = true;
     actions_.fence.push_back({id, broker.epoch, *std::move(reason)});
@@ -228,6 +237,10 @@ Instant BrokerLiveness::next_tick() const {
   Instant next = *last_tick_ + options_.session_timeout / 8;
   for (const auto& [id, broker] : brokers_) {
     if ((broker.local && broker.streaming) || broker.fenced || broker.fencing) continue;
+    if (broker.fence_after.has_value()) {
+      next = std::min(next, *broker.fence_after);
+      continue;
+    }
     next = std::min(next, broker.heard + options_.session_timeout);
     if (!broker.suspected.has_value()) continue;
     for (Duration wait : {options_.grace, options_.alone_grace}) {

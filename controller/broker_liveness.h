@@ -105,6 +105,8 @@ class BrokerLiveness {
   void OnHeartbeat(BrokerId id, BrokerEpoch epoch, Instant now);
   // Its fencing or unfencing was committed.
   void OnFenced(BrokerId id, bool fenced);
+  // What TakeActions() asked for could not be committed: it is asked for again a little later.
+  void OnFencingFailed(BrokerId id, BrokerEpoch epoch, Instant now);
   // The stream of that incarnation broke.
   void OnStreamBroke(BrokerId id, BrokerEpoch epoch, Instant now);
   void OnEvidence(const Evidence& evidence, Instant now);
@@ -130,7 +132,8 @@ class BrokerLiveness {
     std::map<BrokerId, Instant> replication_lost{};  // By witness.
     std::optional<EvidenceKind> dialed{};            // The latest answer since the suspicion.
     std::optional<Instant> next_probe{};
-    bool fencing = false;  // Asked for; comes out once.
+    bool fencing = false;                  // Asked for; comes out once.
+    std::optional<Instant> fence_after{};  // Not before, because it has failed.
   };
 
   Broker* Find(BrokerId id);

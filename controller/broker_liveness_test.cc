@@ -295,6 +295,16 @@ alive
 )");
 }
 
+TEST_CASE("Liveness: a fencing that could not be committed is asked for again") {
+  CheckStory(
+      R"($ 0 active 1 2 local=1
+$ 100 refuse
+$ 5000 wait
+3000 fence 2: broker 2 was silent for 3000 ms
+3050 fence 2: broker 2 was silent for 3050 ms
+)");
+}
+
 TEST_CASE("Liveness: a controller that stood still itself gives back the time") {
   CheckStory(
       R"($ 0 active 1 2 local=1

@@ -54,6 +54,20 @@ absl::Status CheckDirectories(const MetadataImage& image, const BrokerRegistrati
   return absl::OkStatus();
 }
 
+// A broker removes the logs that the metadata does not know. Of metadata that was never written that
+// would be all of them: data of a cluster whose metadata is elsewhere, or gone, or Kafka's. Refused
+// before anything is committed, or the next start would find that the broker is known.
+absl::Status CheckLogs(const MetadataImage& image, const BrokerRegistration& request) {
+  const bool fresh = image.FindBroker(request.id) == nullptr && image.topics().size() == 0;
+  if (request.logs == 0 || !fresh) return absl::OkStatus();
+  return MakeError(
+      ErrorKind::kInvalidRegistration,
+      fmt::format("log.dirs of broker {} hold {} partitions, but the cluster's metadata is new and "
+                  "knows none of them. Set metadata.log.dir to where the metadata is, or log.dirs "
+                  "to empty directories",
+                  request.id, request.logs));
+}
+
 absl::Status CheckFeatures(const MetadataImage& image, const BrokerRegistration& request) {
   for (const auto& [name, level] : image.features()) {
     // The quorum's own, which a broker need not know.
@@ -204,6 +218,7 @@ SingleDecision<RegisteredBroker> DecideRegistration(const MetadataImage& image,
   if (absl::Status valid = CheckFeatures(image, request); !valid.ok()) {
     return {{}, std::move(valid)};
   }
+  if (absl::Status known = CheckLogs(image, request); !known.ok()) return {{}, std::move(known)};
   MetadataRecords records;
   if (before != nullptr) EndIncarnation(image, defaults, *before, request, &records);
   records.emplace_back(RegisterBrokerRecord{ImageOf(request, before, epoch)});

@@ -33,6 +33,7 @@ struct BrokerRegistration {
   std::vector<FeatureRange> features{};
   // The epoch of the registration before, when that incarnation stopped cleanly (KIP-966).
   std::optional<BrokerEpoch> clean_epoch{};
+  uint64_t logs = 0;  // Replicas in its log directories, whoever they belong to.
   // It already follows this controller's metadata and need not say later that it has caught up:
   // the broker in the controller's own process. Unfenced at once.
   bool caught_up = false;

@@ -209,6 +209,8 @@ Task<void> Controller::FenceBroker(BrokerLiveness::Fence fence) {
   if (!fenced.ok()) {
     env_.logger.Warning("broker {} could not be fenced: {}", fence.id,
                         std::string(fenced.message()));
+    liveness_.OnFencingFailed(fence.id, fence.epoch, env_.reactor.Now());
+    time_changed_.Pulse();
   }
 }
 

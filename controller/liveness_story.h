@@ -13,6 +13,7 @@
 //   $ MS refused N, answered N, unreachable N              (answers to probes)
 //   $ MS session N        prints what is known of its session
 //   $ MS stop             nothing is heard and no tick comes until the next command
+//   $ MS refuse           the next fencing cannot be committed
 //   $ MS wait
 #pragma once
 
@@ -63,7 +64,12 @@ class LivenessTable {
     for (const auto& fence : actions.fence) {
       out_ +=
           fmt::format("{} fence {}: {}\n", now_.nanoseconds() / 1'000'000, fence.id, fence.reason);
-      liveness_.OnFenced(fence.id, true);
+      if (refusals_ > 0) {
+        --refusals_;
+        liveness_.OnFencingFailed(fence.id, fence.epoch, now_);
+      } else {
+        liveness_.OnFenced(fence.id, true);
+      }
     }
   }
   void Evidence(EvidenceKind kind, const std::string& about,
@@ -75,6 +81,10 @@ class LivenessTable {
     const std::string& verb = words.at(0);
     if (verb == "active") return Activate(words);
     if (verb == "wait") return;
+    if (verb == "refuse") {
+      ++refusals_;
+      return;
+    }
     if (verb == "stop") {
       stopped_ = true;
       return;
@@ -135,6 +145,7 @@ class LivenessTable {
   Instant now_{0};
   std::optional<BrokerId> local_;
   bool stopped_ = false;
+  int refusals_ = 0;
   std::map<int32_t, int64_t> epochs_;
   std::map<int32_t, int> probes_;
   std::string out_;

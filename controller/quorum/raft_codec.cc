@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <span>
 #include <utility>
 
@@ -250,6 +251,11 @@ std::string Seal(std::string_view key, std::string_view message) {
   return value;
 }
 
+// The checksum does not cover the format. Later ones must differ from this in two bits or more.
+bool IsOneFlippedBit(uint8_t format) {
+  return std::has_single_bit(static_cast<unsigned>(format ^ kFormat));
+}
+
 absl::StatusOr<std::string_view> Unseal(std::string_view key, std::string_view value) {
   if (value.size() < kHeaderBytes) return absl::DataLossError("it is cut off");
   const auto format = static_cast<uint8_t>(value[0]);
@@ -258,8 +264,10 @@ absl::StatusOr<std::string_view> Unseal(std::string_view key, std::string_view v
   if (crc != Crc32c(Bytes(message), Crc32c(Bytes(key)))) {
     return absl::DataLossError("its checksum does not fit");
   }
+  if (IsOneFlippedBit(format)) return absl::DataLossError("its format is damaged");
   if (format != kFormat) {
-    return absl::DataLossError(
+    // Not damage, which is a reason to begin anew: a later version wrote it.
+    return absl::FailedPreconditionError(
         fmt::format("it is of format {}; this version reads {}", format, kFormat));
   }
   return message;
@@ -421,7 +429,7 @@ absl::StatusOr<raft::LogEntry> ReadLogEntry(std::string_view key, std::string_vi
   Numbers numbers;
   std::vector<raft::LogEntry> entries;
   if (!Take(proto, numbers, &entries)) {
-    return absl::DataLossError("its payload is of a kind this version does not know");
+    return absl::FailedPreconditionError("its payload is of a kind this version does not know");
   }
   MR_RETURN_IF_ERROR(InRange(numbers));
   return std::move(entries.front());

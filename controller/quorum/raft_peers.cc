@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "common/check.h"
+#include "common/status_macros.h"
+#include "controller/transport/stream_hello.h"
 
 namespace millrace {
 
@@ -126,6 +129,8 @@ Task<void> RaftPeers::BootstrapLoop(SocketAddress address) {
 
 absl::StatusOr<StreamWelcome> RaftPeers::Check(const StreamHello& hello) const {
   if (scope_.stopping()) return absl::UnavailableError("the controller is stopping");
+  // A controller of another cluster would lead this one into its own log.
+  MR_RETURN_IF_ERROR(CheckHello(hello, cluster_id_, self_.id));
   if (hello.from == self_.id) {
     return absl::FailedPreconditionError(
         fmt::format("controller {} is here; another process claims its node.id", self_.id));
@@ -207,7 +212,9 @@ bool RaftPeers::Received(Peer& peer, Link& link, std::string_view bytes) {
     return false;
   }
   if (auto* message = std::get_if<raft::Message>(&*frame)) {
-    if (message->from.id != peer.id) return false;
+    // Snapshots come in pieces; one that is said to be all in a message brings nothing with it.
+    const bool hollow = std::holds_alternative<raft::InstallSnapshot>(message->body);
+    if (message->from.id != peer.id || hollow) return false;
     user_.OnMessage(std::move(*message));
     return true;
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <expected>
 #include <initializer_list>
 #include <utility>
 
@@ -84,8 +85,15 @@ bool RaftQuorum::HasOthers() const {
   const auto others = [this](const raft::VoterSet& voters) {
     return voters.size() > (voters.Find(options_.node_id) != nullptr ? 1U : 0U);
   };
-  return dialer_ != nullptr && (others(options_.static_voters) || others(options_.initial_voters) ||
-                                !options_.bootstrap.empty());
+  // Often a bootstrap server is this node itself. Static voters are all that there are.
+  const auto elsewhere = [this](const SocketAddress& server) {
+    return std::ranges::none_of(options_.endpoints, [&](const raft::VoterEndpoint& own) {
+      return own.host == server.host && own.port == server.port;
+    });
+  };
+  return dialer_ != nullptr &&
+         (others(options_.static_voters) || others(options_.initial_voters) ||
+          (options_.static_voters.empty() && std::ranges::any_of(options_.bootstrap, elsewhere)));
 }
 
 Task<absl::StatusOr<RaftStore::Contents>> RaftQuorum::GiveUpIdentity(absl::Status damage) {
@@ -403,7 +411,14 @@ Task<absl::Status> RaftQuorum::DoChange(Change change, Instant deadline) {
 Task<absl::Status> RaftQuorum::AddVoter(raft::ReplicaKey key,
                                         std::vector<raft::VoterEndpoint> endpoints,
                                         Instant deadline) {
-  return DoChange([this, key, endpoints] { return core_->AddVoter(key, endpoints); }, deadline);
+  // One that has caught up and is gone would stop a small quorum, and with it the way back.
+  const auto add = [this, key, endpoints]() -> std::expected<RaftIndex, raft::Refusal> {
+    if (!core_->voters().Contains(key) && !HeardLately(key)) {
+      return std::unexpected(raft::Refusal::kNotCaughtUp);
+    }
+    return core_->AddVoter(key, endpoints);
+  };
+  return DoChange(add, deadline);
 }
 
 Task<absl::Status> RaftQuorum::RemoveVoter(raft::ReplicaKey key, Instant deadline) {

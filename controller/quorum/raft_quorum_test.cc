@@ -26,7 +26,7 @@ std::vector<MetadataRecord> Topic(const std::string& name) {
 class Cluster {
  public:
   explicit Cluster(int voters, int observers = 0, uint64_t seed = 1)
-      : voters_(voters), world_(seed) {
+      : connected(voters > 1), voters_(voters), world_(seed) {
     for (int id = 1; id <= voters + observers; ++id) {
       world_.AddNode(QuorumHost(id));
       directories_.emplace_back(1, static_cast<uint64_t>(id));
@@ -42,7 +42,7 @@ class Cluster {
     node(id).Start([this, id](SimProcess& process) {
       QuorumProgram::Options options;
       options.quorum = QuorumOptions(id, voters_, directories_[static_cast<size_t>(id - 1)]);
-      options.connected = voters_ > 1;
+      options.connected = connected;
       if (tune) tune(options.quorum);
       return std::make_unique<QuorumProgram>(process, std::move(options));
     });
@@ -82,6 +82,7 @@ class Cluster {
   }
 
   std::function<void(RaftQuorumOptions&)> tune;
+  bool connected;
 
  private:
   const int voters_;
@@ -140,6 +141,41 @@ TEST_CASE("RaftQuorum: a quorum of one with a damaged log does not start (RELIAB
   cluster.Start(1);
   REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
   CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
+}
+
+TEST_CASE("RaftQuorum: that it is its own bootstrap server makes nobody who could restore it") {
+  Cluster cluster(1);
+  cluster.connected = true;
+  const bool formatted = GENERATE(true, false);
+  cluster.tune = [&](RaftQuorumOptions& options) {
+    options.endpoints = {{"CONTROLLER", QuorumHost(1), kQuorumPort}};
+    options.bootstrap = {{QuorumHost(1), kQuorumPort}};
+    raft::Voter self{std::nullopt, options.endpoints};
+    if (formatted) self.directory = options.directory;
+    const raft::VoterSet alone = raft::VoterSet().With(BrokerId(1), self);
+    options.initial_voters = formatted ? alone : raft::VoterSet();
+    options.static_voters = formatted ? raft::VoterSet() : alone;
+  };
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  REQUIRE(cluster.Propose(1, "a").ok());
+  REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 2)).ok());
+  cluster.node(1).StopGracefully();
+  cluster.Start(1);
+  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
+  CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
+}
+
+TEST_CASE("RaftQuorum: controllers of two clusters do not become one (P32)") {
+  Cluster cluster(2);
+  cluster.tune = [](RaftQuorumOptions& options) {
+    if (options.node_id == BrokerId(2)) options.cluster_id = "another";
+  };
+  cluster.StartAll();
+  cluster.world().RunFor(seconds(20));
+  CHECK(cluster.Runs(1));
+  CHECK(cluster.Runs(2));
+  CHECK(!cluster.Active().has_value());
 }
 
 TEST_CASE("RaftQuorum: what it was formatted with must be good, but for an empty store only") {

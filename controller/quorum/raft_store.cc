@@ -31,9 +31,7 @@ std::string PieceKey(RaftIndex index, uint32_t number) {
 }
 
 absl::Status Damaged(std::string_view what, const absl::Status& why) {
-  if (!absl::IsDataLoss(why)) return why;
-  return absl::DataLossError(
-      fmt::format("the metadata log's {}: {}", what, std::string(why.message())));
+  return {why.code(), fmt::format("the metadata log's {}: {}", what, std::string(why.message()))};
 }
 
 absl::Status Missing(std::string_view what) {

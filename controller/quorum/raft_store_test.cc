@@ -110,6 +110,19 @@ TEST_CASE("RaftStore: what was written is read back; a truncated tail is gone") 
   CHECK(contents.hard_state.vote == raft::ReplicaKey{BrokerId(2), DirectoryId(2, 2)});
 }
 
+TEST_CASE("RaftStore: what a later version wrote is not damage, and is left alone") {
+  Bench bench;
+  bench.Format();
+  bench.Write(NewWrite(1, {Entry(1, 1, "a")}));
+  KvEntry later = bench.All(KvSpace::kRaftLog).front();
+  later.value[0] = 2;
+  KvBatch batch;
+  batch.Put(KvSpace::kRaftLog, later.key, later.value);
+  bench.Change(std::move(batch));
+  CHECK(absl::IsFailedPrecondition(bench.Load().status()));
+  CHECK(bench.All(KvSpace::kRaftLog).front().value == later.value);
+}
+
 TEST_CASE("RaftStore: a snapshot counts when it is finished, and replaces the one before") {
   Bench bench;
   bench.Format();

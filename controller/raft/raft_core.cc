@@ -140,7 +140,8 @@ std::expected<RaftIndex, Refusal> RaftCore::Propose(Data data) {
 }
 
 void RaftCore::Compact(const SnapshotMeta& meta) {
-  if (log_.Matches(meta.index, meta.term)) log_.Compact(meta, options_.entries_kept);
+  if (log_.Matches(meta.index, meta.term))
+    log_.Compact(meta, options_.entries_kept, options_.bytes_kept);
 }
 
 std::optional<SnapshotMeta> RaftCore::DescribeApplied() const {

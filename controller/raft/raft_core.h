@@ -55,6 +55,7 @@ struct RaftOptions {
   size_t uncommitted_bytes_max = size_t{64} << 20;
   // Entries kept behind a snapshot, so that a follower that is a little late needs none.
   int64_t entries_kept = 1000;
+  size_t bytes_kept = size_t{16} << 20;  // Fewer entries, where they are large.
   // An observer that was silent for so many checks of the quorum is forgotten.
   int observer_checks_max = 10;
 };

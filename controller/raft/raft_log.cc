@@ -90,11 +90,16 @@ void RaftLog::Reset(SnapshotMeta meta) {
   snapshot_ = std::move(meta);
 }
 
-bool RaftLog::Compact(const SnapshotMeta& meta, int64_t keep) {
+bool RaftLog::Compact(const SnapshotMeta& meta, int64_t keep, size_t keep_bytes) {
   if (meta.index <= snapshot_.index) return false;
   MR_CHECK(meta.index <= applied_);
   snapshot_ = meta;
-  const RaftIndex drop(std::max(meta.index.value() - keep, start_index_.value()));
+  RaftIndex drop = meta.index;
+  for (size_t bytes = 0; drop > start_index_ && meta.index.value() - drop.value() < keep;
+       drop = Before(drop)) {
+    bytes += At(drop).bytes();
+    if (bytes > keep_bytes) break;
+  }
   if (drop == start_index_) return true;
   start_term_ = At(drop).term;
   entries_.erase(entries_.begin(), entries_.begin() + (drop.value() - start_index_.value()));

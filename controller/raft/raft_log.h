@@ -55,9 +55,9 @@ class RaftLog {
   void CommitTo(RaftIndex index);
   // The whole log is replaced by a snapshot. REQUIRES: meta.index > commit().
   void Reset(SnapshotMeta meta);
-  // A snapshot of applied state is durable; the log before it, but for `keep` entries, may go.
-  // False: an older one than is known.
-  bool Compact(const SnapshotMeta& meta, int64_t keep);
+  // A snapshot of applied state is durable; the log before it, but for `keep` entries of at most
+  // `keep_bytes` together, may go. False: an older one than is known.
+  bool Compact(const SnapshotMeta& meta, int64_t keep, size_t keep_bytes);
 
   // Moves what is not yet on its way to the store into `write`.
   void FillWrite(Write* write);

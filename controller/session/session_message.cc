@@ -43,6 +43,7 @@ struct ToControllerProto {
     entry.records.emplace_back(RegisterBrokerRecord{message.broker});
     // The same bytes, whether they are called an entry or its encoding.
     registration->mutable_broker()->ParseFromString(EncodeEntry(entry));
+    registration->set_logs(message.logs);
     if (message.previous_epoch.has_value()) {
       registration->set_previous_epoch(message.previous_epoch->value());
     }
@@ -89,6 +90,7 @@ absl::StatusOr<ToController> Decode(const control::Register& from) {
     return absl::InvalidArgumentError("a registration that does not say who the broker is");
   }
   Register message{.broker = record->broker};
+  message.logs = from.logs();
   if (from.has_previous_epoch()) message.previous_epoch = BrokerEpoch(from.previous_epoch());
   message.wants_metadata = from.wants_metadata();
   message.applied = AppliedOf(from);
@@ -150,7 +152,6 @@ struct ToBrokerProto {
   void operator()(const Registered& message) const {
     to->mutable_registered()->set_broker_epoch(message.epoch.value());
     to->mutable_registered()->set_term(message.term.value());
-    to->mutable_registered()->set_known_before(message.known_before);
   }
   void operator()(const HeartbeatReply& message) const {
     to->mutable_heartbeat_reply()->set_sequence(message.sequence);
@@ -267,7 +268,7 @@ absl::StatusOr<ToBroker> DecodeToBroker(std::string_view bytes) {
       return Refused{proto.refused().why(), proto.refused().for_good()};
     case control::ToBroker::kRegistered:
       return Registered{BrokerEpoch(proto.registered().broker_epoch()),
-                        RaftTerm(proto.registered().term()), proto.registered().known_before()};
+                        RaftTerm(proto.registered().term())};
     case control::ToBroker::kHeartbeatReply:
       return HeartbeatReply{proto.heartbeat_reply().sequence(), proto.heartbeat_reply().fenced(),
                             proto.heartbeat_reply().may_shut_down()};

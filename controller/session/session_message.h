@@ -30,6 +30,7 @@ struct Register {
   std::optional<RaftIndex> applied{};  // Entries that the broker has already.
   // Serves from the start: the broker in the controller's process, where there is no other.
   bool caught_up = false;
+  uint64_t logs = 0;  // Replicas in its log directories.
 };
 
 struct Heartbeat {
@@ -72,7 +73,6 @@ struct Refused {
 struct Registered {
   BrokerEpoch epoch{0};
   RaftTerm term{0};
-  bool known_before = false;  // Another incarnation of the same id was registered before this one.
 };
 
 struct HeartbeatReply {

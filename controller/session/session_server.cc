@@ -139,8 +139,6 @@ Task<absl::StatusOr<session::Register>> SessionServer::AwaitRegister(Session* se
 Task<absl::Status> SessionServer::RegisterBroker(Session* session, session::Register message) {
   const BrokerId id = session->id();
   BrokerImage& broker = message.broker;
-  const BrokerImage* before = controller_.image()->FindBroker(id);
-  const bool known_before = before != nullptr && before->incarnation != broker.incarnation;
   absl::StatusOr<RegisteredBroker> registered =
       co_await controller_.RegisterBroker({.id = id,
                                            .incarnation = broker.incarnation,
@@ -150,6 +148,7 @@ Task<absl::Status> SessionServer::RegisterBroker(Session* session, session::Regi
                                            .log_directories = std::move(broker.log_directories),
                                            .features = std::move(broker.features),
                                            .clean_epoch = message.previous_epoch,
+                                           .logs = message.logs,
                                            .caught_up = id == options_.self && message.caught_up,
                                            .peer = fmt::format("node {}", id)});
   if (!registered.ok()) {
@@ -178,8 +177,7 @@ Task<absl::Status> SessionServer::RegisterBroker(Session* session, session::Regi
     current = session;
   }
   co_await Send(session, session::Registered{.epoch = registered->epoch,
-                                             .term = active_.leading_term().value_or(RaftTerm(0)),
-                                             .known_before = known_before});
+                                             .term = active_.leading_term().value_or(RaftTerm(0))});
   co_return absl::OkStatus();
 }
 

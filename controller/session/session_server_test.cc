@@ -117,7 +117,6 @@ TEST_CASE("SessionServer: a broker registers, catches up, is unfenced, and is as
   MessageStream& stream = w.Dial(1);
   w.Say(stream, w.RegisterOf(1));
   const session::Registered registered = w.Expect<session::Registered>(stream);
-  CHECK_FALSE(registered.known_before);
   CHECK(w.state.image()->FindBroker(BrokerId(1))->fenced);
   session::Heartbeat heartbeat{
       .epoch = registered.epoch, .sequence = 1, .applied = w.state.image()->index()};
