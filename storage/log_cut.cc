@@ -294,9 +294,12 @@ Task<absl::Status> MoveStart(Log::State& state, Offset start) {
 namespace {
 
 Task<absl::Status> StoreCheckpoint(Log::State& state) {  // Borrowed: awaited in place.
-  auto checkpoint = co_await state.context.writer->Prepare(state, /*complete=*/false);
-  if (!checkpoint.ok()) co_return checkpoint.status();
-  co_return co_await state.context.writer->Store(state, *std::move(checkpoint));
+  SegmentWriter& writer = *state.context.writer;
+  auto checkpoint = co_await writer.Prepare(state, /*complete=*/false);
+  absl::Status stored = checkpoint.status();
+  if (stored.ok()) stored = co_await writer.Store(state, *std::move(checkpoint));
+  if (!stored.ok()) writer.HandleFailure(state, stored);
+  co_return stored;
 }
 
 // Puts the entry into the journal and waits until it is there.
@@ -316,21 +319,13 @@ Task<absl::Status> JournalCut(Log::State& state,
   co_return co_await journal.WaitDurable(*position, CancellationToken());
 }
 
-// `cut` does what `entry` says, after the entry is in the journal; then the checkpoint is stored.
-Task<absl::Status> CutDurably(Log::State& state, JournalEntry entry,
-                              Task<absl::Status> cut) {  // Borrowed: awaited in place.
-  absl::Status status = co_await JournalCut(state, std::move(entry));
-  if (status.ok()) {
-    status = co_await std::move(cut);
-    if (!status.ok()) {
-      // Some of its files are cut and some are not, and what we hold in memory says that all are.
-      state.context.fail_directory(*state.directory, status);
-      co_return status;
-    }
-    status = co_await StoreCheckpoint(state);
-  }
-  if (!status.ok()) state.context.writer->HandleFailure(state, status);
-  co_return status;
+// After the cut that was journaled, whose outcome is `cut`.
+Task<absl::Status> FinishCut(Log::State& state,
+                             absl::Status cut) {  // Borrowed: awaited in place.
+  if (cut.ok()) co_return co_await StoreCheckpoint(state);
+  // Some of its files are cut and some are not, and what we hold in memory says that all are.
+  state.context.fail_directory(*state.directory, cut);
+  co_return cut;
 }
 
 }  // namespace
@@ -345,8 +340,9 @@ Task<absl::Status> Log::Truncate(Offset offset) {
   absl::StatusOr<Offset> cut = co_await CutPoint(state, offset);
   if (!cut.ok()) co_return cut.status();
   state.context.env.logger.Info("[log {}] truncated from {} to {}", state.path(), state.end, *cut);
-  co_return co_await CutDurably(state, JournalTruncate{state.id, state.incarnation, *cut},
-                                CutEnd(state, *cut));
+  MR_CO_RETURN_IF_ERROR(
+      co_await JournalCut(state, JournalTruncate{state.id, state.incarnation, *cut}));
+  co_return co_await FinishCut(state, co_await CutEnd(state, *cut));
 }
 
 Task<absl::Status> Log::TruncateFullyAndStartAt(Offset offset) {
@@ -357,8 +353,9 @@ Task<absl::Status> Log::TruncateFullyAndStartAt(Offset offset) {
   MR_CO_RETURN_IF_ERROR(state.failure);
   state.context.env.logger.Info("[log {}] emptied, was [{}, {}), starts at {}", state.path(),
                                 state.start, state.end, offset);
-  co_return co_await CutDurably(state, JournalReset{state.id, state.incarnation, offset},
-                                CutAll(state, offset));
+  MR_CO_RETURN_IF_ERROR(
+      co_await JournalCut(state, JournalReset{state.id, state.incarnation, offset}));
+  co_return co_await FinishCut(state, co_await CutAll(state, offset));
 }
 
 Task<absl::Status> Log::AdvanceStart(Offset offset) {
