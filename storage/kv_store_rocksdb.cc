@@ -3,10 +3,15 @@
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,6 +20,7 @@
 #include "common/status_macros.h"
 #include "storage/kv_store_keys.h"
 #include "storage/kv_store_queue.h"
+#include "storage/kv_store_rocksdb_wal.h"
 
 namespace millrace {
 namespace {
@@ -52,7 +58,7 @@ rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
   to.max_manifest_file_size = size_t{4} << 20;
   to.compression = rocksdb::kNoCompression;  // Small, and read at start: time counts more.
   // After power loss unsynced writes may have left a hole: replay ends there, a prefix. A synced
-  // log that is missing or short is found through the manifest.
+  // log that is missing or short is found through the manifest, rot in one by CheckLogs().
   to.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   to.track_and_verify_wals_in_manifest = true;
   // What was replayed goes into a table, synced, before anything is built upon it. Otherwise it would
@@ -78,8 +84,11 @@ rocksdb::Slice ToSlice(const std::string& text) { return {text.data(), text.size
 
 // The blocking parts. Called on a helper thread; a rocksdb::DB may be used from any.
 
-absl::Status WriteBlocking(rocksdb::DB* db, const std::vector<KvBatch>& batches, bool sync) {
+absl::Status WriteBlocking(rocksdb::DB* db, const std::vector<KvBatch>& batches, bool sync,
+                           const std::string& mark) {
   rocksdb::WriteBatch all;
+  rocksdb::Status marked = all.PutLogData(ToSlice(mark));
+  if (!marked.ok()) return ToStatus(marked);
   for (const KvBatch& batch : batches) {
     for (const KvBatch::Change& change : batch.changes()) {
       rocksdb::Status status;
@@ -136,10 +145,21 @@ absl::StatusOr<KvPage> ScanBlocking(rocksdb::DB* db, const KvStoredRange& range,
   return page;
 }
 
+struct Opened {
+  absl::Status status;
+  std::unique_ptr<rocksdb::DB> db;
+  std::string identity;
+};
+
 class RocksDbKvStore final : public KvStore, private KvWriteSink {
  public:
-  RocksDbKvStore(Env& env, std::unique_ptr<rocksdb::DB> db)
-      : env_(env), db_(std::move(db)), queue_(env.reactor, *this), reads_(env.reactor) {}
+  RocksDbKvStore(Env& env, Opened opened)
+      : env_(env),
+        db_(std::move(opened.db)),
+        identity_(std::move(opened.identity)),
+        synced_through_(db_->GetLatestSequenceNumber()),
+        queue_(env.reactor, *this),
+        reads_(env.reactor) {}
   RocksDbKvStore(const RocksDbKvStore&) = delete;
   RocksDbKvStore& operator=(const RocksDbKvStore&) = delete;
   ~RocksDbKvStore() override { MR_CHECK(db_ == nullptr); }
@@ -181,27 +201,67 @@ class RocksDbKvStore final : public KvStore, private KvWriteSink {
 
  private:
   Task<absl::Status> Commit(std::vector<KvBatch> batches, bool sync) override {
-    co_return co_await env_.helpers.Call<absl::Status>(
-        [db = db_.get(), batches = std::move(batches), sync] {
-          return WriteBlocking(db, batches, sync);
+    absl::Status status = co_await env_.helpers.Call<absl::Status>(
+        [db = db_.get(), batches = std::move(batches), sync,
+         mark = KvSyncMark(identity_, synced_through_)] {
+          return WriteBlocking(db, batches, sync, mark);
         });
+    if (status.ok() && sync) synced_through_ = db_->GetLatestSequenceNumber();
+    co_return status;
   }
 
   Env& env_;
   std::unique_ptr<rocksdb::DB> db_;
+  const std::string identity_;
+  // What opening replayed is in synced tables.
+  uint64_t synced_through_;
   KvWriteQueue queue_;
   Gate reads_;
 };
 
-struct Opened {
-  absl::Status status;
-  std::unique_ptr<rocksdb::DB> db;
-};
+// Refuses a store whose log lost what had been synced. Says so before anything is written: opening
+// would replay what is in front of the damage, and remove the evidence with the log.
+absl::Status CheckLogs(const std::string& directory, const rocksdb::Options& options) {
+  rocksdb::Env* env = rocksdb::Env::Default();
+  std::string identity;
+  std::vector<std::string> names;
+  if (!rocksdb::ReadFileToString(env, directory + "/IDENTITY", &identity).ok()) {
+    return absl::OkStatus();
+  }
+  if (!env->GetChildren(directory, &names).ok()) return absl::OkStatus();
+  std::string damaged;
+  uint64_t synced_through = 0;
+  for (const std::string& name : names) {
+    if (!name.ends_with(".log")) continue;
+    std::string file;
+    const rocksdb::Status read = rocksdb::ReadFileToString(env, directory + "/" + name, &file);
+    if (!read.ok()) return ToStatus(read);
+    const KvWalScan scan =
+        ScanKvWal({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, identity);
+    if (scan.damaged) damaged = name;
+    synced_through = std::max(synced_through, scan.synced_through);
+  }
+  if (damaged.empty()) return absl::OkStatus();
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, directory, &db);
+  if (!opened.ok()) return ToOpenStatus(opened);
+  const std::unique_ptr<rocksdb::DB> reader(db);
+  if (reader->GetLatestSequenceNumber() >= synced_through) return absl::OkStatus();  // A torn end.
+  return absl::DataLossError(fmt::format(
+      "key-value store: {}/{} is damaged: change {} and before were synced, but only those through "
+      "{} can be read",
+      directory, damaged, synced_through, reader->GetLatestSequenceNumber()));
+}
 
 Opened OpenBlocking(const std::string& directory, const RocksDbOptions& options) {
+  const rocksdb::Options rocks = ToRocksOptions(options);
+  absl::Status intact = CheckLogs(directory, rocks);
+  if (!intact.ok()) return {std::move(intact), nullptr, ""};
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(ToRocksOptions(options), directory, &db);
-  return {ToOpenStatus(status), std::unique_ptr<rocksdb::DB>(db)};
+  rocksdb::Status status = rocksdb::DB::Open(rocks, directory, &db);
+  Opened opened{ToOpenStatus(status), std::unique_ptr<rocksdb::DB>(db), ""};
+  if (status.ok()) opened.status = ToStatus(db->GetDbIdentity(opened.identity));
+  return opened;
 }
 
 }  // namespace
@@ -212,7 +272,7 @@ Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenRocksDb(
   Opened opened = co_await env.helpers.Call<Opened>(
       [directory, options] { return OpenBlocking(directory, options); });
   if (!opened.status.ok()) co_return opened.status;
-  std::unique_ptr<KvStore> store = std::make_unique<RocksDbKvStore>(env, std::move(opened.db));
+  std::unique_ptr<KvStore> store = std::make_unique<RocksDbKvStore>(env, std::move(opened));
   co_return store;
 }
 

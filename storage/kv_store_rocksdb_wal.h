@@ -1,0 +1,39 @@
+// What RocksDB's write-ahead log tells about its own losses.
+//
+// RocksDB replays its log up to the first record that it cannot read. After power loss that is
+// right: what was not synced may have holes. But a flipped bit in what *was* synced ends the replay
+// just the same, and everything behind it, votes and acknowledged records, would be gone without a
+// word. So every write of ours carries a mark, which says through which sequence number the store
+// was durable before it; a mark found behind the damage that promises more than the replay gave
+// proves that this was no power loss. (LogKvStore does the same: RecordHeader::synced_bytes.)
+//
+// Not told from a torn write: damage in the very last record, which nobody speaks for.
+//
+// Pure. The format of RocksDB's log: blocks of 32 KiB; a fragment has a masked CRC-32C, a length, a
+// type (whole, first, middle, last) and a payload, and never crosses a block.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+// The mark of a write, to go first into its batch as log data. `store` is the store's own secret
+// name (RocksDB's IDENTITY): no value that a client chose can pass for a mark.
+std::string KvSyncMark(std::string_view store, uint64_t synced_through);
+
+struct KvWalScan {
+  // A record cannot be read: the log ends there, or has a hole.
+  bool damaged = false;
+  // The most that a mark of this file says, wherever it stands.
+  uint64_t synced_through = 0;
+
+  bool operator==(const KvWalScan&) const = default;
+};
+
+// `file`: the whole log file.
+KvWalScan ScanKvWal(std::span<const uint8_t> file, std::string_view store);
+
+}  // namespace millrace
