@@ -7,6 +7,15 @@
 #include "common/check.h"
 
 namespace millrace::raft {
+namespace {
+
+// Only who was elected sends these.
+bool IsFromLeader(const Message& message) {
+  return std::holds_alternative<AppendRequest>(message.body) ||
+         std::holds_alternative<InstallSnapshot>(message.body);
+}
+
+}  // namespace
 
 std::optional<std::string> WhatIsWrong(const RaftStart& start) {
   RaftIndex last = start.snapshot.index;
@@ -35,16 +44,18 @@ RaftCore::RaftCore(const ReplicaKey& self, const RaftOptions& options, RaftStart
       options_(options),
       hard_state_(start.hard_state),
       log_(std::move(start.snapshot), std::move(start.entries), start.hard_state.commit),
+      lost_(start.lost),
       election_timeout_(options.election_ticks) {
   contacts_.insert(start.contacts.begin(), start.contacts.end());
   log_.SetInitialVoters(std::move(start.static_voters));
   // Nobody else could lead: no silence needs to be waited for.
-  if (voters().size() == 1 && IsVoter()) Campaign(/*pre=*/true, /*transfer=*/false);
+  if (voters().size() == 1 && IsVoter() && !lost_) Campaign(/*pre=*/true, /*transfer=*/false);
 }
 
 void RaftCore::Tick(uint32_t jitter) {
   jitter_ = jitter;
   ++elapsed_;
+  if (last_write_ != persisted_) ++write_ticks_;
   if (role_ == Role::kLeader) {
     TickLeader();
   } else {
@@ -61,9 +72,8 @@ bool RaftCore::CheckTerm(const Message& message) {
     // A pre-vote binds nobody, and an election is refused while there is a leader: neither may
     // raise our term, or a rejoining voter would depose a leader that serves everyone else.
     if (vote != nullptr && (vote->pre || (!vote->transfer && HearsLeader()))) return vote->pre;
-    const bool from_leader = std::holds_alternative<AppendRequest>(message.body) ||
-                             std::holds_alternative<InstallSnapshot>(message.body);
-    BecomeFollower(message.term, from_leader ? std::optional(message.from.id) : std::nullopt);
+    BecomeFollower(message.term,
+                   IsFromLeader(message) ? std::optional(message.from.id) : std::nullopt);
     return true;
   }
   if (message.term == hard_state_.term) return true;
@@ -100,6 +110,10 @@ void RaftCore::Step(Message message) {
     }
     return;
   }
+  if (lost_) {
+    if (!IsFromLeader(message)) return;
+    lost_ = false;
+  }
   if (!CheckTerm(message)) return;
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     StepVoteRequest(message, *request);
@@ -124,6 +138,7 @@ void RaftCore::Persisted(WriteId id) {
   MR_CHECK(id == last_write_);
   MR_CHECK(id > persisted_);
   persisted_ = id;
+  write_ticks_ = 0;
   log_.WriteDone();
   if (role_ == Role::kLeader) AdvanceCommit();
 }

@@ -18,6 +18,9 @@
 //   directory ids   a vote or a copy counts for the incarnation that the voter set names (KIP-853,
 //                   voter_set.h)
 //   quorum of one   leads at once: a write of its own is a majority
+//   slow disk       what a majority has, but not this leader's disk for an election time, it cannot
+//                   apply: it hands over, and stands for nothing before that disk has written
+//   lost store      neither votes nor stands before it has heard a leader (RaftStart::lost)
 //
 // Shard:    one; not thread-safe.
 // Errors:   refusals are values. Nonsense from a peer is ignored and counted (ignored()).
@@ -69,6 +72,10 @@ struct RaftStart {
   VoterSet static_voters;
   // Whom to ask for the log when this replica is no voter.
   std::vector<BrokerId> contacts;
+  // The store is gone, and with it what was promised under another directory id. Only a leader's word
+  // shows that somebody else has the log: until then nobody is voted for and nothing is stood for,
+  // or replicas that all lost theirs would agree on an empty one.
+  bool lost = false;
 };
 
 // What of it cannot be, or nothing: a store that lost something, or lies.
@@ -156,6 +163,8 @@ class RaftCore {
   bool HasWrite() const;
   void SetTermAndVote(RaftTerm term, std::optional<ReplicaKey> vote);
   bool IsVoter() const { return voters().Contains(self_); }
+  // A write has been under way for an election time.
+  bool DiskHangs() const { return write_ticks_ >= options_.election_ticks; }
   bool CheckTerm(const Message& message);
 
   // raft_election.cc
@@ -174,6 +183,7 @@ class RaftCore {
   // raft_replication.cc
   void TickLeader();
   void CheckQuorum();
+  void CheckDisk();
   void Heartbeat(const ReplicaKey& key, PeerProgress& peer);
   void SendAppends(const ReplicaKey& key, PeerProgress& peer, bool even_empty);
   void SendSnapshot(const ReplicaKey& key, PeerProgress& peer);
@@ -207,12 +217,14 @@ class RaftCore {
   HardState hard_state_;  // Its commit is the log's at the time of a write.
   RaftLog log_;
   Role role_ = Role::kFollower;
+  bool lost_;  // RaftStart::lost, and no leader was heard since.
   std::optional<BrokerId> leader_;
   uint64_t ignored_ = 0;
 
   // Writes.
   WriteId persisted_{0};
   WriteId last_write_{0};
+  int write_ticks_ = 0;  // So long the write under way takes.
   bool hard_state_dirty_ = false;
   WriteId hard_state_write_{0};  // The write with the current term and vote.
   std::optional<Snapshot> install_;

@@ -18,6 +18,7 @@ constexpr uint32_t kSplitSpreadTicks = 5;
 void RaftCore::TickFollower() {
   if (elapsed_ < election_timeout_) return;
   ResetElectionTimer();
+  if (DiskHangs()) return;  // Its own vote would not reach the disk.
   if (MayCampaign()) {
     if (role_ == Role::kPreCandidate) AskToObserve();  // In vain so far: it may have been removed.
     Campaign(/*pre=*/true, /*transfer=*/false);

@@ -56,6 +56,7 @@ std::expected<RaftIndex, Refusal> RaftCore::UpdateVoter(const ReplicaKey& key,
 //   3. Were 1 not to ask either, nobody would ever lead. It asks, needs the vote of {2}, and gets
 //   it.
 bool RaftCore::MayCampaign() const {
+  if (lost_) return false;
   if (IsVoter()) return true;
   return log_.voters_index() > log_.commit() &&
          log_.VotersAt(Before(log_.voters_index())).Contains(self_);
@@ -108,7 +109,7 @@ void RaftCore::TryTransfer() {
 }
 
 void RaftCore::StepTimeoutNow(const Message& message) {
-  if (role_ == Role::kLeader || leader_ != message.from.id || !IsVoter()) return;
+  if (role_ == Role::kLeader || leader_ != message.from.id || !IsVoter() || DiskHangs()) return;
   Campaign(/*pre=*/false, /*transfer=*/true);
 }
 

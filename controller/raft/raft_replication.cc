@@ -14,6 +14,8 @@ void RaftCore::TickLeader() {
     CheckQuorum();
     if (role_ != Role::kLeader) return;
   }
+  CheckDisk();
+  if (role_ != Role::kLeader) return;
   if (++heartbeat_elapsed_ < options_.heartbeat_ticks) return;
   heartbeat_elapsed_ = 0;
   for (auto& [key, peer] : peers_) Heartbeat(key, peer);
@@ -28,6 +30,17 @@ void RaftCore::CheckQuorum() {
     peer = forget ? peers_.erase(peer) : std::next(peer);
   }
   if (heard < voters().majority()) BecomeFollower(hard_state_.term, std::nullopt);
+}
+
+// Not this leader's business while nobody else is better off: without a majority beside it, its disk
+// is needed, whoever leads.
+void RaftCore::CheckDisk() {
+  if (!DiskHangs() || log_.commit() <= log_.stable()) return;
+  if (write_ticks_ >= 2 * options_.election_ticks) {
+    BecomeFollower(hard_state_.term, std::nullopt);  // Nobody took over: silence will make them.
+  } else if (!transfer_to_.has_value()) {
+    (void)TransferLeadership(std::nullopt);
+  }
 }
 
 void RaftCore::Heartbeat(const ReplicaKey& key, PeerProgress& peer) {

@@ -11,10 +11,13 @@
 //   $ drop A B                all messages from A to B
 //   $ run [A B ...]           everything is written and delivered until nothing moves; messages
 //                             between replicas that are not named are lost. Prints the roles only.
+//   $ time T [A B ...]        T ticks of everybody, with a run after each
+//   $ hang N                  N's writes do not reach its disk any more, but for "write"
 //   $ propose N text
 //   $ add N ID, remove N ID, transfer N ID, lost N ID, compact N
 //   $ crash N                 what was not written is gone; N starts again from its disk
 //   $ wipe N                  the disk too: another directory id
+//   $ lose N                  likewise, and N knows that it had promised something
 //   $ show                    every replica's state
 #pragma once
 
@@ -170,7 +173,9 @@ class Table {
     const auto in = [&](BrokerId id) { return among.empty() || among.contains(id.value()); };
     for (int turn = 0; turn < 10'000; ++turn) {
       bool moved = false;
-      for (auto& [id, replica] : replicas_) moved = (in(id) && Persist(id.value())) || moved;
+      for (auto& [id, replica] : replicas_) {
+        if (in(id) && !hanging_.contains(id)) moved = Persist(id.value()) || moved;
+      }
       if (!wire_.empty()) {
         moved = true;
         if (in(wire_.front().from.id) && in(wire_.front().to)) {
@@ -188,6 +193,14 @@ class Table {
     for (int i = 0; i < times; ++i) {
       core(id).Tick(0);
       Drain(id);
+    }
+  }
+  void Hang(int id) { hanging_.insert(BrokerId(id)); }
+  void Time(int ticks, const std::set<int>& among) {
+    for (int i = 0; i < ticks; ++i) {
+      quiet_ = true;
+      for (auto& [id, replica] : replicas_) Tick(id.value());
+      Run(among);
     }
   }
   // Ticks until it asks for an election.
@@ -216,12 +229,12 @@ class Table {
     replica.applied.clear();
     Boot(replica);
   }
-  void Wipe(int id) {
+  void Wipe(int id, bool knows = false) {
     Replica& replica = at(id);
     const ReplicaKey key{
         replica.key.id, DirectoryId(replica.key.directory.high() + 1, replica.key.directory.low())};
     replica = Replica{key, nullptr, {}, {}, {}, {}, {}};
-    Boot(replica);
+    Boot(replica, knows);
   }
 
   std::string Show(int id) {
@@ -260,8 +273,9 @@ class Table {
         replicas_.emplace(key.id, Replica{key, nullptr, {}, {}, {}, {}, {}}).first->second;
     Boot(replica);
   }
-  void Boot(Replica& replica) {
+  void Boot(Replica& replica, bool lost = false) {
     RaftStart start;
+    start.lost = lost;
     start.hard_state = replica.hard_state;
     start.snapshot = replica.snapshot;
     for (const auto& [index, entry] : replica.entries) {
@@ -279,6 +293,7 @@ class Table {
   VoterSet static_voters_;
   std::map<BrokerId, Replica> replicas_;
   std::deque<Message> wire_;
+  std::set<BrokerId> hanging_;
   std::string notes_;
   bool quiet_ = false;
 };
@@ -356,6 +371,13 @@ inline void RunCommand(Table& table, const std::string& line) {
     table.Crash(first);
   } else if (verb == "wipe") {
     table.Wipe(first);
+  } else if (verb == "hang") {
+    table.Hang(first);
+  } else if (verb == "time") {
+    table.Time(first, std::set<int>(numbers.begin() + 1, numbers.end()));
+    table.NoteRoles();
+  } else if (verb == "lose") {
+    table.Wipe(first, /*knows=*/true);
   } else if (verb == "show") {
     for (auto& [id, replica] : table.replicas()) table.Note(table.Show(id.value()));
   } else {

@@ -313,4 +313,157 @@ $ run
 )");
 }
 
+// Others have committed what this leader's disk does not take: here it would never be applied.
+TEST_CASE("Raft story: a leader whose disk hangs hands over, and follows once it writes again") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ hang 1
+$ propose 1 a
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ time 9
+1 leader t1 applied:
+2 follower t1 applied: a
+3 follower t1 applied: a
+$ time 1
+1 follower t2 applied:
+2 leader t2 applied: a
+3 follower t2 applied: a
+$ time 30
+1 follower t2 applied:
+2 leader t2 applied: a
+3 follower t2 applied: a
+$ write 1
+$ run
+1 follower t2 applied: a
+2 leader t2 applied: a
+3 follower t2 applied: a
+)");
+}
+
+TEST_CASE("Raft story: a leader whose disk hangs gives up when nobody takes over") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ hang 1
+$ propose 1 a
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ run
+1 leader t1 applied:
+2 follower t1 applied: a
+3 follower t1 applied: a
+$ time 15 1
+1 leader t1 applied:
+2 pre-candidate t1 applied: a
+3 pre-candidate t1 applied: a
+$ time 10 1
+1 follower t1 applied:
+2 pre-candidate t1 applied: a
+3 pre-candidate t1 applied: a
+)");
+}
+
+TEST_CASE("Raft story: a leader whose disk hangs leads on where nobody can do without that disk") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ hang 1
+$ propose 1 a
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ time 100 1 2
+1 leader t1 applied:
+2 follower t1 applied:
+3 pre-candidate t1 applied:
+$ write 1
+1>2 t1 append after 3/1: commit=3
+1>3 t1 append after 3/1: commit=3
+$ run
+1 leader t1 applied: a
+2 follower t1 applied: a
+3 follower t1 applied: a
+)");
+}
+
+TEST_CASE("Raft story: replicas that all lost their stores do not agree on an empty log") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ lose 1
+$ lose 2
+$ lose 3
+$ time 100
+1 follower t0 applied:
+2 follower t0 applied:
+3 follower t0 applied:
+$ show
+1 follower t0 commit=0 log
+2 follower t0 commit=0 log
+3 follower t0 commit=0 log
+)");
+}
+
+TEST_CASE("Raft story: who lost its store says nothing before it has heard a leader") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ propose 1 a
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ run
+1 leader t1 applied: a
+2 follower t1 applied: a
+3 follower t1 applied: a
+$ crash 1
+$ crash 2
+$ lose 3
+$ timeout 2
+2>1 t1 pre-vote? last=3/1
+2>3 t1 pre-vote? last=3/1
+2 pre-candidate t1
+$ deliver 2 3
+3>2 t0 observe
+$ run
+1 follower t2 applied: a
+2 leader t2 applied: a
+3 follower t2 applied: a
+$ show
+1 follower t2 commit=4 log 1/1 2/1 3/1 4/2
+2 leader t2 commit=4 log 1/1 2/1 3/1 4/2
+3 follower t2 commit=4 log 1/1 2/1 3/1 4/2
+)");
+}
+
 }  // namespace millrace::raft
