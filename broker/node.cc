@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "broker/quorum_settings.h"
 #include "common/check.h"
 #include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
@@ -14,9 +15,6 @@
 
 namespace millrace {
 namespace {
-
-// Inside the metadata directory: our own state, beside Kafka's partition folders.
-constexpr std::string_view kKvFolder = "millrace-state";
 
 absl::Status While(std::string_view doing, const absl::Status& status) {
   if (status.ok()) return status;
@@ -93,6 +91,7 @@ Node::Node(Shards& shards, NodeEnvs envs, NodeOptions options)
       envs_(std::move(envs)),
       env_(*envs_.front()),
       shards_(shards),
+      folder_(env_.disk, options_.config.storage.metadata_dir),
       admin_(env_, shards_, options_.config, options_.admin),
       configs_(options_.config.node_id, options_.config.server_values),
       admission_(QuotaOf(options_.config.connections)),
@@ -145,33 +144,51 @@ Task<absl::Status> Node::OpenStore() {
   const std::string& directory = options_.config.storage.metadata_dir;
   MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, directory));
   absl::StatusOr<std::unique_ptr<KvStore>> kv =
-      co_await options_.open_kv_store(env_, fmt::format("{}/{}", directory, kKvFolder));
+      co_await options_.open_kv_store(env_, folder_.store_path());
+  if (absl::IsDataLoss(kv.status()) && StoreMayBeRestored()) {
+    MR_CO_RETURN_IF_ERROR(While("metadata.log.dir", co_await SetStoreAside(kv.status())));
+    kv = co_await options_.open_kv_store(env_, folder_.store_path());
+  }
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
   // The store syncs what is in its folder; its folder's own name is ours to make durable.
   co_return co_await env_.disk.SyncDirectory(directory);
 }
 
+// A broker's holds nothing that its logs and the controllers do not tell again.
+bool Node::StoreMayBeRestored() const {
+  return !options_.config.is_controller || (options_.make_dialer && quorum_.HasOthers());
+}
+
+Task<absl::Status> Node::SetStoreAside(absl::Status damage) {
+  // First: without its store this controller must not be taken for one that never voted.
+  if (options_.config.is_controller) MR_CO_RETURN_IF_ERROR(co_await folder_.RememberStore());
+  MR_CO_ASSIGN_OR_RETURN(const std::string aside, co_await folder_.SetStoreAside());
+  env_.logger.Error("{}. It was set aside as {} and may be removed once this node serves again",
+                    std::string(damage.message()), aside);
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> Node::StartController() {
   const BrokerConfig& config = options_.config;
   if (HasOthers() && options_.make_dialer) dialer_ = options_.make_dialer(env_);
   if (!config.is_controller) co_return absl::OkStatus();
+  MR_CO_ASSIGN_OR_RETURN(quorum_.had_store, co_await folder_.HadStore());
+  quorum_.remember_store = [this] { return folder_.RememberStore(); };
+  quorum_.on_failure = options_.on_failure;
   if (!config.listeners.controller.empty() && options_.make_acceptor) {
     acceptor_ = options_.make_acceptor(env_);
   }
-  controller_ = std::make_unique<NodeController>(
-      env_, *kv_,
-      NodeControllerContext{.config = config,
-                            .configs = configs_,
-                            .shards = shards_,
-                            .admission = admission_,
-                            .cluster_id = format_.cluster_id,
-                            .directory = format_.metadata_directory,
-                            .bootstrap = format_.bootstrap,
-                            .host_name = options_.host_name,
-                            .dialer = dialer_.get(),
-                            .acceptor = acceptor_.get(),
-                            .on_failure = options_.on_failure});
+  controller_ =
+      std::make_unique<NodeController>(env_, *kv_,
+                                       NodeControllerContext{.config = config,
+                                                             .configs = configs_,
+                                                             .shards = shards_,
+                                                             .admission = admission_,
+                                                             .format = format_,
+                                                             .quorum = quorum_,
+                                                             .dialer = dialer_.get(),
+                                                             .acceptor = acceptor_.get()});
   co_return co_await controller_->Start();
 }
 
@@ -365,6 +382,9 @@ Task<absl::Status> Node::Start() {
       co_await FormatNode(&env_, &options_.config, std::move(format));
   if (!formatted.ok()) co_return formatted.status();
   format_ = *std::move(formatted);
+  if (options_.config.is_controller) {
+    quorum_ = QuorumSettings(options_.config, format_, options_.host_name);
+  }
   admin_.SetStage(NodeStage::kRecovering);
   MR_CO_RETURN_IF_ERROR(co_await OpenStore());
   MR_CO_RETURN_IF_ERROR(co_await StartController());

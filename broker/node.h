@@ -28,6 +28,7 @@
 #include "broker/broker_shards.h"
 #include "broker/connection_admission.h"
 #include "broker/live_broker_settings.h"
+#include "broker/metadata_folder.h"
 #include "broker/metadata_publisher.h"
 #include "broker/node_admin.h"
 #include "broker/node_controller.h"
@@ -38,6 +39,7 @@
 #include "common/env.h"
 #include "common/runtime/shards.h"
 #include "controller/controller.h"
+#include "controller/quorum/raft_quorum_options.h"
 #include "controller/transport/message_stream.h"
 #include "storage/kv_store.h"
 
@@ -100,6 +102,8 @@ class Node {
 
   bool HasOthers() const;
   Task<absl::Status> OpenStore();
+  bool StoreMayBeRestored() const;
+  Task<absl::Status> SetStoreAside(absl::Status damage);
   Task<absl::Status> StartController();
   Task<absl::Status> StartBroker();
   Task<absl::Status> MakeShards();
@@ -132,6 +136,7 @@ class Node {
   Env& env_;  // Shard 0's.
   Shards& shards_;
   // Owned, in order of construction; stopped in reverse.
+  MetadataFolder folder_;
   NodeAdmin admin_;
   TopicConfigSource configs_;
   LocalAdmission admission_;
@@ -150,6 +155,7 @@ class Node {
   bool logs_started_ = false;  // On every shard.
   bool interrupted_ = false;
   NodeFormat format_;
+  RaftQuorumOptions quorum_;      // Of a controller.
   bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
   std::vector<BrokerEndpoint> advertised_;
 };

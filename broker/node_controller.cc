@@ -23,29 +23,6 @@ absl::Status While(std::string_view doing, const absl::Status& status) {
   return absl::Status(status.code(), fmt::format("{}: {}", doing, std::string(status.message())));
 }
 
-int32_t LevelIn(const BootstrapFile& file, const std::string& feature) {
-  const auto level = file.features.find(feature);
-  return level == file.features.end() ? 0 : level->second;
-}
-
-// Why nothing may begin with what the node was formatted with: an older version than the one that
-// formatted it must not finalise what it does not serve.
-absl::Status CheckBootstrap(const absl::StatusOr<std::optional<BootstrapFile>>& bootstrap) {
-  if (!bootstrap.ok()) return bootstrap.status();
-  if (!bootstrap->has_value()) return absl::OkStatus();
-  const BootstrapFile& file = **bootstrap;
-  if (LevelIn(file, std::string(kMetadataVersion)) == 0) {
-    return absl::FailedPreconditionError(
-        fmt::format("{}: feature.{} is missing", kBootstrapFile, kMetadataVersion));
-  }
-  for (const auto& [name, level] : file.features) {
-    if (ServesFeatureLevel(name, level)) continue;
-    return absl::FailedPreconditionError(fmt::format(
-        "{}: feature.{}={}: this version does not serve that level", kBootstrapFile, name, level));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status NodeController::Committed::OnCommitted(RaftIndex index, const MetadataEntry& entry) {
@@ -73,11 +50,11 @@ NodeController::NodeController(Env& env, KvStore& kv, NodeControllerContext cont
                       static_cast<size_t>(context_.config.connections.request_bytes_max)),
       scope_(env.reactor) {
   const BrokerConfig& config = context_.config;
-  quorum_ = std::make_unique<RaftQuorum>(env_, kv, context_.dialer, committed_, QuorumOptions());
+  quorum_ = std::make_unique<RaftQuorum>(env_, kv, context_.dialer, committed_, context_.quorum);
   controller_ = std::make_unique<Controller>(env_, MakeControllerOptions(), *quorum_, state_);
   admin_.reset(new AdminContext{
       .options = {.node_id = config.node_id,
-                  .cluster_id = context_.cluster_id,
+                  .cluster_id = context_.format.cluster_id,
                   .controller_listener = config.listeners.controller_names.front()},
       .env = env_,
       .metadata = source_,
@@ -101,76 +78,10 @@ NodeController::NodeController(Env& env, KvStore& kv, NodeControllerContext cont
 
 NodeController::~NodeController() { MR_CHECK(server_ == nullptr); }
 
-RaftQuorumOptions NodeController::QuorumOptions() const {
-  const BrokerConfig& config = context_.config;
-  RaftQuorumOptions options;
-  options.node_id = config.node_id;
-  options.cluster_id = context_.cluster_id;
-  options.directory = context_.directory;
-  options.listener = config.listeners.controller_names.front();
-  options.auto_join = config.quorum.auto_join;
-  options.on_failure = context_.on_failure;
-  // A time-out is drawn from election_timeout to twice as much; the rest keeps its proportions.
-  options.election_timeout = config.quorum.fetch_timeout / 2;
-  options.heartbeat = options.election_timeout * 3 / 25;
-  options.tick = options.heartbeat / 3;
-  options.snapshot_bytes = config.quorum.snapshot_bytes;
-  options.snapshot_interval = config.quorum.snapshot_interval;
-  std::map<BrokerId, raft::Voter> voters;
-  for (const QuorumVoter& voter : config.voters) {
-    voters[voter.id] = {std::nullopt, {{options.listener, voter.address.host, voter.address.port}}};
-  }
-  options.static_voters = raft::VoterSet(std::move(voters));
-  for (const HostPort& server : config.quorum_bootstrap) {
-    options.bootstrap.push_back({server.host, server.port});
-  }
-  options.endpoints = OwnEndpoints();
-  options.initial_voters = InitialVoters(options);
-  options.first_start = CheckBootstrap(context_.bootstrap);
-  return options;
-}
-
-// What is advertised. Who may be added to a quorum, or has begun one that others may join, says
-// where it listens in any case: nobody else's configuration does.
-std::vector<raft::VoterEndpoint> NodeController::OwnEndpoints() const {
-  const BrokerConfig& config = context_.config;
-  std::vector<Endpoint> said = config.listeners.advertised_controller;
-  if (said.empty() && config.voters.empty() && !config.quorum_bootstrap.empty()) {
-    for (const NamedListener& listener : config.listeners.controller) {
-      said.push_back(listener.endpoint);
-    }
-  }
-  std::vector<raft::VoterEndpoint> endpoints;
-  for (const Endpoint& endpoint : said) {
-    const bool any = endpoint.host.empty() || endpoint.host == "0.0.0.0" || endpoint.host == "::";
-    endpoints.push_back({endpoint.name, any ? context_.host_name : endpoint.host, endpoint.port});
-  }
-  return endpoints;
-}
-
-// Those of a new quorum.
-raft::VoterSet NodeController::InitialVoters(const RaftQuorumOptions& options) const {
-  const BrokerConfig& config = context_.config;
-  if (!config.voters.empty()) return {};  // They are named.
-  const bool formatted = context_.bootstrap.ok() && context_.bootstrap->has_value() &&
-                         (*context_.bootstrap)->quorum != InitialQuorum::kStatic;
-  std::map<BrokerId, raft::Voter> voters;
-  if (formatted) {
-    for (const InitialVoter& voter : (*context_.bootstrap)->voters) {
-      voters[voter.id] = {voter.directory,
-                          {{options.listener, voter.address.host, voter.address.port}}};
-    }
-  } else if (config.quorum_bootstrap.empty()) {
-    // A node that was never told of others is its own quorum.
-    voters[config.node_id] = {context_.directory, options.endpoints};
-  }
-  return raft::VoterSet(std::move(voters));
-}
-
 ControllerOptions NodeController::MakeControllerOptions() const {
   const BrokerConfig& config = context_.config;
   ControllerOptions options;
-  options.cluster_id = context_.cluster_id;
+  options.cluster_id = context_.format.cluster_id;
   if (config.is_broker) options.local_broker = config.node_id;
   options.topics.default_partitions = config.topic_creation.partitions_default;
   options.topics.default_replication_factor = config.topic_creation.replication_factor_default;
@@ -184,9 +95,9 @@ ControllerOptions NodeController::MakeControllerOptions() const {
   options.balance_leaders = config.elections.balance;
   options.balance_interval = config.elections.balance_interval;
   options.unclean_interval = config.elections.unclean_interval;
-  if (context_.bootstrap.ok() && context_.bootstrap->has_value()) {
+  if (context_.format.bootstrap.ok() && context_.format.bootstrap->has_value()) {
     for (const FeatureRange& served : ServedFeatures()) {
-      options.features[served.name] = LevelIn(**context_.bootstrap, served.name);
+      options.features[served.name] = (*context_.format.bootstrap)->LevelOf(served.name);
     }
   }
   return options;
@@ -219,8 +130,9 @@ void NodeController::OpenDoors() {
   context_.acceptor->OnStream(
       StreamKind::kBroker,
       [this](const StreamHello& hello) -> absl::StatusOr<StreamWelcome> {
-        MR_RETURN_IF_ERROR(CheckHello(hello, context_.cluster_id, context_.config.node_id));
-        return StreamWelcome{.from = context_.config.node_id, .from_directory = context_.directory};
+        MR_RETURN_IF_ERROR(CheckHello(hello, context_.format.cluster_id, context_.config.node_id));
+        return StreamWelcome{.from = context_.config.node_id,
+                             .from_directory = context_.format.metadata_directory};
       },
       [this](std::unique_ptr<MessageStream> stream) { sessions_->Accept(std::move(stream)); });
 }
@@ -230,7 +142,7 @@ Task<absl::Status> NodeController::Listen() {
   server_ = std::make_unique<Server>(env_, MakeServerOptions(), *dispatcher_, request_budget_,
                                      context_.admission);
   MR_CO_RETURN_IF_ERROR(co_await server_->Listen());
-  std::vector<raft::VoterEndpoint> endpoints = QuorumOptions().endpoints;
+  std::vector<raft::VoterEndpoint> endpoints = context_.quorum.endpoints;
   for (raft::VoterEndpoint& endpoint : endpoints) {
     if (endpoint.port == 0) endpoint.port = server_->BoundAddress(endpoint.listener).port;
   }
@@ -240,7 +152,9 @@ Task<absl::Status> NodeController::Listen() {
 
 Task<absl::Status> NodeController::Start() {
   MR_CO_RETURN_IF_ERROR(co_await Listen());
-  MR_CO_RETURN_IF_ERROR(While("metadata", co_await quorum_->Start()));
+  MR_CO_RETURN_IF_ERROR(
+      While(fmt::format("metadata.log.dir {}", context_.config.storage.metadata_dir),
+            co_await quorum_->Start()));
   controller_->Start();
   server_->Accept();
   co_return absl::OkStatus();

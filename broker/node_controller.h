@@ -28,11 +28,11 @@
 #include "broker/connection_admission.h"
 #include "broker/controller_requests.h"
 #include "broker/dispatcher.h"
+#include "broker/node_format.h"
 #include "broker/request_budget.h"
 #include "broker/request_metrics.h"
 #include "broker/server.h"
 #include "broker/topic_config_source.h"
-#include "common/config/bootstrap_file.h"
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/metrics/metrics.h"
@@ -54,16 +54,11 @@ struct NodeControllerContext {
   const TopicConfigSource& configs;
   Shards& shards;
   ConnectionAdmission& admission;
-  std::string cluster_id;
-  DirectoryId directory;  // Of metadata.log.dir.
-  // What it was formatted with, for a first start (NodeFormat).
-  absl::StatusOr<std::optional<BootstrapFile>> bootstrap;
-  std::string host_name;  // What an empty advertised host becomes.
+  const NodeFormat& format;
+  RaftQuorumOptions quorum;  // quorum_settings.h
   // Both null where there is no other node to talk to.
   StreamDialer* dialer;
   StreamAcceptor* acceptor;
-  // Called once: the metadata cannot go on.
-  std::function<void(const absl::Status& why)> on_failure;
 };
 
 class NodeController final : private LeadershipObserver,
@@ -115,9 +110,6 @@ class NodeController final : private LeadershipObserver,
     const MetadataState& state_;
   };
 
-  RaftQuorumOptions QuorumOptions() const;
-  raft::VoterSet InitialVoters(const RaftQuorumOptions& options) const;
-  std::vector<raft::VoterEndpoint> OwnEndpoints() const;
   ControllerOptions MakeControllerOptions() const;
   ServerOptions MakeServerOptions() const;
   void OpenDoors();

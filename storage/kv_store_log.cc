@@ -107,6 +107,14 @@ absl::StatusOr<std::vector<KvBatch::Change>> ParseChanges(std::span<const uint8_
   return changes;
 }
 
+// A disk that refuses, or whose sync failed, damages nothing that lies there: kDataLoss is said of
+// contents.
+absl::Status OfTheDisk(const absl::Status& status) {
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::UnavailableError(
+      fmt::format("the key-value store: {}", std::string(status.message())));
+}
+
 // The number in "kv-<n>.log"; nothing for other names.
 std::optional<uint64_t> FileNumber(std::string_view name) {
   if (!name.starts_with("kv-") || !name.ends_with(".log")) return std::nullopt;
@@ -146,15 +154,16 @@ Task<absl::StatusOr<std::unique_ptr<LogKvStore>>> LogKvStore::Open(
 }
 
 Task<absl::Status> LogKvStore::Load() {
-  MR_CO_RETURN_IF_ERROR(co_await env_.disk.CreateDirectories(directory_));
-  MR_CO_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, co_await env_.disk.List(directory_));
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await env_.disk.CreateDirectories(directory_)));
+  absl::StatusOr<std::vector<DirectoryEntry>> entries = co_await env_.disk.List(directory_);
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(entries.status()));
   std::vector<std::string> leftovers;
   uint64_t newest = 0;
-  for (const DirectoryEntry& entry : entries) {
+  for (const DirectoryEntry& entry : *entries) {
     const std::optional<uint64_t> number = FileNumber(entry.name);
     if (number.has_value()) newest = std::max(newest, *number);
   }
-  for (const DirectoryEntry& entry : entries) {
+  for (const DirectoryEntry& entry : *entries) {
     const std::optional<uint64_t> number = FileNumber(entry.name);
     const bool older = number.has_value() && *number < newest;
     if (older || entry.name.ends_with(".tmp")) leftovers.push_back(directory_ + "/" + entry.name);
@@ -164,36 +173,39 @@ Task<absl::Status> LogKvStore::Load() {
                              : slash == 0               ? std::string("/")
                                                         : directory_.substr(0, slash);
   // Always: what is there may be of a process that was killed before it had synced the names.
-  MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(parent));
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await env_.disk.SyncDirectory(parent)));
   if (newest == 0) {
-    MR_CO_RETURN_IF_ERROR(co_await Compact());  // The first file: an empty snapshot.
+    MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await Compact()));  // The first file: an empty snapshot.
   } else {
-    MR_CO_RETURN_IF_ERROR(co_await env_.disk.SyncDirectory(directory_));
+    MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await env_.disk.SyncDirectory(directory_)));
     MR_CO_RETURN_IF_ERROR(co_await LoadFile(newest));
   }
   // A crash between a rename and this leaves files that the newest one replaces.
   for (const std::string& path : leftovers) {
     const absl::Status removed = co_await env_.disk.Remove(path);
-    if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
+    if (!removed.ok() && !absl::IsNotFound(removed)) co_return OfTheDisk(removed);
   }
   co_return absl::OkStatus();
 }
 
 Task<absl::Status> LogKvStore::LoadFile(uint64_t number) {
   const std::string path = PathOf(number);
-  MR_CO_ASSIGN_OR_RETURN(Slice content,
-                         co_await ReadWholeFile(env_.disk, path, options_.bytes_max));
+  absl::StatusOr<Slice> read = co_await ReadWholeFile(env_.disk, path, options_.bytes_max);
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(read.status()));
+  const Slice& content = *read;
   MR_CO_ASSIGN_OR_RETURN(const uint64_t end, ReplayRecords(content, path));
-  MR_CO_ASSIGN_OR_RETURN(file_, co_await env_.disk.Open(path, OpenOptions{}));
+  absl::StatusOr<std::unique_ptr<File>> file = co_await env_.disk.Open(path, OpenOptions{});
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(file.status()));
+  file_ = *std::move(file);
   number_ = number;
   file_bytes_ = end;
-  if (end < content.size()) MR_CO_RETURN_IF_ERROR(co_await file_->Truncate(end));
+  if (end < content.size()) MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await file_->Truncate(end)));
   // What was read may be in the page cache only: a killed process left it unsynced, or its sync
   // failed, and then the kernel takes pages for clean that the medium does not have. What is built
   // upon is therefore written again, so that this sync is about it.
   Chain again(content.Sub(0, end));
-  MR_CO_RETURN_IF_ERROR(co_await file_->WriteAt(0, std::move(again), WriteFlags{}));
-  MR_CO_RETURN_IF_ERROR(co_await file_->Sync());
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await file_->WriteAt(0, std::move(again), WriteFlags{})));
+  MR_CO_RETURN_IF_ERROR(OfTheDisk(co_await file_->Sync()));
   synced_bytes_ = end;
   co_return absl::OkStatus();
 }
@@ -256,6 +268,10 @@ void LogKvStore::Apply(const KvBatch::Change& change) {
 }
 
 Task<absl::Status> LogKvStore::Commit(std::vector<KvBatch> batches, bool sync) {
+  co_return OfTheDisk(co_await Append(std::move(batches), sync));
+}
+
+Task<absl::Status> LogKvStore::Append(std::vector<KvBatch> batches, bool sync) {
   Chain chain;
   for (const KvBatch& batch : batches) {
     RecordWriter record;

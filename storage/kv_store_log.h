@@ -85,6 +85,7 @@ class LogKvStore final : public KvStore, private KvWriteSink {
   Task<absl::Status> Compact();
   Task<absl::Status> WriteSnapshot(File& file);  // Borrowed: awaited in place.
   Task<absl::Status> Commit(std::vector<KvBatch> batches, bool sync) override;
+  Task<absl::Status> Append(std::vector<KvBatch> batches, bool sync);
   void Apply(const KvBatch::Change& change);
   std::string PathOf(uint64_t number) const;
 

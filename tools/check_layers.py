@@ -55,7 +55,8 @@ CONTROLLER_SEAM = {"controller/config_decisions.h", "controller/controller.h", "
                    "controller/session/session_message.h"}
 # This one puts the process together: the controller and its quorum beside the broker.
 COMPOSITION = ("broker/node.h", "broker/node.cc", "broker/node_test.cc", "broker/node_controller.h",
-               "broker/node_controller.cc", "broker/node_link.h", "broker/node_link.cc")
+               "broker/node_controller.cc", "broker/quorum_settings.h",
+               "broker/quorum_settings.cc", "broker/node_link.h", "broker/node_link.cc")
 
 # A unit test may build a world, the simulated one or the machine's, and read golden files of test/.
 FOR_TESTS = ["common/runtime/sim", "common/runtime/uring", "common/runtime/epoll", "common/sys", "test"]

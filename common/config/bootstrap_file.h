@@ -47,6 +47,12 @@ struct BootstrapFile {
   std::vector<InitialVoter> voters;         // kVoters only, and then not empty; each id once.
   std::map<std::string, int16_t> features;  // "metadata.version", ...; level 0 is left out.
 
+  // 0 where the feature is left out.
+  int16_t LevelOf(std::string_view feature) const {
+    const auto level = features.find(std::string(feature));
+    return level == features.end() ? int16_t{0} : level->second;
+  }
+
   friend bool operator==(const BootstrapFile&, const BootstrapFile&) = default;
 };
 

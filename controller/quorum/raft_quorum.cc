@@ -81,52 +81,40 @@ RaftQuorum::~RaftQuorum() = default;
 
 // --- Start and stop ------------------------------------------------------------------------------
 
-bool RaftQuorum::HasOthers() const {
-  const auto others = [this](const raft::VoterSet& voters) {
-    return voters.size() > (voters.Find(options_.node_id) != nullptr ? 1U : 0U);
-  };
-  // Often a bootstrap server is this node itself. Static voters are all that there are.
-  const auto elsewhere = [this](const SocketAddress& server) {
-    return std::ranges::none_of(options_.endpoints, [&](const raft::VoterEndpoint& own) {
-      return own.host == server.host && own.port == server.port;
-    });
-  };
-  return dialer_ != nullptr &&
-         (others(options_.static_voters) || others(options_.initial_voters) ||
-          (options_.static_voters.empty() && std::ranges::any_of(options_.bootstrap, elsewhere)));
-}
-
-Task<absl::StatusOr<RaftStore::Contents>> RaftQuorum::GiveUpIdentity(absl::Status damage) {
-  if (!HasOthers()) {
-    co_return absl::DataLossError(
+// What is in the store stays there until a leader has been heard: should nobody else have the log
+// either, this one may be worth mending by hand.
+absl::StatusOr<RaftStore::Contents> RaftQuorum::BeginAnew(const absl::Status& damage) {
+  if (dialer_ == nullptr || !options_.HasOthers()) {
+    return absl::DataLossError(
         fmt::format("{}; this is the only controller, so there is nobody to restore it from",
                     std::string(damage.message())));
   }
-  const DirectoryId next = env_.random.NextUuid();
+  anew_ = env_.random.NextUuid();
   env_.logger.Error(
       "quorum: {}. What this replica promised is not known any more: it goes on as a new one with "
-      "directory id {} and is restored from the other controllers",
-      std::string(damage.message()), next);
-  MR_CO_RETURN_IF_ERROR(co_await store_.Format(next, {}));
-  auto empty = co_await store_.Load();
-  if (!empty.ok()) co_return empty.status();
-  co_return **std::move(empty);
+      "directory id {} and is restored from the other controllers, once their leader is heard",
+      std::string(damage.message()), *anew_);
+  return RaftStore::Contents{*anew_, {}, {}, {}};
 }
 
 Task<absl::StatusOr<RaftStore::Contents>> RaftQuorum::LoadOrFormat() {
   auto stored = co_await store_.Load();
   if (stored.ok() && !stored->has_value()) {
+    if (options_.had_store) {
+      co_return BeginAnew(absl::DataLossError("the store of the metadata log is gone"));
+    }
     MR_CO_RETURN_IF_ERROR(options_.first_start);
     MR_CO_RETURN_IF_ERROR(co_await store_.Format(options_.directory, options_.initial_voters));
     stored = co_await store_.Load();
   }
-  if (absl::IsDataLoss(stored.status())) co_return co_await GiveUpIdentity(stored.status());
+  if (absl::IsDataLoss(stored.status())) co_return BeginAnew(stored.status());
   if (!stored.ok()) co_return stored.status();
   raft::RaftStart start = StartFrom(**stored);
   if (const std::optional<std::string> wrong = raft::WhatIsWrong(start)) {
-    co_return co_await GiveUpIdentity(
+    co_return BeginAnew(
         absl::DataLossError(fmt::format("the metadata log is damaged: {}", *wrong)));
   }
+  if (options_.remember_store) MR_CO_RETURN_IF_ERROR(co_await options_.remember_store());
   co_return **std::move(stored);
 }
 
@@ -136,6 +124,7 @@ raft::RaftStart RaftQuorum::StartFrom(RaftStore::Contents contents) const {
   start.snapshot = contents.snapshot.meta;
   start.entries = std::move(contents.entries);
   start.static_voters = options_.static_voters;
+  start.lost = anew_.has_value();
   for (const raft::VoterSet* voters : {&options_.static_voters, &options_.initial_voters}) {
     for (const auto& [id, voter] : voters->all()) start.contacts.push_back(id);
   }
@@ -269,7 +258,12 @@ Task<void> RaftQuorum::Drain() {
 
 Task<void> RaftQuorum::DoWrite(raft::Write write) {
   const raft::WriteId id = write.id;
-  const absl::Status written = co_await store_.Write(std::move(write));
+  absl::Status written;
+  if (anew_.has_value()) {  // The first words of a leader: now what was here before may go.
+    written = co_await store_.Format(*std::exchange(anew_, std::nullopt), {});
+    if (written.ok() && options_.remember_store) written = co_await options_.remember_store();
+  }
+  if (written.ok()) written = co_await store_.Write(std::move(write));
   if (!failed_.ok()) co_return;
   if (!written.ok()) {
     // What reached the disk is not known: nothing may be promised any more.

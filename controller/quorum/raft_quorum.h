@@ -14,9 +14,10 @@
 // Every index reaches CommittedEntries; what is the quorum's own (who leads, who votes) as an entry
 // without records.
 //
-// Damage: a store that lost something (RaftStore) makes this replica give up its identity: it takes
-// a new directory id, forgets everything, and is rebuilt from the quorum as an observer that may be
-// made a voter again. Where there is nobody to rebuild from, Start() says kDataLoss.
+// Damage: a store that lost something (RaftStore), or is gone though there was one, makes this
+// replica give up its identity: it takes a new directory id, forgets everything once it has heard a
+// leader, and is rebuilt from the quorum as an observer that may be made a voter again. Where there
+// is nobody to rebuild from, Start() says kDataLoss.
 //
 // A replica that was told to join (auto_join.h) and does not vote asks the leader over its stream;
 // the leader makes the change as it would for an operator, but removes nobody who still answers.
@@ -163,8 +164,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void OnContact(BrokerId peer) override;
 
   Task<absl::StatusOr<RaftStore::Contents>> LoadOrFormat();
-  Task<absl::StatusOr<RaftStore::Contents>> GiveUpIdentity(absl::Status damage);
-  bool HasOthers() const;
+  absl::StatusOr<RaftStore::Contents> BeginAnew(const absl::Status& damage);
   raft::RaftStart StartFrom(RaftStore::Contents contents) const;
 
   Task<void> Run();
@@ -206,6 +206,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   // Owned.
   RaftStore store_;
   raft::ReplicaKey self_;
+  // Who this replica is from now on, where its store does not say so yet (Damage, above).
+  std::optional<DirectoryId> anew_;
   std::unique_ptr<raft::RaftCore> core_;
   std::unique_ptr<RaftPeers> peers_;
   // State.

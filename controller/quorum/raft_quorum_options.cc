@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace millrace {
 
 absl::Status RaftQuorumOptions::Validate() const {
@@ -27,6 +29,20 @@ absl::Status RaftQuorumOptions::Validate() const {
     return refuse("snapshots are taken after at least one byte and some time");
   }
   return absl::OkStatus();
+}
+
+bool RaftQuorumOptions::HasOthers() const {
+  const auto others = [this](const raft::VoterSet& voters) {
+    return voters.size() > (voters.Find(node_id) != nullptr ? 1U : 0U);
+  };
+  // Often a bootstrap server is this node itself. Static voters are all that there are.
+  const auto elsewhere = [this](const SocketAddress& server) {
+    return std::ranges::none_of(endpoints, [&](const raft::VoterEndpoint& own) {
+      return own.host == server.host && own.port == server.port;
+    });
+  };
+  return others(static_voters) || others(initial_voters) ||
+         (static_voters.empty() && std::ranges::any_of(bootstrap, elsewhere));
 }
 
 }  // namespace millrace

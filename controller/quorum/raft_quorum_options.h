@@ -11,6 +11,7 @@
 
 #include "common/ids.h"
 #include "common/network.h"
+#include "common/runtime/task.h"
 #include "common/time.h"
 #include "controller/quorum/raft_peers.h"
 #include "controller/raft/raft_types.h"
@@ -33,6 +34,12 @@ struct RaftQuorumOptions {
   // Why an empty store must not begin: what this replica was formatted with cannot be used. One
   // that holds something does not mind.
   absl::Status first_start;
+  // There was a store of this replica before. One that is empty now was lost, and what was promised
+  // with it: the replica goes on as another, as after damage.
+  bool had_store = false;
+  // Awaited once there is a store and before this replica takes part: sees to it that `had_store`
+  // is true from now on, and durable. Null: nobody removes stores.
+  std::function<Task<absl::Status>()> remember_store;
   // controller.quorum.bootstrap.servers: who may know the quorum, for a replica that does not.
   std::vector<SocketAddress> bootstrap;
   // Where other controllers reach this one; enters the voter set when this replica leads.
@@ -69,6 +76,8 @@ struct RaftQuorumOptions {
   std::function<void(const absl::Status& why)> on_failure;
 
   absl::Status Validate() const;
+  // Whether anybody else could have the log.
+  bool HasOthers() const;
 };
 
 }  // namespace millrace

@@ -1,113 +1,20 @@
 #include "controller/quorum/raft_quorum.h"
 
-#include <algorithm>
 #include <catch2/catch.hpp>
-#include <map>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/error_kind.h"
-#include "common/runtime/sim/sim_fabric.h"
-#include "common/runtime/sim/sim_world.h"
-#include "test/sim/quorum_program.h"
+#include "test/sim/quorum_cluster.h"
 
 using namespace millrace;
 using namespace millrace::simtest;
 
-namespace {
-
-std::vector<MetadataRecord> Topic(const std::string& name) {
-  return {TopicRecord{name, Uuid(1, std::hash<std::string>()(name))}};
-}
-
-// A few controllers on one simulated network. Crashes keep the disk.
-class Cluster {
- public:
-  explicit Cluster(int voters, int observers = 0, uint64_t seed = 1)
-      : connected(voters > 1), voters_(voters), world_(seed) {
-    for (int id = 1; id <= voters + observers; ++id) {
-      world_.AddNode(QuorumHost(id));
-      directories_.emplace_back(1, static_cast<uint64_t>(id));
-    }
-  }
-
-  SimWorld& world() { return world_; }
-  SimNode& node(int id) { return *world_.FindNode(QuorumHost(id)); }
-  QuorumProgram& program(int id) { return static_cast<QuorumProgram&>(node(id).program()); }
-  RaftQuorum& quorum(int id) { return program(id).quorum(); }
-
-  void Start(int id) {
-    node(id).Start([this, id](SimProcess& process) {
-      QuorumProgram::Options options;
-      options.quorum = QuorumOptions(id, voters_, directories_[static_cast<size_t>(id - 1)]);
-      options.connected = connected;
-      if (tune) tune(options.quorum);
-      return std::make_unique<QuorumProgram>(process, std::move(options));
-    });
-  }
-  void StartAll() {
-    for (size_t id = 1; id <= directories_.size(); ++id) Start(static_cast<int>(id));
-  }
-  bool Runs(int id) { return node(id).up() && node(id).state() == SimNode::State::kRunning; }
-  bool Until(std::move_only_function<bool()> done, Duration limit = seconds(30)) {
-    return world_.RunUntil(std::move(done), limit);
-  }
-  std::optional<int> Active() {
-    for (size_t i = 1; i <= directories_.size(); ++i) {
-      const int id = static_cast<int>(i);
-      if (Runs(id) && quorum(id).leading_term().has_value()) return id;
-    }
-    return std::nullopt;
-  }
-  int WaitForActive() {
-    REQUIRE(Until([this] { return Active().has_value(); }));
-    return *Active();
-  }
-  absl::StatusOr<RaftIndex> Propose(int id, const std::string& name) {
-    return world_.Run(program(id).env(), quorum(id).Propose(Topic(name)));
-  }
-  // Everybody who runs has applied up to the active controller's end, and knows the same.
-  bool Converged() {
-    const std::optional<int> active = Active();
-    if (!active.has_value()) return false;
-    for (size_t i = 1; i <= directories_.size(); ++i) {
-      const int id = static_cast<int>(i);
-      if (!Runs(id)) continue;
-      if (quorum(id).applied() != quorum(*active).applied()) return false;
-      if (!program(id).state().image()->SameAs(*program(*active).state().image())) return false;
-    }
-    return true;
-  }
-
-  std::function<void(RaftQuorumOptions&)> tune;
-  bool connected;
-
- private:
-  const int voters_;
-  SimWorld world_;
-  std::vector<DirectoryId> directories_;
-};
-
-// Flips a bit of the stored entry `index`.
-Task<absl::Status> Damage(KvStore* kv, int64_t index) {
-  auto all = co_await kv->ScanAll({KvSpace::kRaftLog, "", std::nullopt});
-  if (!all.ok()) co_return all.status();
-  if (static_cast<size_t>(index) >= all->size()) co_return absl::OutOfRangeError("no such entry");
-  KvEntry& entry = (*all)[static_cast<size_t>(index)];
-  entry.value.back() ^= 1;
-  KvBatch batch;
-  batch.Put(KvSpace::kRaftLog, entry.key, entry.value);
-  co_return co_await kv->Write(std::move(batch), {.sync = true});
-}
-
-}  // namespace
-
 TEST_CASE("RaftQuorum: a quorum of one leads at once, in a term of its own at every start (P29)") {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
-    Cluster cluster(1, 0, seed);
+    QuorumCluster cluster(1, 0, seed);
     RaftTerm last(0);
     size_t topics = 0;
     for (int run = 1; run <= 4; ++run) {
@@ -132,43 +39,8 @@ TEST_CASE("RaftQuorum: a quorum of one leads at once, in a term of its own at ev
   }
 }
 
-TEST_CASE("RaftQuorum: a quorum of one with a damaged log does not start (RELIABILITY C 32)") {
-  Cluster cluster(1);
-  cluster.Start(1);
-  REQUIRE(cluster.WaitForActive() == 1);
-  REQUIRE(cluster.Propose(1, "a").ok());
-  REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 2)).ok());
-  cluster.node(1).StopGracefully();
-  cluster.Start(1);
-  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
-  CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
-}
-
-TEST_CASE("RaftQuorum: that it is its own bootstrap server makes nobody who could restore it") {
-  Cluster cluster(1);
-  cluster.connected = true;
-  const bool formatted = GENERATE(true, false);
-  cluster.tune = [&](RaftQuorumOptions& options) {
-    options.endpoints = {{"CONTROLLER", QuorumHost(1), kQuorumPort}};
-    options.bootstrap = {{QuorumHost(1), kQuorumPort}};
-    raft::Voter self{std::nullopt, options.endpoints};
-    if (formatted) self.directory = options.directory;
-    const raft::VoterSet alone = raft::VoterSet().With(BrokerId(1), self);
-    options.initial_voters = formatted ? alone : raft::VoterSet();
-    options.static_voters = formatted ? raft::VoterSet() : alone;
-  };
-  cluster.Start(1);
-  REQUIRE(cluster.WaitForActive() == 1);
-  REQUIRE(cluster.Propose(1, "a").ok());
-  REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 1)).ok());
-  cluster.node(1).StopGracefully();
-  cluster.Start(1);
-  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
-  CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
-}
-
 TEST_CASE("RaftQuorum: controllers of two clusters do not become one (P32)") {
-  Cluster cluster(2);
+  QuorumCluster cluster(2);
   cluster.tune = [](RaftQuorumOptions& options) {
     if (options.node_id == BrokerId(2)) options.cluster_id = "another";
   };
@@ -180,7 +52,7 @@ TEST_CASE("RaftQuorum: controllers of two clusters do not become one (P32)") {
 }
 
 TEST_CASE("RaftQuorum: what it was formatted with must be good, but for an empty store only") {
-  Cluster cluster(1);
+  QuorumCluster cluster(1);
   const auto spoil = [](RaftQuorumOptions& options) {
     options.first_start = absl::FailedPreconditionError("bootstrap.properties: line 3");
   };
@@ -199,7 +71,7 @@ TEST_CASE("RaftQuorum: what it was formatted with must be good, but for an empty
 }
 
 TEST_CASE("RaftQuorum: voters that were formatted elect without being named again") {
-  Cluster cluster(3);
+  QuorumCluster cluster(3);
   raft::VoterSet formatted = StaticVoters(3);
   for (int id = 1; id <= 3; ++id) {
     raft::Voter voter = *formatted.Find(BrokerId(id));
@@ -226,7 +98,7 @@ TEST_CASE("RaftQuorum: voters that were formatted elect without being named agai
 }
 
 TEST_CASE("RaftQuorum: an entry that does not fit ends everything, and is told") {
-  Cluster cluster(1);
+  QuorumCluster cluster(1);
   cluster.Start(1);
   REQUIRE(cluster.WaitForActive() == 1);
   REQUIRE(cluster.Propose(1, "a").ok());
@@ -236,7 +108,7 @@ TEST_CASE("RaftQuorum: an entry that does not fit ends everything, and is told")
 }
 
 TEST_CASE("RaftQuorum: three commit together; followers refuse proposals") {
-  Cluster cluster(3);
+  QuorumCluster cluster(3);
   cluster.StartAll();
   const int active = cluster.WaitForActive();
   REQUIRE(cluster.Propose(active, "a").ok());
@@ -260,7 +132,7 @@ TEST_CASE("RaftQuorum: the loss of the active controller costs less than half a 
   std::vector<Duration> times;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
-    Cluster cluster(3, 0, seed);
+    QuorumCluster cluster(3, 0, seed);
     cluster.StartAll();
     const int active = cluster.WaitForActive();
     REQUIRE(cluster.Propose(active, "a").ok());
@@ -285,7 +157,7 @@ TEST_CASE("RaftQuorum: the loss of the active controller costs less than half a 
 
 TEST_CASE("RaftQuorum: a leader that stops hands over first") {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
-    Cluster cluster(3, 0, seed);
+    QuorumCluster cluster(3, 0, seed);
     cluster.StartAll();
     const int active = cluster.WaitForActive();
     REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
@@ -297,36 +169,8 @@ TEST_CASE("RaftQuorum: a leader that stops hands over first") {
   }
 }
 
-TEST_CASE("RaftQuorum: a voter with a damaged log comes back as another replica and votes again") {
-  Cluster cluster(3);
-  cluster.StartAll();
-  const int active = cluster.WaitForActive();
-  for (const char* name : {"a", "b", "c"}) REQUIRE(cluster.Propose(active, name).ok());
-  REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
-  const int victim = active % 3 + 1;
-  const raft::ReplicaKey before = cluster.quorum(victim).self();
-  REQUIRE(cluster.world()
-              .Run(cluster.program(victim).env(), Damage(&cluster.program(victim).kv(), 2))
-              .ok());
-  cluster.node(victim).PowerLoss();
-  cluster.Start(victim);
-  REQUIRE(cluster.Until([&] { return cluster.Runs(victim); }));
-  const raft::ReplicaKey after = cluster.quorum(victim).self();
-  CHECK(after.directory != before.directory);
-  REQUIRE(cluster.Until([&] {
-    const auto leads = cluster.Active();
-    return leads.has_value() && cluster.quorum(*leads).core().voters().Contains(after) &&
-           cluster.quorum(*leads).core().voters().size() == 3 && cluster.Converged();
-  }));
-  // It keeps its new identity.
-  cluster.node(victim).PowerLoss();
-  cluster.Start(victim);
-  REQUIRE(cluster.Until([&] { return cluster.Runs(victim) && cluster.Converged(); }));
-  CHECK(cluster.quorum(victim).self() == after);
-}
-
 TEST_CASE("RaftQuorum: who comes late is given a snapshot, and snapshots hold up nobody") {
-  Cluster cluster(3);
+  QuorumCluster cluster(3);
   cluster.tune = [](RaftQuorumOptions& options) {
     options.snapshot_bytes = 500;
     options.entries_kept = 2;
@@ -351,7 +195,7 @@ TEST_CASE("RaftQuorum: who comes late is given a snapshot, and snapshots hold up
 }
 
 TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
-  Cluster cluster(2, 1);
+  QuorumCluster cluster(2, 1);
   cluster.StartAll();
   const int active = cluster.WaitForActive();
   REQUIRE(cluster.Propose(active, "a").ok());
@@ -379,7 +223,7 @@ TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
 TEST_CASE("RaftQuorum: a controller that is to join votes by itself, again when it was removed") {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     CAPTURE(seed);
-    Cluster cluster(2, 1, seed);
+    QuorumCluster cluster(2, 1, seed);
     cluster.tune = [](RaftQuorumOptions& options) {
       const auto at = QuorumHost(options.node_id.value());
       options.endpoints = {{"CONTROLLER", at, kQuorumPort}};
@@ -439,7 +283,7 @@ TEST_CASE(
     "RaftQuorum: a controller that is not to join stays an observer, and so does one nowhere") {
   const bool wants = GENERATE(true, false);
   CAPTURE(wants);
-  Cluster cluster(2, 1);
+  QuorumCluster cluster(2, 1);
   cluster.tune = [&](RaftQuorumOptions& options) {
     options.auto_join = wants;  // Without endpoints it could not be reached.
     if (!wants) options.endpoints = {{"CONTROLLER", "somewhere", kQuorumPort}};
@@ -452,7 +296,7 @@ TEST_CASE(
 }
 
 TEST_CASE("RaftQuorum: the leader tells of observers: controllers without a vote, and who is fed") {
-  Cluster cluster(2, 1);
+  QuorumCluster cluster(2, 1);
   cluster.StartAll();
   const int active = cluster.WaitForActive();
   REQUIRE(cluster.Until([&] { return cluster.Runs(3) && cluster.Converged(); }));
@@ -477,7 +321,7 @@ TEST_CASE("RaftQuorum: the leader tells of observers: controllers without a vote
 }
 
 TEST_CASE("RaftQuorum: proposals of a leader that is cut off fail, and so do those at a stop") {
-  Cluster cluster(3);
+  QuorumCluster cluster(3);
   cluster.StartAll();
   const int active = cluster.WaitForActive();
   REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
@@ -514,7 +358,7 @@ TEST_CASE("RaftQuorumOptions: what does not fit together is refused") {
 
 TEST_CASE("RaftQuorum: tells when the connection with a replica broke, and when it is back") {
   std::vector<std::string> told;  // Until after the cluster's end.
-  Cluster cluster(3);
+  QuorumCluster cluster(3);
   cluster.StartAll();
   const int active = cluster.WaitForActive();
   REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
