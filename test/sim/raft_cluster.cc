@@ -67,6 +67,7 @@ RaftCluster::RaftCluster(uint64_t seed, RaftBug bug, std::function<void(std::str
   options_.flow.in_flight_bytes_max = swarm_.Between(100, 10'000);
 
   brief_voters_ = rate(500'000);
+  if (SimRandom::Derived(seed, "figure 8").Below(4) == 0) DrawFigureEight();
 
   const int voters = swarm_.Coin() ? 3 : static_cast<int>(swarm_.Between(1, 5));
   const int spares = static_cast<int>(swarm_.Below(3));
@@ -75,6 +76,15 @@ RaftCluster::RaftCluster(uint64_t seed, RaftBug bug, std::function<void(std::str
     machines_.push_back(std::make_unique<Machine>(key));
     if (id <= voters) static_voters_ = static_voters_.With(key.id, {});
   }
+}
+
+// A world where every leader dies young and nothing else happens: what Figure 8 of the paper needs
+// is four such deaths in a row.
+void RaftCluster::DrawFigureEight() {
+  loss_ = duplication_ = wipes_ = cuts_ = changes_ = brief_voters_ = PerMillion{0};
+  brief_leaders_ = PerMillion{900'000};
+  options_.flow.append_bytes_max = 1;
+  options_.flow.in_flight_max = 1;
 }
 
 void RaftCluster::At(Time delay, std::function<void()> what) {

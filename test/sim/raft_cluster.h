@@ -80,6 +80,7 @@ class RaftCluster {
     RaftIndex applied{0};
   };
 
+  void DrawFigureEight();
   void At(Time delay, std::function<void()> what);
   void RunUntil(Time end);
   void Trace(const std::string& line);
