@@ -2,7 +2,7 @@
 
 import re
 
-from harness import expect, expect_equal, expect_in, fresh_topic, need, oracle, run, test, until
+from harness import expect, expect_equal, expect_in, fresh_topic, java_environment, need, oracle, run, test, until
 import wire
 
 SETTINGS = ["log.cleaner.backoff.ms=200", "log.initial.task.delay.ms=200", "log.segment.delete.delay.ms=0"]
@@ -111,7 +111,7 @@ def dump_log(node):
     folder = node.log_dir / f"{name}-0"
     expect_equal([path.name for path in folder.iterdir() if path.suffix in (".cleaned", ".swap")], [], "files of compaction")
     tool = [oracle(), "dump-log"]
-    env = {"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}
+    env = java_environment()
     segments = sorted(folder.glob("*.log"))
     text = run([*tool, "--deep-iteration", "--print-data-log", "--files", ",".join(map(str, segments))], env=env)
     expect("isvalid: false" not in text, "a CRC is wrong")

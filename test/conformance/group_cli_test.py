@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import expect, expect_equal, expect_in, fresh_topic, oracle, run, test, until
+from harness import expect, expect_equal, expect_in, fresh_topic, java_environment, oracle, run, test, until
 import wire
 
 BASE = 1700000000000  # Timestamps of records that times are looked up among.
@@ -225,7 +225,7 @@ class Tools:
     @staticmethod
     def outputs(command):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False,
-                              env={**os.environ, "KAFKA_OPTS": "-XX:TieredStopAtLevel=1"})
+                              env={**os.environ, **java_environment()})
         return done.stdout, done.stderr
 
     def compare(self, name, *arguments, in_any_order=False):

@@ -1,6 +1,6 @@
 """Settings of single groups (config resource GROUP): what may be set, what is told of it, and that groups go by it."""
 
-from harness import expect_equal, expect_in, fresh_topic, oracle, run, test, until
+from harness import expect_equal, expect_in, fresh_topic, java_environment, oracle, run, test, until
 from group_wire import ask, group_of, topic_of
 import wire
 
@@ -129,7 +129,7 @@ def java(node):
 
     def configs(*words, **keywords):
         return run([oracle(), "configs", "--bootstrap-server", node.bootstrap, "--entity-type", "groups", "--entity-name", name, *words],
-                   env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
+                   env=java_environment(), **keywords)
 
     expect_in("Completed updating config", configs("--alter", "--add-config", f"{SESSION}=50000,{HEARTBEAT}=7000"))
     text = configs("--describe")

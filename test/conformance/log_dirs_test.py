@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from harness import expect, expect_equal, fresh_topic, oracle, run, test, until
+from harness import expect, expect_equal, fresh_topic, java_environment, oracle, run, test, until
 import wire
 
 PARTITIONS = 3
@@ -11,7 +11,7 @@ PARTITIONS = 3
 
 def tool(name, node, *arguments, **keywords):
     return run([oracle(), name, "--bootstrap-server", node.bootstrap, *arguments],
-               env={"KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, **keywords)
+               env=java_environment(), **keywords)
 
 
 def describe(node):

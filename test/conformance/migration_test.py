@@ -10,7 +10,7 @@ import struct
 import subprocess
 import threading
 
-from harness import expect_equal, oracle, test, until
+from harness import expect_equal, java_environment, oracle, test, until
 from group_wire import Story, ask, committed, coordinator, group_of, told, topic_of
 from members import Member
 import wire
@@ -127,7 +127,7 @@ class Console:
     def __init__(self, node, group, topic, *properties):
         words = [word for one in ("auto.offset.reset=earliest", *properties) for word in ("--command-property", one)]
         self.process = subprocess.Popen([oracle(), "console-consumer", "--bootstrap-server", node.bootstrap, "--topic", topic, "--group", group,
-                                         *words], env={**os.environ, "KAFKA_OPTS": "-XX:TieredStopAtLevel=1"}, stdout=subprocess.PIPE,
+                                         *words], env={**os.environ, **java_environment()}, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True, start_new_session=True)
         self.lines = []
         self.reader = threading.Thread(target=lambda: self.lines.extend(line.strip() for line in self.process.stdout), daemon=True)
