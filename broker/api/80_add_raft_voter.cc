@@ -3,8 +3,8 @@
 // Promises: when the answer arrives the change is committed (also where v1 would have been content
 //           with less). The new voter must run and have caught up: that is waited for, within the
 //           request's time-out and a minute.
-// Errors:   INCONSISTENT_CLUSTER_ID, INVALID_REQUEST (no replica, no endpoint), DUPLICATE_VOTER,
-//           REQUEST_TIMED_OUT.
+// Errors:   INCONSISTENT_CLUSTER_ID, UNSUPPORTED_VERSION (kraft.version 0), INVALID_REQUEST (no
+//           replica, no endpoint), DUPLICATE_VOTER, REQUEST_TIMED_OUT.
 // Source:   KIP-853.
 #include <fmt/format.h>
 
@@ -22,6 +22,7 @@ namespace {
 
 Task<absl::Status> Add(AdminContext* admin, kafka::AddRaftVoterRequest body) {
   MR_CO_RETURN_IF_ERROR(CheckClusterId(*admin, body.cluster_id));
+  MR_CO_RETURN_IF_ERROR(CheckVotersMayChange(*admin, "adding"));
   if (!IsReplicaKey(body.voter_id, body.voter_directory_id)) {
     co_return MakeError(ErrorKind::kInvalidRequest,
                         "Add voter request didn't include a valid voter");

@@ -1,8 +1,8 @@
 // RemoveRaftVoter (key 81), version 0. A controller is no voter any more; it may be the active one.
 //
 // Promises: when the answer arrives the change is committed.
-// Errors:   INCONSISTENT_CLUSTER_ID, INVALID_REQUEST (no replica; the last voter), VOTER_NOT_FOUND,
-//           REQUEST_TIMED_OUT.
+// Errors:   INCONSISTENT_CLUSTER_ID, UNSUPPORTED_VERSION (kraft.version 0), INVALID_REQUEST (no
+//           replica; the last voter), VOTER_NOT_FOUND, REQUEST_TIMED_OUT.
 // Source:   KIP-853.
 #include <fmt/format.h>
 
@@ -21,6 +21,7 @@ namespace {
 Task<absl::Status> Remove(AdminContext* admin, kafka::RemoveRaftVoterRequest body) {
   constexpr int32_t kTimeoutMs = 30'000;  // The request has none.
   MR_CO_RETURN_IF_ERROR(CheckClusterId(*admin, body.cluster_id));
+  MR_CO_RETURN_IF_ERROR(CheckVotersMayChange(*admin, "removing"));
   if (!IsReplicaKey(body.voter_id, body.voter_directory_id)) {
     co_return MakeError(ErrorKind::kInvalidRequest,
                         "Remove voter request didn't include a valid voter");

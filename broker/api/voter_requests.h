@@ -3,6 +3,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "broker/admin_context.h"
 #include "common/error_kind.h"
+#include "controller/image/feature_levels.h"
 #include "controller/quorum/raft_quorum.h"
 
 namespace millrace {
@@ -22,6 +24,17 @@ inline absl::Status CheckClusterId(const AdminContext& admin,
   return MakeError(ErrorKind::kInconsistentClusterId,
                    fmt::format("The given id \"{}\" doesn't match the cluster id \"{}\"",
                                *cluster_id, admin.options.cluster_id));
+}
+
+// Voters that were named statically change with the configuration of every node, until the cluster is
+// upgraded to kraft.version 1. `change`: "adding", "removing".
+inline absl::Status CheckVotersMayChange(const AdminContext& admin, std::string_view change) {
+  const FeatureLevels& features = admin.image()->features();
+  const auto level = features.find(kKraftVersion);
+  if (level != features.end() && level->second >= 1) return absl::OkStatus();
+  return MakeError(ErrorKind::kUnsupportedVersion,
+                   fmt::format("Cluster doesn't support {} voter because the {} feature is 0",
+                               change, kKraftVersion));
 }
 
 inline bool IsReplicaKey(int32_t id, const Uuid& directory) {

@@ -5,6 +5,7 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
+import wire
 from cluster import cluster_of
 from harness import expect, expect_equal, expect_in, run, test, tool, until
 
@@ -27,6 +28,10 @@ def formatted(cluster):
     # A level of 0 is not finalised. Voters that are named are kraft.version 0.
     expect_equal([seen.get(one, "0") for one in ("group.version", "eligible.leader.replicas.version", "kraft.version")],
                  ["0", "1", "0"], "features")
+    with wire.Connection(cluster.member(1).port) as connection:
+        answer = connection.ask("remove_raft_voter", cluster_id=None, id=2, directory=b"\1" * 16)
+    expect_equal((answer["error"], answer["message"]),
+                 (35, "Cluster doesn't support removing voter because the kraft.version feature is 0"), "voters that are named")
     # Nobody begins anew when another leads, or when all were away.
     controller = cluster.controller()
     controller.kill()
