@@ -46,7 +46,7 @@ PartitionAssignment AssignmentOf(const MetadataImage& image, const TopicImage& t
         {replica, broker == nullptr ? std::nullopt : std::optional(broker->epoch), in_isr,
          broker != nullptr && broker->active(), partition.DirectoryOf(replica)});
   }
-  assignment.elr = partition.elr;
+  assignment.elr.assign(partition.elr.begin(), partition.elr.end());
   assignment.recovering = partition.recovery == LeaderRecovery::kRecovering;
   return assignment;
 }
@@ -63,7 +63,7 @@ MetadataApplier::MetadataApplier(Env& env, BrokerId self, uint32_t shards,
       image_(std::make_shared<const MetadataImage>()) {}
 
 bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
-  const std::vector<BrokerId>& replicas = topic.Find(id)->replicas;
+  const SharedList<BrokerId>& replicas = topic.Find(id)->replicas;
   return ShardOf({topic.topic_id, id}, shards_) == env_.reactor.shard() &&
          std::ranges::find(replicas, self_) != replicas.end();
 }

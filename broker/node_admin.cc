@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "broker/admin/process_metrics.h"
@@ -15,7 +16,7 @@ namespace {
 
 Task<MetricSnapshot> MetricsOf(NodeShard* shard) { co_return shard->Metrics(); }
 
-bool Contains(const std::vector<BrokerId>& ids, BrokerId id) {
+bool Contains(std::span<const BrokerId> ids, BrokerId id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 

@@ -132,7 +132,7 @@ class Deciding {
     BrokerIds isr;
     for (const IsrChangeMember& member : proposal.isr) isr.push_back(member.broker);
     PartitionChange change(before, cluster_, settings->second, ElrEnabled(image_));
-    change.SetIsr(std::move(isr)).SetRecovery(proposal.recovery);
+    change.SetIsr(isr).SetRecovery(proposal.recovery);
     const PartitionImage state = change.Build().value_or(before);
     if (state != before) {
       records.emplace_back(PartitionRecord{topic.topic_id, proposal.partition.partition, state});

@@ -39,7 +39,7 @@ struct IsrReply {
   std::optional<BrokerId> leader{};
   LeaderEpoch leader_epoch{0};
   PartitionEpoch partition_epoch{0};
-  BrokerIds isr{};
+  SharedList<BrokerId> isr{};
   LeaderRecovery recovery = LeaderRecovery::kRecovered;
 };
 

@@ -62,7 +62,9 @@ std::shared_ptr<const MetadataImage> ImageAfter(const MetadataImage& image,
   return delta.Build(image.index().value_or(RaftIndex(0)));
 }
 
-bool IsMember(const BrokerIds& ids, BrokerId id) { return std::ranges::find(ids, id) != ids.end(); }
+bool IsMember(std::span<const BrokerId> ids, BrokerId id) {
+  return std::ranges::find(ids, id) != ids.end();
+}
 
 bool ElrEnabled(const MetadataImage& image) { return image.feature_level(kElrVersion) > 0; }
 

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "controller/decision.h"
 #include "controller/image/metadata_image.h"
@@ -54,7 +55,7 @@ absl::Status CheckBrokerEpoch(const MetadataImage& image, BrokerId broker, Broke
 // `image` with records applied that were decided on it.
 std::shared_ptr<const MetadataImage> ImageAfter(const MetadataImage& image,
                                                 const MetadataRecords& records);
-bool IsMember(const BrokerIds& ids, BrokerId id);
+bool IsMember(std::span<const BrokerId> ids, BrokerId id);
 bool ElrEnabled(const MetadataImage& image);
 // Whether any partition is led by it.
 bool LeadsAnything(const MetadataImage& image, BrokerId broker);

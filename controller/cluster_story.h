@@ -30,6 +30,7 @@
 
 #include <memory>
 #include <set>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -49,7 +50,7 @@
 
 namespace millrace {
 
-inline std::string ListText(const BrokerIds& ids) {
+inline std::string ListText(std::span<const BrokerId> ids) {
   std::vector<int32_t> numbers;
   for (BrokerId id : ids) numbers.push_back(id.value());
   return fmt::format("[{}]", fmt::join(numbers, ","));

@@ -55,10 +55,14 @@ class RandomCluster {
     }
     for (int32_t p = 0; p < kPartitions; ++p) {
       PartitionImage state;
-      for (int32_t r = 0; r < 3; ++r) state.replicas.emplace_back(1 + (p + r) % kBrokers);
+      BrokerIds replicas;
+      for (int32_t r = 0; r < 3; ++r) replicas.emplace_back(1 + (p + r) % kBrokers);
+      state.replicas = replicas;
       state.isr = state.replicas;
       state.leader = state.replicas.front();
-      for (BrokerId id : state.replicas) state.directories.push_back(FirstDirectory(*image_, id));
+      DirectoryIds directories;
+      for (BrokerId id : replicas) directories.push_back(FirstDirectory(*image_, id));
+      state.directories = directories;
       topic.emplace_back(PartitionRecord{kTopic, PartitionId(p), state});
     }
     models_.resize(kPartitions);
@@ -139,7 +143,7 @@ class RandomCluster {
     std::set<BrokerId> isr(state.isr.begin(), state.isr.end());
     REQUIRE(isr.size() == state.isr.size());
     REQUIRE((elr_ || !isr.empty()));
-    for (const BrokerIds* some : {&state.isr, &state.elr, &state.adding, &state.removing}) {
+    for (const auto* some : {&state.isr, &state.elr, &state.adding, &state.removing}) {
       for (BrokerId id : *some) REQUIRE(replicas.contains(id));
     }
     for (BrokerId id : state.elr) REQUIRE_FALSE(isr.contains(id));

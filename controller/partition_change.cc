@@ -6,9 +6,14 @@
 namespace millrace {
 namespace {
 
-bool Contains(const BrokerIds& ids, BrokerId id) { return std::ranges::find(ids, id) != ids.end(); }
+bool Contains(std::span<const BrokerId> ids, BrokerId id) {
+  return std::ranges::find(ids, id) != ids.end();
+}
 
-void Erase(BrokerIds& ids, BrokerId id) { std::erase(ids, id); }
+void Erase(SharedList<BrokerId>& ids, BrokerId id) {
+  BrokerIds left(ids.begin(), ids.end());
+  if (std::erase(left, id) > 0) ids = left;
+}
 
 }  // namespace
 
@@ -26,8 +31,8 @@ PartitionChange& PartitionChange::Elect(Election election) {
   return *this;
 }
 
-PartitionChange& PartitionChange::SetIsr(BrokerIds isr) {
-  next_.isr = std::move(isr);
+PartitionChange& PartitionChange::SetIsr(std::span<const BrokerId> isr) {
+  next_.isr = isr;
   return *this;
 }
 
@@ -36,20 +41,24 @@ PartitionChange& PartitionChange::SetRecovery(LeaderRecovery recovery) {
   return *this;
 }
 
-PartitionChange& PartitionChange::SetReplicas(BrokerIds replicas, DirectoryIds directories,
-                                              BrokerIds adding, BrokerIds removing) {
-  next_.replicas = std::move(replicas);
-  next_.directories = std::move(directories);
-  next_.adding = std::move(adding);
-  next_.removing = std::move(removing);
+PartitionChange& PartitionChange::SetReplicas(std::span<const BrokerId> replicas,
+                                              std::span<const DirectoryId> directories,
+                                              std::span<const BrokerId> adding,
+                                              std::span<const BrokerId> removing) {
+  next_.replicas = replicas;
+  next_.directories = directories;
+  next_.adding = adding;
+  next_.removing = removing;
   return *this;
 }
 
 PartitionChange& PartitionChange::SetDirectory(BrokerId replica, DirectoryId directory) {
-  next_.directories.resize(next_.replicas.size(), kUnassignedDirectory);
+  DirectoryIds directories(next_.directories.begin(), next_.directories.end());
+  directories.resize(next_.replicas.size(), kUnassignedDirectory);
   for (size_t i = 0; i < next_.replicas.size(); ++i) {
-    if (next_.replicas[i] == replica) next_.directories[i] = directory;
+    if (next_.replicas[i] == replica) directories[i] = directory;
   }
+  next_.directories = directories;
   return *this;
 }
 
@@ -85,9 +94,9 @@ void PartitionChange::CompleteReassignment() {
     replicas.push_back(id);
     directories.push_back(next_.DirectoryOf(id));
   }
-  next_.isr = std::move(isr);
-  next_.replicas = std::move(replicas);
-  next_.directories = std::move(directories);
+  next_.isr = isr;
+  next_.replicas = replicas;
+  next_.directories = directories;
   next_.adding.clear();
   next_.removing.clear();
 }
@@ -100,10 +109,12 @@ bool PartitionChange::IsrIsLargeEnough() const {
 void PartitionChange::KeepElr() {
   next_.elr.clear();
   if (!elr_enabled_ || IsrIsLargeEnough()) return;
+  BrokerIds eligible;
   for (BrokerId id : next_.replicas) {
     if (Contains(next_.isr, id) || Contains(lost_, id)) continue;
-    if (Contains(before_.isr, id) || Contains(before_.elr, id)) next_.elr.push_back(id);
+    if (Contains(before_.isr, id) || Contains(before_.elr, id)) eligible.push_back(id);
   }
+  next_.elr = eligible;
 }
 
 bool PartitionChange::IsValidLeader(BrokerId replica) const {
@@ -165,9 +176,11 @@ std::optional<PartitionImage> PartitionChange::Build() {
   ElectLeader();
   if (next_.isr.empty() && !elr_enabled_) {
     // Somebody must be remembered to have everything. Of replicas that left the set nobody is.
+    BrokerIds isr;
     for (BrokerId id : before_.isr) {
-      if (Contains(next_.replicas, id)) next_.isr.push_back(id);
+      if (Contains(next_.replicas, id)) isr.push_back(id);
     }
+    next_.isr = isr;
   }
   KeepLastKnownLeader();
   if (next_ == before_) return std::nullopt;

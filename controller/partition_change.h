@@ -19,6 +19,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 
 #include "controller/cluster_view.h"
 #include "controller/image/metadata_image.h"
@@ -41,11 +42,13 @@ class PartitionChange {
 
   // What is wanted; what is not set stays.
   PartitionChange& Elect(Election election);
-  PartitionChange& SetIsr(BrokerIds isr);
+  PartitionChange& SetIsr(std::span<const BrokerId> isr);
   PartitionChange& SetRecovery(LeaderRecovery recovery);
   // With where they live, in parallel.
-  PartitionChange& SetReplicas(BrokerIds replicas, DirectoryIds directories, BrokerIds adding,
-                               BrokerIds removing);
+  PartitionChange& SetReplicas(std::span<const BrokerId> replicas,
+                               std::span<const DirectoryId> directories,
+                               std::span<const BrokerId> adding,
+                               std::span<const BrokerId> removing);
   PartitionChange& SetDirectory(BrokerId replica, DirectoryId directory);
   // The replica lost what it had: it leaves the ISR, and the ELR too.
   PartitionChange& Lost(BrokerId replica);

@@ -68,8 +68,7 @@ void SetTarget(const MetadataImage& image, const PartitionImage& partition, cons
     directories.push_back(IsMember(partition.replicas, id) ? partition.DirectoryOf(id)
                                                            : FirstDirectory(image, id));
   }
-  change->SetReplicas(std::move(replicas), std::move(directories), std::move(adding),
-                      std::move(removing));
+  change->SetReplicas(replicas, directories, adding, removing);
 }
 
 // Back to the replicas there were; those that were being removed stay.
@@ -99,7 +98,7 @@ absl::Status Revert(const std::string& topic, PartitionId id, const PartitionIma
                                    topic, id));
     }
   }
-  change->SetReplicas(std::move(replicas), std::move(directories), {}, {}).SetIsr(std::move(isr));
+  change->SetReplicas(replicas, directories, {}, {}).SetIsr(isr);
   return absl::OkStatus();
 }
 

@@ -44,9 +44,9 @@ Decision<ReassignmentReply> DecideReassignments(const MetadataImage& image,
 struct OngoingReassignment {
   std::string topic;
   PartitionId partition;
-  BrokerIds replicas;
-  BrokerIds adding;
-  BrokerIds removing;
+  SharedList<BrokerId> replicas;
+  SharedList<BrokerId> adding;
+  SharedList<BrokerId> removing;
 };
 struct ReassignmentQuery {
   std::string topic;

@@ -30,15 +30,19 @@ std::vector<PlacementCandidate> Candidates(const MetadataImage& image) {
 PartitionImage NewPartition(const MetadataImage& image, const std::vector<BrokerId>& replicas) {
   PartitionImage partition;
   partition.replicas = replicas;
+  BrokerIds isr;
+  DirectoryIds directories;
   for (BrokerId id : replicas) {
     const BrokerImage* broker = image.FindBroker(id);
-    if (broker->active()) partition.isr.push_back(id);
+    if (broker->active()) isr.push_back(id);
     // Where each replica lives is the broker's to choose until it says so; one directory is no
     // choice.
-    partition.directories.push_back(
-        broker->log_directories.size() == 1 ? broker->log_directories[0].id : kUnassignedDirectory);
+    directories.push_back(broker->log_directories.size() == 1 ? broker->log_directories[0].id
+                                                              : kUnassignedDirectory);
   }
-  if (!partition.isr.empty()) partition.leader = partition.isr.front();
+  partition.isr = isr;
+  partition.directories = directories;
+  if (!isr.empty()) partition.leader = isr.front();
   return partition;
 }
 

@@ -3,6 +3,7 @@
 // Promises: those of the partitions asked for, or all; as the active controller knows them.
 //           Partitions without one, and unknown ones, are left out.
 // Source:   KIP-455.
+#include <span>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -15,7 +16,7 @@ namespace {
 
 using Response = kafka::ListPartitionReassignmentsResponse;
 
-std::vector<int32_t> ToWire(const BrokerIds& brokers) {
+std::vector<int32_t> ToWire(std::span<const BrokerId> brokers) {
   std::vector<int32_t> ids;
   ids.reserve(brokers.size());
   for (BrokerId id : brokers) ids.push_back(id.value());

@@ -11,6 +11,7 @@
 // null. Source:   KIP-966.
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
@@ -24,7 +25,7 @@ namespace {
 using Response = kafka::DescribeTopicPartitionsResponse;
 using ResponseTopic = Response::DescribeTopicPartitionsResponseTopic;
 
-std::vector<int32_t> IdsOf(const BrokerIds& brokers) {
+std::vector<int32_t> IdsOf(std::span<const BrokerId> brokers) {
   std::vector<int32_t> ids;
   for (BrokerId id : brokers) ids.push_back(id.value());
   return ids;

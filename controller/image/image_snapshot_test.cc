@@ -39,15 +39,21 @@ class RandomCluster {
     return found;
   }
   PartitionImage AnyState() {
-    PartitionImage state;
+    BrokerIds replicas;
+    DirectoryIds directories;
+    BrokerIds isr;
     for (uint64_t i = random_.Between(1, 4); i > 0; --i) {
-      state.replicas.emplace_back(static_cast<int32_t>(random_.Below(5)));
-      state.directories.push_back(random_.NextUuid());
-      if (random_.Coin()) state.isr.push_back(state.replicas.back());
+      replicas.emplace_back(static_cast<int32_t>(random_.Below(5)));
+      directories.push_back(random_.NextUuid());
+      if (random_.Coin()) isr.push_back(replicas.back());
     }
+    PartitionImage state;
+    state.replicas = replicas;
+    state.directories = directories;
+    state.isr = isr;
     if (random_.Coin()) state.leader = state.replicas.front();
-    if (random_.Coin()) state.adding.push_back(state.replicas.back());
-    if (random_.Coin()) state.last_known_elr.push_back(state.replicas.front());
+    if (random_.Coin()) state.adding = {replicas.back()};
+    if (random_.Coin()) state.last_known_elr = {replicas.front()};
     if (random_.Coin()) state.recovery = LeaderRecovery::kRecovering;
     state.leader_epoch = LeaderEpoch(static_cast<int32_t>(random_.Below(100)));
     state.partition_epoch = PartitionEpoch(static_cast<int32_t>(random_.Below(100)));

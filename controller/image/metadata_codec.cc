@@ -159,18 +159,27 @@ struct ToProto {
   void operator()(const NoOpRecord&) const { to->mutable_no_op(); }
 };
 
+BrokerIds Get(const google::protobuf::RepeatedField<int32_t>& from) {
+  BrokerIds ids;
+  ids.reserve(static_cast<size_t>(from.size()));
+  for (int32_t id : from) ids.emplace_back(id);
+  return ids;
+}
+
 PartitionRecord FromProto(const control::PartitionRecord& from) {
   PartitionImage state;
-  for (int32_t id : from.replicas()) state.replicas.emplace_back(id);
-  for (int32_t id : from.isr()) state.isr.emplace_back(id);
+  state.replicas = Get(from.replicas());
+  state.isr = Get(from.isr());
   if (from.leader() >= 0) state.leader = BrokerId(from.leader());
   state.leader_epoch = LeaderEpoch(from.leader_epoch());
   state.partition_epoch = PartitionEpoch(from.partition_epoch());
-  for (const control::UuidValue& id : from.directories()) state.directories.push_back(Get(id));
-  for (int32_t id : from.adding_replicas()) state.adding.emplace_back(id);
-  for (int32_t id : from.removing_replicas()) state.removing.emplace_back(id);
-  for (int32_t id : from.eligible_leader_replicas()) state.elr.emplace_back(id);
-  for (int32_t id : from.last_known_elr()) state.last_known_elr.emplace_back(id);
+  DirectoryIds directories;
+  for (const control::UuidValue& id : from.directories()) directories.push_back(Get(id));
+  state.directories = directories;
+  state.adding = Get(from.adding_replicas());
+  state.removing = Get(from.removing_replicas());
+  state.elr = Get(from.eligible_leader_replicas());
+  state.last_known_elr = Get(from.last_known_elr());
   if (from.leader_recovery() == control::PartitionRecord::RECOVERING) {
     state.recovery = LeaderRecovery::kRecovering;
   }

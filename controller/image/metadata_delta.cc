@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "controller/image/feature_levels.h"
+#include "controller/image/list_pool.h"
 
 namespace millrace {
 namespace {
@@ -110,7 +111,7 @@ absl::Status MetadataDelta::ApplyOne(const TopicRecord& record) {
   // final state.
   next_.topics_ = next_.topics_.With(record.name, topic);
   next_.topics_by_id_ = next_.topics_by_id_.With(record.topic_id, topic);
-  next_.names_by_metric_ = next_.names_by_metric_.With(MetricName(record.name), record.name);
+  next_.topics_by_metric_ = next_.topics_by_metric_.With(MetricName(record.name), record.topic_id);
   return absl::OkStatus();
 }
 
@@ -126,11 +127,27 @@ absl::Status MetadataDelta::ApplyOne(const RemoveTopicRecord& record) {
   next_.partition_count_ -= topic->partitions.size();
   next_.topics_ = next_.topics_.Without(topic->name);
   next_.topics_by_id_ = next_.topics_by_id_.Without(record.topic_id);
-  next_.names_by_metric_ = next_.names_by_metric_.Without(MetricName(topic->name));
+  next_.topics_by_metric_ = next_.topics_by_metric_.Without(MetricName(topic->name));
   touched_.erase(record.topic_id);
   moved_topics_.erase(record.topic_id);
   changed_topics_.erase(record.topic_id);
   return absl::OkStatus();
+}
+
+template <typename T>
+void MetadataDelta::Share(SharedList<T>& list) {
+  if (list.empty() || list.size() > ListPool::kLengthMax) return;
+  const ListPool* known = lists_ != nullptr ? lists_.get() : next_.lists_.get();
+  if (known != nullptr) {
+    if (const SharedList<T>* same = known->Find(list); same != nullptr) {
+      list = *same;
+      return;
+    }
+  }
+  if (lists_ == nullptr) {
+    lists_ = known == nullptr ? std::make_shared<ListPool>() : std::make_shared<ListPool>(*known);
+  }
+  lists_->Keep(list);
 }
 
 absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
@@ -141,15 +158,21 @@ absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
     return absl::DataLossError(fmt::format("partition {} of topic {} does not fit what is known",
                                            record.partition, record.topic_id));
   }
+  PartitionImage state = record.state;
+  for (auto* list : {&state.replicas, &state.isr, &state.adding, &state.removing, &state.elr,
+                     &state.last_known_elr}) {
+    Share(*list);
+  }
+  Share(state.directories);
   if (index == topic->partitions.size()) {
     moved_topics_.insert(record.topic_id);
-    topic->partitions.push_back(record.state);
+    topic->partitions.push_back(std::move(state));
     ++next_.partition_count_;
   } else {
-    if (topic->partitions[index].replicas != record.state.replicas) {
+    if (topic->partitions[index].replicas != state.replicas) {
       moved_topics_.insert(record.topic_id);
     }
-    topic->partitions[index] = record.state;
+    topic->partitions[index] = std::move(state);
   }
   return absl::OkStatus();
 }
@@ -283,13 +306,30 @@ void MetadataDelta::IndexReplicas(const TopicId& id, const TopicImage* before,
   };
   const std::set<BrokerId> old_brokers = brokers_of(before);
   const std::set<BrokerId> new_brokers = brokers_of(after);
-  auto& index = next_.topics_by_broker_;
   for (BrokerId broker : old_brokers) {
-    if (!new_brokers.contains(broker)) index = index.Without({broker, id});
+    if (!new_brokers.contains(broker)) IndexReplica(broker, id, false);
   }
   for (BrokerId broker : new_brokers) {
-    if (!old_brokers.contains(broker)) index = index.With({broker, id}, {});
+    if (!old_brokers.contains(broker)) IndexReplica(broker, id, true);
   }
+}
+
+void MetadataDelta::IndexReplica(BrokerId broker, const TopicId& id, bool has_replica) {
+  auto& index = next_.topics_by_broker_;
+  const BrokerTopics key = BrokerTopics::With(broker, id);
+  std::vector<TopicId> topics;
+  if (const SharedList<TopicId>* before = index.Find(key); before != nullptr) {
+    topics.assign(before->begin(), before->end());
+  }
+  const auto place = std::ranges::lower_bound(topics, id);
+  const bool known = place != topics.end() && *place == id;
+  if (known == has_replica) return;
+  if (has_replica) {
+    topics.insert(place, id);
+  } else {
+    topics.erase(place);
+  }
+  index = topics.empty() ? index.Without(key) : index.With(key, SharedList<TopicId>(topics));
 }
 
 std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
@@ -307,6 +347,7 @@ std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
   if (group_configs_ != nullptr) next_.group_configs_ = group_configs_;
   if (controllers_ != nullptr) next_.controllers_ = controllers_;
   if (features_ != nullptr) next_.features_ = features_;
+  if (lists_ != nullptr) next_.lists_ = lists_;
   next_.index_ = index;
   return std::make_shared<const MetadataImage>(next_);
 }

@@ -63,6 +63,11 @@ class MetadataDelta {
   absl::StatusOr<BrokerImage*> TouchBroker(BrokerId id, BrokerEpoch epoch);
   // Brings topics_by_broker_ up to date with what became of the topic's replicas.
   void IndexReplicas(const TopicId& id, const TopicImage* before, const TopicImage* after);
+  // Puts the topic among those with a replica on `broker`, or takes it out.
+  void IndexReplica(BrokerId broker, const TopicId& id, bool has_replica);
+  // Makes the list one with an equal one that is known already, if there is.
+  template <typename T>
+  void Share(SharedList<T>& list);
   // The topic, copied for change on first touch; null when there is none.
   TopicImage* Touch(const TopicId& id);
 
@@ -81,6 +86,7 @@ class MetadataDelta {
   std::shared_ptr<std::map<std::string, ConfigOverrides>> group_configs_;
   std::shared_ptr<std::map<int32_t, ControllerImage>> controllers_;
   std::shared_ptr<FeatureLevels> features_;
+  std::shared_ptr<ListPool> lists_;
 };
 
 }  // namespace millrace

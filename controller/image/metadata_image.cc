@@ -32,7 +32,7 @@ MetadataImage::Topic MetadataImage::FindTopic(const TopicId& id) const {
 }
 
 MetadataImage::Topic MetadataImage::FindCollision(const std::string& name) const {
-  const std::string* found = names_by_metric_.Find(MetricName(name));
+  const TopicId* found = topics_by_metric_.Find(MetricName(name));
   return found == nullptr ? nullptr : FindTopic(*found);
 }
 

@@ -16,10 +16,13 @@
 
 #include "common/ids.h"
 #include "common/persistent_map.h"
+#include "common/shared_list.h"
 
 namespace millrace {
 
-// Lists of a partition. Say the alias, not what it is: it may become something smaller.
+class ListPool;
+
+// Lists while they are put together. In an image they are SharedLists.
 using BrokerIds = std::vector<BrokerId>;
 using DirectoryIds = std::vector<DirectoryId>;
 
@@ -35,18 +38,20 @@ enum class LeaderRecovery : uint8_t { kRecovered, kRecovering };
 //
 // Invariant: isr, elr, adding and removing are subsets of replicas; isr and elr are disjoint; a
 //            leader is in isr.
+// Memory:    every broker keeps all of them: 80 bytes each. The lists are shared, with each other
+//            (the isr is most often equal to the replicas) and with other partitions (list_pool.h).
 struct PartitionImage {
-  BrokerIds
-      replicas;   // Preferred leader first; never empty. During a reassignment also `removing`.
-  BrokerIds isr;  // May be empty (KIP-966); then nobody leads.
+  // Preferred leader first; never empty. During a reassignment also `removing`.
+  SharedList<BrokerId> replicas;
+  SharedList<BrokerId> isr;             // May be empty (KIP-966); then nobody leads.
+  SharedList<DirectoryId> directories;  // Parallel to replicas.
+  SharedList<BrokerId> adding;          // A reassignment's (KIP-455).
+  SharedList<BrokerId> removing;
+  SharedList<BrokerId> elr;             // Eligible leader replicas (KIP-966).
+  SharedList<BrokerId> last_known_elr;  // Who led last, while isr and elr are empty.
   std::optional<BrokerId> leader;
   LeaderEpoch leader_epoch{0};
   PartitionEpoch partition_epoch{0};
-  DirectoryIds directories;  // Parallel to replicas.
-  BrokerIds adding;          // A reassignment's (KIP-455).
-  BrokerIds removing;
-  BrokerIds elr;             // Eligible leader replicas (KIP-966).
-  BrokerIds last_known_elr;  // Who led last, while isr and elr are empty.
   LeaderRecovery recovery = LeaderRecovery::kRecovered;
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
 
@@ -54,6 +59,7 @@ struct PartitionImage {
   // Where `broker`'s replica lives; kUnassignedDirectory when it has none.
   DirectoryId DirectoryOf(BrokerId broker) const;
 };
+static_assert(sizeof(PartitionImage) == 80);
 
 using ConfigOverrides =
     std::map<std::string, std::string, std::less<>>;  // ConfigMap of common/config.
@@ -125,15 +131,29 @@ struct ControllerImage {
   friend bool operator==(const ControllerImage&, const ControllerImage&) = default;
 };
 
-// A topic that has a replica on a broker.
-struct BrokerTopic {
+// Some of the topics that have a replica on a broker: those whose ids begin with the same byte.
+// Together, because a node of a map takes six times as much as an id.
+struct BrokerTopics {
   BrokerId broker;
-  TopicId topic;
-  friend constexpr auto operator<=>(const BrokerTopic&, const BrokerTopic&) = default;
+  uint32_t first_byte;
+
+  static BrokerTopics With(BrokerId broker, const TopicId& topic) {
+    return {broker, static_cast<uint32_t>(topic.high() >> 56)};
+  }
+  friend constexpr auto operator<=>(const BrokerTopics&, const BrokerTopics&) = default;
 };
-inline uint64_t StablePriority(const BrokerTopic& key) {
-  return StablePriority(key.topic) ^ StablePriority(int64_t{key.broker.value()});
+inline uint64_t StablePriority(const BrokerTopics& key) {
+  return StablePriority((int64_t{key.broker.value()} << 8) | int64_t{key.first_byte});
 }
+
+// What an image takes on the heap, in bytes as glibc's malloc deals them out.
+struct ImageBytes {
+  size_t partitions = 0;  // The arrays of PartitionImages.
+  size_t lists = 0;       // Their lists, a shared one once.
+  size_t topics = 0;      // TopicImages without their partitions: names, configs.
+  size_t indexes = 0;     // Maps by name, id, metric name and broker.
+  size_t total() const { return partitions + lists + topics + indexes; }
+};
 
 // Finalised levels; a feature that is not here is at level 0.
 using FeatureLevels = std::map<std::string, int32_t, std::less<>>;
@@ -154,10 +174,10 @@ class MetadataImage {
   // a broker concerns.
   template <typename Visit>
   void ForEachTopicOf(BrokerId broker, Visit visit) const {
-    topics_by_broker_.ForEachFrom(BrokerTopic{broker, TopicId(0, 0)},
-                                  [&](const BrokerTopic& key, Present) {
+    topics_by_broker_.ForEachFrom(BrokerTopics{broker, 0},
+                                  [&](const BrokerTopics& key, const SharedList<TopicId>& topics) {
                                     if (key.broker != broker) return false;
-                                    visit(FindTopic(key.topic));
+                                    for (const TopicId& id : topics) visit(FindTopic(id));
                                     return true;
                                   });
   }
@@ -179,16 +199,18 @@ class MetadataImage {
   size_t partition_count() const { return partition_count_; }
   // Whether both know the same, whatever they share and whatever log led there.
   bool SameAs(const MetadataImage& other) const;
+  // Of the topics; what there is of brokers, controllers and defaults is small. For measurements:
+  // costs O(partitions).
+  ImageBytes CountBytes() const;
 
  private:
-  struct Present {};           // A map to these is a set.
   friend class MetadataDelta;  // The one writer, of images nobody else has seen yet.
   std::optional<RaftIndex> index_;
   PersistentMap<std::string, Topic> topics_;
   PersistentMap<TopicId, Topic> topics_by_id_;
-  PersistentMap<BrokerTopic, Present> topics_by_broker_;
-  PersistentMap<std::string, std::string>
-      names_by_metric_;  // '.' replaced by '_' -> a name in use.
+  PersistentMap<BrokerTopics, SharedList<TopicId>> topics_by_broker_;  // Lists by id; none empty.
+  PersistentMap<std::string, TopicId> topics_by_metric_;  // By name with '.' replaced by '_'.
+  std::shared_ptr<const ListPool> lists_;                 // Null before the first partition.
   std::shared_ptr<const std::map<int32_t, BrokerImage>> brokers_ =
       std::make_shared<const std::map<int32_t, BrokerImage>>();
   std::shared_ptr<const ConfigOverrides> broker_defaults_ =
