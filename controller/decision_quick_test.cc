@@ -261,8 +261,15 @@ class RandomCluster {
       while (target.size() < size) target.emplace(1 + Below(kBrokers));
       request.replicas = BrokerIds(target.begin(), target.end());
     }
+    const bool electable = Electable(p);
     Apply(DecideReassignments(*image_, {}, {request}, true).records);
+    // Who moves replicas does not throw away the only ones with what was committed.
+    INFO(PartitionText(State(p)));
+    REQUIRE((Electable(p) || !electable));
   }
+
+  // Somebody may yet lead without loss.
+  bool Electable(size_t p) const { return !State(p).isr.empty() || !State(p).elr.empty(); }
 
   void ChangeMin() {
     Apply({ConfigRecord{ConfigResource::kTopic, "t", "min.insync.replicas",

@@ -168,6 +168,8 @@ void PartitionChange::KeepLastKnownLeader() {
   } else if (next_.isr.empty() && before_.leader.has_value()) {
     next_.last_known_elr = {*before_.leader};
   }
+  // Who left the replica set throws away what it has.
+  std::erase_if(next_.last_known_elr, [&](BrokerId id) { return !Contains(next_.replicas, id); });
 }
 
 std::optional<PartitionImage> PartitionChange::Build() {

@@ -143,6 +143,111 @@ t-0 [2,3] isr=[2,3] leader=2 epoch=2/4
 )");
 }
 
+TEST_CASE(
+    "Reassignment story: while nobody leads, the eligible replicas are not lost by a cancel, nor "
+    "by another target (KIP-966)") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ broker 3
+broker 3 serves
+$ broker 4
+broker 4 serves
+$ topic t 1
+t-0 [1] isr=[1] leader=1 epoch=0/0
+$ move t-0 2,3
+t-0 [2,3,1] isr=[1] leader=1 epoch=0/1 adding=[2,3] removing=[1]
+$ isr t-0 1,2
+t-0 [2,3,1] isr=[1,2] leader=1 epoch=0/2 adding=[2,3] removing=[1]
+$ fence 1
+broker 1 fenced
+t-0 [2,3,1] isr=[2] leader=2 epoch=1/3 adding=[2,3] removing=[1]
+$ fence 2
+broker 2 fenced
+t-0 [2,3,1] isr=[] leader=-1 epoch=2/4 elr=[2] last=[2] adding=[2,3] removing=[1]
+# Broker 1 has not what broker 2 acknowledged alone.
+$ move t-0 cancel
+refused: Unable to revert partition assignment for t:0 because it would require an unclean leader election.
+$ move t-0 4,3
+t-0 [4,3,2,1] isr=[] leader=-1 epoch=2/5 elr=[2] last=[2] adding=[3,4] removing=[1,2]
+$ unfence 2
+broker 2 serves
+t-0 [4,3,2,1] isr=[2] leader=2 epoch=3/6 adding=[3,4] removing=[1,2]
+$ isr t-0 2,3
+t-0 [4,3,2,1] isr=[2,3] leader=2 epoch=3/7 adding=[3,4] removing=[1,2]
+$ isr t-0 2,3,4
+refused: the change completes a reassignment, and another broker leads
+t-0 [4,3] isr=[3,4] leader=4 epoch=4/8
+)");
+}
+
+TEST_CASE("Reassignment story: while nobody is eligible, nor is who led last (KIP-966)") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ broker 3
+broker 3 serves
+$ topic t page-cache 1
+t-0 [1] isr=[1] leader=1 epoch=0/0
+$ move t-0 2,3
+t-0 [2,3,1] isr=[1] leader=1 epoch=0/1 adding=[2,3] removing=[1]
+$ isr t-0 1,2
+t-0 [2,3,1] isr=[1,2] leader=1 epoch=0/2 adding=[2,3] removing=[1]
+$ fence 1
+broker 1 fenced
+t-0 [2,3,1] isr=[2] leader=2 epoch=1/3 adding=[2,3] removing=[1]
+$ fence 2
+broker 2 fenced
+t-0 [2,3,1] isr=[] leader=-1 epoch=2/4 elr=[2] last=[2] adding=[2,3] removing=[1]
+$ unregister 2
+broker 2 gone
+t-0 [2,3,1] isr=[] leader=-1 epoch=2/5 last=[2] adding=[2,3] removing=[1]
+$ move t-0 cancel
+refused: Unable to revert partition assignment for t:0 because it would require an unclean leader election.
+$ move t-0 3
+t-0 [3,2,1] isr=[] leader=-1 epoch=2/6 last=[2] adding=[3] removing=[1,2]
+)");
+}
+
+TEST_CASE(
+    "Reassignment story: where unclean elections are allowed a cancel goes through, and nobody is "
+    "remembered who is no replica") {
+  CheckStory(
+      R"($ feature metadata.version 33
+$ feature eligible.leader.replicas.version 1
+$ broker 1
+$ broker 2
+broker 2 serves
+$ topic t unclean 1
+t-0 [1] isr=[1] leader=1 epoch=0/0
+$ broker 3
+broker 3 serves
+$ move t-0 2,3
+t-0 [2,3,1] isr=[1] leader=1 epoch=0/1 adding=[2,3] removing=[1]
+$ isr t-0 1,2
+t-0 [2,3,1] isr=[1,2] leader=1 epoch=0/2 adding=[2,3] removing=[1]
+$ fence 1
+broker 1 fenced
+t-0 [2,3,1] isr=[2] leader=2 epoch=1/3 adding=[2,3] removing=[1]
+$ fence 3
+broker 3 fenced
+$ fence 2
+broker 2 fenced
+t-0 [2,3,1] isr=[] leader=-1 epoch=2/4 elr=[2] last=[2] adding=[2,3] removing=[1]
+$ move t-0 cancel
+t-0 [1] isr=[] leader=-1 epoch=3/5
+$ unfence 1
+broker 1 serves
+t-0 [1] isr=[1] leader=1 epoch=4/6 recovering
+)");
+}
+
 TEST_CASE("Drain story: replicas move away, keep their place in the order, and no new ones come") {
   CheckStory(
       R"($ feature metadata.version 33

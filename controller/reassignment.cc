@@ -45,10 +45,23 @@ absl::Status CheckTarget(const MetadataImage& image, const PartitionImage& parti
   return absl::OkStatus();
 }
 
+// Whether the partition may have to be led by `id` again: it is in sync, or, while nobody leads, it
+// is among those that may have all that was acknowledged.
+bool MayBeNeeded(const PartitionImage& partition, BrokerId id) {
+  return IsMember(partition.isr, id) || IsMember(partition.elr, id) ||
+         IsMember(partition.last_known_elr, id);
+}
+
+// The best there is to elect from, and so what holds what was acknowledged.
+const BrokerIds& Electable(const PartitionImage& partition) {
+  if (!partition.isr.empty()) return partition.isr;
+  return partition.elr.empty() ? partition.last_known_elr : partition.elr;
+}
+
 void SetTarget(const MetadataImage& image, const PartitionImage& partition, const BrokerIds& target,
                PartitionChange* change) {
-  // What another reassignment was adding and this one does not want is dropped at once, unless it
-  // is in sync: then it may be needed until the others are.
+  // What another reassignment was adding and this one does not want is dropped at once, unless the
+  // partition may need it until the others are in sync.
   BrokerIds adding;
   BrokerIds removing;
   for (BrokerId id : target) {
@@ -57,7 +70,7 @@ void SetTarget(const MetadataImage& image, const PartitionImage& partition, cons
   BrokerIds replicas = target;
   for (BrokerId id : partition.replicas) {
     if (IsMember(target, id)) continue;
-    if (IsMember(partition.adding, id) && !IsMember(partition.isr, id)) continue;
+    if (IsMember(partition.adding, id) && !MayBeNeeded(partition, id)) continue;
     removing.push_back(id);
     replicas.push_back(id);
   }
@@ -89,14 +102,17 @@ absl::Status Revert(const std::string& topic, PartitionId id, const PartitionIma
     return MakeError(ErrorKind::kInvalidReplicaAssignment,
                      "Invalid replica assignment: addingReplicas contains all replicas.");
   }
-  if (isr.empty() && !partition.isr.empty()) {
-    // Everyone who has everything would go.
-    if (!settings.unclean_election) {
-      return MakeError(ErrorKind::kInvalidReplicaAssignment,
-                       fmt::format("Unable to revert partition assignment for {}:{} because it "
-                                   "would require an unclean leader election.",
-                                   topic, id));
-    }
+  const BrokerIds& electable = Electable(partition);
+  const bool all_would_go =
+      !electable.empty() && std::ranges::all_of(electable, [&](BrokerId replica) {
+        return IsMember(partition.adding, replica);
+      });
+  if (all_would_go && !settings.unclean_election) {
+    // They are dead, perhaps, but what was acknowledged is on their disks.
+    return MakeError(ErrorKind::kInvalidReplicaAssignment,
+                     fmt::format("Unable to revert partition assignment for {}:{} because it "
+                                 "would require an unclean leader election.",
+                                 topic, id));
   }
   change->SetReplicas(replicas, directories, {}, {}).SetIsr(isr);
   return absl::OkStatus();

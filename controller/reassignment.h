@@ -5,6 +5,12 @@
 //   replicas          = target, then those being removed
 //   adding, removing  = what the target has more and less than there was
 //
+// Nobody leaves the replica set whom the partition may have to be led by: not only who is in sync,
+// also, while nobody is, the eligible and the last known leader replicas (KIP-966). A replica that
+// leaves deletes its log, and theirs may be the only ones with what was acknowledged. A replaced
+// reassignment keeps them until it is complete, which takes a leader; a cancelled one that would
+// lose the last of them is refused where unclean elections are.
+//
 // Pure.
 // Source: rules 5.40-5.44 of Kafka's broker behaviour; KIP-455, KIP-860.
 #pragma once
