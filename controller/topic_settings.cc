@@ -1,48 +1,44 @@
 #include "controller/topic_settings.h"
 
-#include <charconv>
-#include <string>
 #include <string_view>
+
+#include "common/check.h"
+#include "common/config/topic_config.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::string_view kIsrMin = "min.insync.replicas";
-constexpr std::string_view kUnclean = "unclean.leader.election.enable";
-constexpr std::string_view kDurability = "millrace.durability";
-
-// Overrides were validated before they were committed; what does not parse here came from another
-// version, and the next source decides.
-const std::string* Find(const MetadataImage& image, const TopicImage& topic, std::string_view key) {
+// Reads the key exactly as brokers do (ResolveTopicConfig): blanks and signs and all, and what does
+// not parse (it was stored by another version) does not count, so that the next source decides. If
+// controller and brokers read one text differently, a leader acknowledges what an election takes
+// for lost.
+void Read(std::string_view name, const MetadataImage& image, const TopicImage& topic,
+          TopicConfig* config) {
   for (const ConfigOverrides* overrides : {&topic.configs, &image.broker_defaults()}) {
-    if (auto found = overrides->find(key); found != overrides->end()) return &found->second;
+    auto found = overrides->find(name);
+    if (found == overrides->end()) continue;
+    const TopicConfigKey* key = FindTopicConfigKey(name);
+    MR_CHECK(key != nullptr);
+    const auto value = ParseConfigValue(key->name, key->type, key->rule, found->second);
+    if (!value.has_value()) continue;
+    key->assign(*value, *config);
+    return;
   }
-  return nullptr;
 }
 
 }  // namespace
 
 TopicSettings SettingsOf(const MetadataImage& image, const TopicImage& topic,
                          const TopicSettings& defaults) {
-  TopicSettings settings = defaults;
-  if (const std::string* text = Find(image, topic, kIsrMin); text != nullptr) {
-    int32_t value = 0;
-    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error == std::errc() && end == text->data() + text->size() && value >= 1) {
-      settings.isr_min = value;
-    }
-  }
-  if (const std::string* text = Find(image, topic, kUnclean); text != nullptr) {
-    // Kafka reads booleans in any case.
-    settings.unclean_election = text->size() == 4 && std::string_view("tT").contains((*text)[0]) &&
-                                std::string_view("rR").contains((*text)[1]) &&
-                                std::string_view("uU").contains((*text)[2]) &&
-                                std::string_view("eE").contains((*text)[3]);
-  }
-  if (const std::string* text = Find(image, topic, kDurability); text != nullptr) {
-    settings.durable_on_disk = *text != "page-cache";
-  }
-  return settings;
+  TopicConfig config;
+  config.min_insync_replicas = defaults.isr_min;
+  config.unclean_leader_election = defaults.unclean_election;
+  config.durability = defaults.durable_on_disk ? Durability::kDisk : Durability::kPageCache;
+  Read("min.insync.replicas", image, topic, &config);
+  Read("unclean.leader.election.enable", image, topic, &config);
+  Read("millrace.durability", image, topic, &config);
+  return {config.min_insync_replicas, config.unclean_leader_election,
+          config.durability == Durability::kDisk};
 }
 
 }  // namespace millrace
