@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "common/stable_hash.h"
+
 namespace millrace {
 namespace {
 
@@ -80,7 +82,7 @@ class Subscriptions {
 };
 
 uint64_t Mix(uint64_t hash, uint64_t more) {
-  return StablePriority(static_cast<int64_t>((hash ^ more) * 0x100000001b3ULL + 1));
+  return StableHash(static_cast<int64_t>((hash ^ more) * 0x100000001b3ULL + 1));
 }
 
 }  // namespace
@@ -150,7 +152,7 @@ int64_t HashTopics(const std::set<std::string>& names, const MetadataImage& imag
   for (const std::string& name : names) {
     const MetadataImage::Topic topic = image.FindTopic(name);
     if (topic == nullptr) continue;
-    hash = Mix(hash, StablePriority(name));
+    hash = Mix(hash, StableHash(name));
     hash = Mix(hash, topic->topic_id.high());
     hash = Mix(hash, topic->topic_id.low());
     hash = Mix(hash, topic->partitions.size());

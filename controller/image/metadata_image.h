@@ -142,9 +142,6 @@ struct BrokerTopics {
   }
   friend constexpr auto operator<=>(const BrokerTopics&, const BrokerTopics&) = default;
 };
-inline uint64_t StablePriority(const BrokerTopics& key) {
-  return StablePriority((int64_t{key.broker.value()} << 8) | int64_t{key.first_byte});
-}
 
 // What an image takes on the heap, in bytes as glibc's malloc deals them out.
 struct ImageBytes {
