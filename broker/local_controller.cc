@@ -17,8 +17,10 @@ Task<absl::StatusOr<std::vector<CreateTopicReply>>> LocalController::CreateTopic
 }
 
 Task<absl::StatusOr<ProducerIdBlock>> LocalController::AllocateProducerIds() {
+  const BrokerImage* self = controller_.image()->FindBroker(self_);
   // Nothing follows from a block that a shard would have to apply.
-  co_return co_await controller_.AllocateProducerIds();
+  co_return co_await controller_.AllocateProducerIds(
+      self_, self == nullptr ? BrokerEpoch(-1) : self->epoch);
 }
 
 }  // namespace millrace

@@ -11,7 +11,7 @@ namespace millrace {
 
 class LocalController final : public ControllerAccess {
  public:
-  explicit LocalController(Controller& controller) : controller_(controller) {}
+  LocalController(Controller& controller, BrokerId self) : controller_(controller), self_(self) {}
   // Before the first call. (The publisher's appliers belong to shards whose APIs are lent this.)
   void Attach(MetadataPublisher& publisher) { publisher_ = &publisher; }
 
@@ -24,6 +24,7 @@ class LocalController final : public ControllerAccess {
   Task<void> Settled();
 
   Controller& controller_;
+  const BrokerId self_;
   MetadataPublisher* publisher_ = nullptr;
 };
 

@@ -380,15 +380,24 @@ Task<absl::StatusOr<std::vector<AssignDirectoryReply>>> Controller::AssignDirect
   co_return reply;
 }
 
-Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds() {
+Task<absl::StatusOr<ProducerIdBlock>> Controller::AllocateProducerIds(BrokerId broker,
+                                                                      BrokerEpoch epoch) {
   ProducerIdBlock block{0, kProducerIdBlockSize};
+  absl::Status refused;
   absl::Status committed = co_await Commit([&](const MetadataImage& image) {
-    block.first = image.next_producer_id();
     MetadataRecords records;
+    refused = CheckBrokerEpoch(image, broker, epoch);
+    // Kafka says the same of one that is not registered at all.
+    if (!refused.ok()) {
+      refused = MakeError(ErrorKind::kStaleBrokerEpoch, std::string(refused.message()));
+      return records;
+    }
+    block.first = image.next_producer_id();
     records.emplace_back(ProducerIdsRecord{block.first + block.size});
     return records;
   });
   if (!committed.ok()) co_return committed;
+  if (!refused.ok()) co_return refused;
   co_return block;
 }
 

@@ -118,8 +118,9 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   Task<absl::StatusOr<std::vector<IsrReply>>> AlterPartition(AlterPartitionRequest request);
   Task<absl::StatusOr<std::vector<AssignDirectoryReply>>> AssignDirectories(
       AssignDirectoriesRequest request);
-  // A block of producer ids that nobody else gets, across restarts too.
-  Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds();
+  // A block of producer ids that nobody else gets, across restarts too. kStaleBrokerEpoch: no
+  // broker is registered so, or another incarnation of it.
+  Task<absl::StatusOr<ProducerIdBlock>> AllocateProducerIds(BrokerId broker, BrokerEpoch epoch);
 
   // What clients ask for.
   Task<absl::StatusOr<std::vector<CreateTopicReply>>> CreateTopics(

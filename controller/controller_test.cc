@@ -302,11 +302,31 @@ TEST_CASE("Controller: a partition is led uncleanly soon after its topic allows 
 
 TEST_CASE("Controller: blocks of producer ids never overlap") {
   Active active;
-  auto first = active.Ask(active.controller.AllocateProducerIds());
-  auto second = active.Ask(active.controller.AllocateProducerIds());
+  active.Register(1);
+  const auto ask = [&] {
+    return active.Ask(active.controller.AllocateProducerIds(BrokerId(1), active.Broker(1).epoch));
+  };
+  auto first = ask();
+  auto second = ask();
   REQUIRE(first.ok());
   REQUIRE(second.ok());
   CHECK(second->first == first->first + first->size);
+}
+
+TEST_CASE("Controller: only the incarnation that is registered gets producer ids") {
+  Active active;
+  active.Register(1);
+  const BrokerEpoch former = active.Broker(1).epoch;
+  active.controller.OnBrokerStreamBroke(BrokerId(1), former);
+  active.Register(1, 2);
+  const int64_t next = active.state.image()->next_producer_id();
+  const auto refusal = [&](int32_t id, BrokerEpoch epoch) {
+    return KindOf(active.Ask(active.controller.AllocateProducerIds(BrokerId(id), epoch)).status());
+  };
+  CHECK(refusal(1, former) == ErrorKind::kStaleBrokerEpoch);
+  CHECK(refusal(1, BrokerEpoch(-1)) == ErrorKind::kStaleBrokerEpoch);
+  CHECK(refusal(2, former) == ErrorKind::kStaleBrokerEpoch);
+  CHECK(active.state.image()->next_producer_id() == next);
 }
 
 }  // namespace millrace

@@ -1,7 +1,8 @@
 // AllocateProducerIds (key 67), version 0. A broker draws a block of producer ids.
 //
 // Promises: no id of the block was or will be given to anybody else.
-// Errors:   NOT_CONTROLLER: another controller is active.
+// Errors:   NOT_CONTROLLER: another controller is active. STALE_BROKER_EPOCH: the broker is not
+//           registered with that epoch (any more).
 // Source:   KIP-730; rule 1.51.
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
@@ -15,7 +16,8 @@ Task<ApiReply> HandleAllocateProducerIds(AdminContext* admin, ApiRequest request
       DecodeBody<kafka::AllocateProducerIdsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   kafka::AllocateProducerIdsResponse response;
-  absl::StatusOr<ProducerIdBlock> block = co_await admin->active().AllocateProducerIds();
+  absl::StatusOr<ProducerIdBlock> block = co_await admin->active().AllocateProducerIds(
+      BrokerId(body->broker_id), BrokerEpoch(body->broker_epoch));
   if (block.ok()) {
     response.producer_id_start = block->first;
     response.producer_id_len = block->size;

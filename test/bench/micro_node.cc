@@ -73,7 +73,7 @@ Task<void> MicroNode::StartTask(MicroNode* self) {
       std::make_unique<MetadataApplier>(env, id, 1, *self->partitions_, self->configs_);
   self->publisher_ = std::make_unique<MetadataPublisher>(
       env.reactor, self->shards_, std::vector<MetadataApplier*>{self->applier_.get()});
-  self->access_ = std::make_unique<LocalController>(*self->controller_);
+  self->access_ = std::make_unique<LocalController>(*self->controller_, id);
   self->access_->Attach(*self->publisher_);
   self->broker_.reset(new Broker{
       .options = {.node_id = id, .cluster_id = kCluster},
