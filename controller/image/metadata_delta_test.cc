@@ -244,6 +244,34 @@ TEST_CASE("MetadataDelta: controllers register and go") {
   CHECK(absl::IsDataLoss(MetadataDelta(next).Apply(UnregisterControllerRecord{BrokerId(3)})));
 }
 
+TEST_CASE("MetadataImage: images are the same only where everything in them is") {
+  BrokerImage broker;
+  broker.id = BrokerId(1);
+  ControllerImage controller;
+  controller.id = BrokerId(1);
+  const std::vector<MetadataRecord> each = {
+      TopicRecord{"t", TopicId(7, 7)},
+      Partition(2, 1, 0),
+      Partition(0, 1, 9),
+      ConfigRecord{ConfigResource::kTopic, "a.b", "retention.ms", "6"},
+      ConfigRecord{ConfigResource::kBroker, "", "log.retention.ms", "5"},
+      ConfigRecord{ConfigResource::kBroker, "1", "log.retention.ms", "5"},
+      ConfigRecord{ConfigResource::kGroup, "g", "consumer.session.timeout.ms", "50000"},
+      RegisterBrokerRecord{broker},
+      RegisterControllerRecord{controller},
+      FeatureLevelRecord{std::string(kElrVersion), 1},
+      ProducerIdsRecord{1000},
+  };
+  const auto image = WithTopic();
+  CHECK(image->SameAs(*WithTopic()));
+  for (size_t i = 0; i < each.size(); ++i) {
+    CAPTURE(i);
+    const auto other = Apply(WithTopic(), {each[i]}, 1);
+    CHECK_FALSE(image->SameAs(*other));
+    CHECK_FALSE(other->SameAs(*image));
+  }
+}
+
 TEST_CASE("FeatureLevels: a new cluster gets what its metadata.version brings and we serve") {
   CHECK(DefaultFeatureLevel(kElrVersion, 25) == 0);
   CHECK(DefaultFeatureLevel(kElrVersion, 26) == 1);

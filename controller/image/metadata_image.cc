@@ -61,7 +61,9 @@ int32_t MetadataImage::feature_level(std::string_view name) const {
 bool MetadataImage::SameAs(const MetadataImage& other) const {
   bool same = topics_.size() == other.topics_.size() && brokers() == other.brokers() &&
               broker_defaults() == other.broker_defaults() &&
+              all_broker_configs() == other.all_broker_configs() &&
               all_group_configs() == other.all_group_configs() &&
+              controllers() == other.controllers() && features() == other.features() &&
               next_producer_id_ == other.next_producer_id_ &&
               partition_count_ == other.partition_count_;
   topics_.ForEach([&](const std::string& name, const Topic& topic) {
