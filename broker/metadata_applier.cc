@@ -29,6 +29,17 @@ std::vector<MetadataImage::Topic> TopicsOf(const MetadataImage& image) {
   return topics;
 }
 
+// Those of `some`, or all.
+std::vector<PartitionId> PartitionsIn(const TopicImage& topic, const std::set<PartitionId>* some) {
+  if (some != nullptr) return {some->begin(), some->end()};
+  std::vector<PartitionId> all;
+  all.reserve(topic.partitions.size());
+  for (size_t p = 0; p < topic.partitions.size(); ++p) {
+    all.emplace_back(static_cast<int32_t>(p));
+  }
+  return all;
+}
+
 PartitionAssignment AssignmentOf(const MetadataImage& image, const TopicImage& topic,
                                  PartitionId id) {
   const PartitionImage& partition = *topic.Find(id);
@@ -167,12 +178,12 @@ void MetadataApplier::ShareThrottles(const TopicImage& topic) {
   replication_->SetThrottledShards(topic.topic_id, std::move(leading), std::move(following));
 }
 
-Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic) {
+Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic,
+                                       std::vector<PartitionId> changed) {
   ShareThrottles(*topic);
   std::shared_ptr<const PartitionRules> rules;
   TaskScope opening(env_.reactor);
-  for (size_t p = 0; p < topic->partitions.size(); ++p) {
-    const PartitionId id(static_cast<int32_t>(p));
+  for (PartitionId id : changed) {
     if (!IsOurs(*topic, id)) {
       if (partitions_.Hosts({topic->topic_id, id})) opening.Spawn(RemoveMoved(topic, id));
       continue;
@@ -197,7 +208,7 @@ void MetadataApplier::ApplyBrokers(const MetadataChange& change) {
   // Whoever leads has to know who may be in the ISR, and in which incarnation. Partitions that the
   // change names hear of it anyway.
   partitions_.ForEach([&](Partition& partition) {
-    if (!partition.leads() || change.changed.contains(partition.id().topic_id)) return;
+    if (!partition.leads() || change.Concerns(partition.id())) return;
     const auto concerned = [&](const AssignedReplica& replica) {
       return change.brokers.contains(replica.broker);
     };
@@ -240,7 +251,7 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
   if (replication_ != nullptr) replication_->SetThrottleRates(configs_.Throttles(*image));
   size_t turns = 0;
   for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
-    co_await ApplyTopic(topic);
+    co_await ApplyTopic(topic, PartitionsIn(*topic, nullptr));
     if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
   }
   if (replication_ == nullptr) co_return;
@@ -266,8 +277,10 @@ Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) 
   }
   if (!change->brokers.empty()) ApplyBrokers(*change);
   for (const TopicId& id : change->changed) {
-    if (MetadataImage::Topic topic = change->image->FindTopic(id); topic != nullptr)
-      co_await ApplyTopic(topic);
+    MetadataImage::Topic topic = change->image->FindTopic(id);
+    if (topic != nullptr) {
+      co_await ApplyTopic(topic, PartitionsIn(*topic, change->PartitionsOf(id)));
+    }
   }
 }
 

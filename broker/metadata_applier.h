@@ -2,7 +2,7 @@
 // replicas. Also holds the image that the shard's requests look at. What is done when, on which
 // shards, is the MetadataPublisher's.
 //
-// Shard:    one per shard. Cost is O(changed): only the topics of a change are looked at.
+// Shard:    one per shard. Cost is O(changed): only the partitions of a change are looked at.
 // Lifetime: everything lent outlives it, and it outlives the publisher's calls.
 // Errors:   a replica that cannot be opened is logged and stays closed (clients get
 //           NOT_LEADER_OR_FOLLOWER and retry); neighbours are unaffected.
@@ -15,6 +15,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "broker/topic_config_source.h"
 #include "common/env.h"
@@ -35,12 +36,25 @@ class ReplicationShard;
 struct MetadataChange {
   std::shared_ptr<const MetadataImage> image;
   std::set<TopicId> changed;
+  // Of changed topics those where only these partitions are concerned.
+  std::map<TopicId, std::set<PartitionId>> partitions;
   std::map<TopicId, MetadataImage::Topic> removed;
   // What was set at runtime for all brokers, or for these, has changed: topics fall back on it.
   bool broker_defaults = false;
   std::set<BrokerId> broker_configs = {};
   // Registered, changed or unregistered.
   std::set<BrokerId> brokers = {};
+
+  // Null: all of the topic.
+  const std::set<PartitionId>* PartitionsOf(const TopicId& topic) const {
+    auto found = partitions.find(topic);
+    return found == partitions.end() ? nullptr : &found->second;
+  }
+  bool Concerns(const TopicPartitionId& id) const {
+    if (!changed.contains(id.topic_id)) return false;
+    const std::set<PartitionId>* some = PartitionsOf(id.topic_id);
+    return some == nullptr || some->contains(id.partition);
+  }
 };
 
 class MetadataApplier final : public MetadataSource {
@@ -75,7 +89,8 @@ class MetadataApplier final : public MetadataSource {
  private:
   // Whether this broker has a replica of the partition, and on this shard.
   bool IsOurs(const TopicImage& topic, PartitionId id) const;
-  Task<void> ApplyTopic(MetadataImage::Topic topic);
+  // `changed` of its partitions, in order.
+  Task<void> ApplyTopic(MetadataImage::Topic topic, std::vector<PartitionId> changed);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
   void TellCoordinator(const std::string& topic, TopicPartitionId id);

@@ -57,12 +57,10 @@ Task<void> MetadataPublisher::Stop() { co_await scope_.Stop(); }
 void MetadataPublisher::OnMetadata(std::shared_ptr<const MetadataImage> image,
                                    const MetadataDelta& delta) {
   auto change = std::make_shared<MetadataChange>();
-  *change = {std::move(image),
-             delta.changed_topics(),
-             delta.removed_topics(),
-             delta.broker_defaults_changed(),
-             delta.changed_broker_configs(),
-             delta.changed_brokers()};
+  *change = {
+      std::move(image),       delta.changed_topics(),          delta.changed_partitions(),
+      delta.removed_topics(), delta.broker_defaults_changed(), delta.changed_broker_configs(),
+      delta.changed_brokers()};
   queue_.push_back(std::move(change));
   changed_.Pulse();
 }

@@ -97,6 +97,11 @@ TopicImage* MetadataDelta::Touch(const TopicId& id) {
   return touched_.emplace(id, std::make_shared<TopicImage>(*topic)).first->second.get();
 }
 
+void MetadataDelta::NoteWhole(const TopicId& id) {
+  whole_topics_.insert(id);
+  changed_partitions_.erase(id);
+}
+
 absl::Status MetadataDelta::ApplyOne(const TopicRecord& record) {
   if (next_.FindTopic(record.name) != nullptr || Touch(record.topic_id) != nullptr) {
     return absl::DataLossError(
@@ -107,6 +112,7 @@ absl::Status MetadataDelta::ApplyOne(const TopicRecord& record) {
   topic->topic_id = record.topic_id;
   touched_.emplace(record.topic_id, topic);
   changed_topics_.insert(record.topic_id);
+  NoteWhole(record.topic_id);
   // Registered empty at once, so that later records of this delta find the name; Build() puts the
   // final state.
   next_.topics_ = next_.topics_.With(record.name, topic);
@@ -131,6 +137,7 @@ absl::Status MetadataDelta::ApplyOne(const RemoveTopicRecord& record) {
   touched_.erase(record.topic_id);
   moved_topics_.erase(record.topic_id);
   changed_topics_.erase(record.topic_id);
+  changed_partitions_.erase(record.topic_id);
   return absl::OkStatus();
 }
 
@@ -174,6 +181,9 @@ absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
     }
     topic->partitions[index] = std::move(state);
   }
+  if (!whole_topics_.contains(record.topic_id)) {
+    changed_partitions_[record.topic_id].insert(record.partition);
+  }
   return absl::OkStatus();
 }
 
@@ -191,6 +201,7 @@ absl::Status MetadataDelta::ApplyOne(const ConfigRecord& record) {
         fmt::format("config {} of unknown topic {}", record.key, record.name));
   }
   SetOrErase(Touch(topic->topic_id)->configs, record);
+  NoteWhole(topic->topic_id);
   return absl::OkStatus();
 }
 

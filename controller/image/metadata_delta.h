@@ -35,6 +35,11 @@ class MetadataDelta {
   // Topics that were created or changed, by id; and those that are gone (with what they were
   // before).
   const std::set<TopicId>& changed_topics() const { return changed_topics_; }
+  // Of changed topics those where nothing but these partitions changed, or is new. One that is not
+  // here is to be looked at as a whole.
+  const std::map<TopicId, std::set<PartitionId>>& changed_partitions() const {
+    return changed_partitions_;
+  }
   const std::map<TopicId, MetadataImage::Topic>& removed_topics() const { return removed_topics_; }
   // Brokers that were registered, changed or unregistered.
   const std::set<BrokerId>& changed_brokers() const { return changed_brokers_; }
@@ -70,12 +75,16 @@ class MetadataDelta {
   void Share(SharedList<T>& list);
   // The topic, copied for change on first touch; null when there is none.
   TopicImage* Touch(const TopicId& id);
+  // More than some of its partitions changes.
+  void NoteWhole(const TopicId& id);
 
   std::shared_ptr<const MetadataImage> base_;
   MetadataImage next_;
   std::map<TopicId, std::shared_ptr<TopicImage>> touched_;
   std::set<TopicId> moved_topics_;  // Touched ones whose replicas are others than before.
   std::set<TopicId> changed_topics_;
+  std::set<TopicId> whole_topics_;  // Changed ones, which are not in changed_partitions_.
+  std::map<TopicId, std::set<PartitionId>> changed_partitions_;
   std::map<TopicId, MetadataImage::Topic> removed_topics_;
   std::set<BrokerId> changed_brokers_;
   std::set<BrokerId> changed_broker_configs_;

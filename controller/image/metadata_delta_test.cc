@@ -244,6 +244,36 @@ TEST_CASE("MetadataDelta: controllers register and go") {
   CHECK(absl::IsDataLoss(MetadataDelta(next).Apply(UnregisterControllerRecord{BrokerId(3)})));
 }
 
+TEST_CASE("MetadataDelta: says which partitions changed, where nothing else of the topic did") {
+  const auto image = WithTopic();
+  using Partitions = std::map<TopicId, std::set<PartitionId>>;
+  MetadataDelta some(image);
+  for (const MetadataRecord& record :
+       {MetadataRecord(Partition(1, 1, 7)), MetadataRecord(Partition(2, 1, 0)),
+        MetadataRecord(Partition(1, 1, 8))}) {
+    REQUIRE(some.Apply(record).ok());
+  }
+  CHECK(some.changed_topics() == std::set<TopicId>{kId});
+  CHECK(some.changed_partitions() == Partitions{{kId, {PartitionId(1), PartitionId(2)}}});
+
+  const MetadataRecord config = ConfigRecord{ConfigResource::kTopic, "a.b", "segment.ms", "5"};
+  for (bool config_first : {true, false}) {
+    MetadataDelta whole(image);
+    if (config_first) REQUIRE(whole.Apply(config).ok());
+    REQUIRE(whole.Apply(Partition(1, 1, 7)).ok());
+    if (!config_first) REQUIRE(whole.Apply(config).ok());
+    CHECK(whole.changed_topics() == std::set<TopicId>{kId});
+    CHECK(whole.changed_partitions().empty());
+  }
+
+  MetadataDelta gone(image);
+  REQUIRE(gone.Apply(Partition(1, 1, 7)).ok());
+  REQUIRE(gone.Apply(RemoveTopicRecord{kId}).ok());
+  REQUIRE(gone.Apply(TopicRecord{"new", TopicId(5, 5)}).ok());
+  CHECK(gone.changed_topics() == std::set<TopicId>{TopicId(5, 5)});
+  CHECK(gone.changed_partitions().empty());
+}
+
 TEST_CASE("MetadataImage: images are the same only where everything in them is") {
   BrokerImage broker;
   broker.id = BrokerId(1);
