@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string_view>
@@ -16,6 +18,7 @@
 #include "common/status_macros.h"
 #include "controller/effective_config.h"
 #include "controller/image/feature_levels.h"
+#include "controller/request_records.h"
 
 namespace millrace {
 namespace {
@@ -148,15 +151,14 @@ absl::StatusOr<std::optional<BrokerId>> BrokerNamed(const std::string& name) {
   return std::optional(BrokerId(id));
 }
 
-absl::Status CheckBounds(const ConfigOverrides& overrides) {
+absl::Status CheckBounds(const ConfigOverrides& overrides,
+                         size_t bytes_max = kOverrideBytesPerResourceMax) {
   size_t bytes = 0;
   for (const auto& [key, value] : overrides) bytes += key.size() + value.size();
-  if (overrides.size() <= kOverridesPerResourceMax && bytes <= kOverrideBytesPerResourceMax) {
-    return absl::OkStatus();
-  }
+  if (overrides.size() <= kOverridesPerResourceMax && bytes <= bytes_max) return absl::OkStatus();
   return MakeError(ErrorKind::kPolicyViolation,
                    fmt::format("A resource may have at most {} overrides of {} bytes together.",
-                               kOverridesPerResourceMax, kOverrideBytesPerResourceMax));
+                               kOverridesPerResourceMax, bytes_max));
 }
 
 // With eligible leader replicas the promise of min.insync.replicas must be the same on every broker
@@ -173,21 +175,23 @@ absl::Status CheckMinIsrOfBrokers(const MetadataImage& image, std::optional<Brok
   return absl::OkStatus();
 }
 
-void AddConfigRecords(const AlterConfigsRequest& request, const ConfigOverrides& before,
-                      const ConfigOverrides& after, std::vector<MetadataRecord>* records) {
+MetadataRecords RecordsOfChange(const AlterConfigsRequest& request, const ConfigOverrides& before,
+                                const ConfigOverrides& after) {
+  MetadataRecords records;
   for (const auto& [key, value] : after) {
     auto old = before.find(key);
     if (old != before.end() && old->second == value) continue;
-    records->emplace_back(ConfigRecord{request.type, request.name, key, value});
+    records.emplace_back(ConfigRecord{request.type, request.name, key, value});
   }
   for (const auto& [key, value] : before) {
     if (!after.contains(key)) {
-      records->emplace_back(ConfigRecord{request.type, request.name, key, std::nullopt});
+      records.emplace_back(ConfigRecord{request.type, request.name, key, std::nullopt});
     }
   }
+  return records;
 }
 
-void ClearElr(const TopicImage& topic, std::vector<MetadataRecord>* records) {
+void ClearElr(const TopicImage& topic, MetadataRecords* records) {
   for (size_t p = 0; p < topic.partitions.size(); ++p) {
     // While nobody is in sync they are all there is to elect.
     if (topic.partitions[p].isr.empty()) continue;
@@ -221,18 +225,15 @@ class Decider {
     return BadRequest("Unknown resource type.");
   }
 
-  // Partitions whose eligible leader replicas a changed min.insync.replicas empties.
-  void ClearElrWhereNeeded() {
-    if (image_.feature_level(kElrVersion) == 0) return;
-    const bool all = min_isr_of_all_changed_;
-    image_.topics().ForEach([&](const std::string& name, const MetadataImage::Topic& topic) {
-      const bool falls_back = all && !topic->configs.contains(kMinIsr);
-      if (falls_back || min_isr_changed_.contains(name)) ClearElr(*topic, &records_);
-      return true;
-    });
+  // With the partitions whose eligible leader replicas a changed min.insync.replicas empties. They
+  // come first: those may be very many, in several entries of the log, and a controller that dies
+  // in between must not leave a promise that lets leaders commit what those replicas lack.
+  MetadataRecords TakeRecords() {
+    MetadataRecords records;
+    ClearElrWhereNeeded(&records);
+    std::ranges::move(records_.Take(), std::back_inserter(records));
+    return records;
   }
-
-  std::vector<MetadataRecord> TakeRecords() { return std::move(records_); }
 
  private:
   template <typename Edit>
@@ -248,7 +249,7 @@ class Decider {
       return MakeError(ErrorKind::kUnknownTopicOrPartition,
                        fmt::format("The topic '{}' does not exist.", request.name));
     }
-    AddConfigRecords(request, before, after, &records_);
+    MR_RETURN_IF_ERROR(records_.Add(RecordsOfChange(request, before, after)));
     if (ValueOf(before) != ValueOf(after)) min_isr_changed_.insert(request.name);
     return absl::OkStatus();
   }
@@ -266,7 +267,7 @@ class Decider {
       return MakeError(ErrorKind::kBrokerIdNotRegistered,
                        fmt::format("No broker with id {} found.", *broker));
     }
-    AddConfigRecords(request, before, after, &records_);
+    MR_RETURN_IF_ERROR(records_.Add(RecordsOfChange(request, before, after)));
     if (!broker.has_value() && ValueOf(before) != ValueOf(after)) min_isr_of_all_changed_ = true;
     return absl::OkStatus();
   }
@@ -274,19 +275,39 @@ class Decider {
   template <typename Edit>
   absl::Status AlterGroup(const AlterConfigsRequest& request, Edit edit) {
     if (request.name.empty()) return BadRequest("Default group resources are not allowed.");
+    if (request.name.size() > kConfiguredGroupNameBytesMax) {
+      return MakeError(ErrorKind::kPolicyViolation,
+                       fmt::format("The name of a group that is configured may have at most {} "
+                                   "bytes.",
+                                   kConfiguredGroupNameBytesMax));
+    }
     const ConfigOverrides& before = image_.group_configs(request.name);
     MR_ASSIGN_OR_RETURN(const ConfigOverrides after, edit(request, before, server_));
-    MR_RETURN_IF_ERROR(CheckBounds(after));
+    MR_RETURN_IF_ERROR(CheckBounds(after, kOverrideBytesPerGroupMax));
     MR_RETURN_IF_ERROR(ValidateGroupConfig(after, server_));
-    if (before.empty() && !after.empty()) {
-      if (image_.all_group_configs().size() + new_groups_ >= kConfiguredGroupsMax) {
-        return MakeError(ErrorKind::kPolicyViolation,
-                         fmt::format("At most {} groups may be configured.", kConfiguredGroupsMax));
-      }
-      ++new_groups_;
+    const bool fresh = before.empty() && !after.empty();
+    if (fresh && image_.all_group_configs().size() + new_groups_ >= kConfiguredGroupsMax) {
+      return MakeError(ErrorKind::kPolicyViolation,
+                       fmt::format("At most {} groups may be configured.", kConfiguredGroupsMax));
     }
-    AddConfigRecords(request, before, after, &records_);
+    MR_RETURN_IF_ERROR(records_.Add(RecordsOfChange(request, before, after)));
+    if (fresh) ++new_groups_;
     return absl::OkStatus();
+  }
+
+  void ClearElrWhereNeeded(MetadataRecords* records) const {
+    if (image_.feature_level(kElrVersion) == 0) return;
+    if (min_isr_of_all_changed_) {
+      image_.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+        if (!topic->configs.contains(kMinIsr)) ClearElr(*topic, records);
+        return true;
+      });
+    }
+    for (const std::string& name : min_isr_changed_) {
+      const MetadataImage::Topic topic = image_.FindTopic(name);
+      const bool cleared = min_isr_of_all_changed_ && !topic->configs.contains(kMinIsr);
+      if (!cleared) ClearElr(*topic, records);
+    }
   }
 
   static std::string_view ValueOf(const ConfigOverrides& overrides) {
@@ -296,7 +317,7 @@ class Decider {
 
   const MetadataImage& image_;
   const ServerConfigValues server_;
-  std::vector<MetadataRecord> records_;
+  RequestRecords records_;
   std::set<std::string> min_isr_changed_;
   bool min_isr_of_all_changed_ = false;
   size_t new_groups_ = 0;
@@ -317,7 +338,6 @@ Decision<AlterConfigsReply> Decide(const MetadataImage& image, const ServerConfi
     decision.replies.push_back({request.type, request.name, std::move(status)});
   }
   if (validate_only) return decision;
-  decider.ClearElrWhereNeeded();
   decision.records = decider.TakeRecords();
   return decision;
 }

@@ -24,8 +24,11 @@ namespace millrace {
 // Bounds on what is kept in metadata for one resource: keys that nobody knows are kept too.
 inline constexpr size_t kOverridesPerResourceMax = 1000;
 inline constexpr size_t kOverrideBytesPerResourceMax = size_t{1} << 20;
-// Groups need not exist to be configured: nothing else bounds them.
+// Groups need not exist to be configured: nothing else bounds how many there are, nor their names,
+// which in Kafka may be of any length. Keys of groups are known, and their values short.
 inline constexpr size_t kConfiguredGroupsMax = 10'000;
+inline constexpr size_t kConfiguredGroupNameBytesMax = 1024;
+inline constexpr size_t kOverrideBytesPerGroupMax = 4096;
 
 enum class ConfigOp : uint8_t { kSet, kDelete, kAppend, kSubtract };
 
@@ -62,8 +65,9 @@ struct AlterConfigsReply {
 //            kBrokerIdNotRegistered
 //   groups:  kInvalidRequest:   no name
 //            kInvalidConfig:    an unknown key, or a value a group cannot have
-//            kPolicyViolation:  more groups than may be configured
-//   kPolicyViolation:           more overrides than a resource may have
+//            kPolicyViolation:  more groups than may be configured, or a name that is too long
+//   kPolicyViolation:           more overrides than a resource may have, or changes than a request
+//                               may (request_records.h)
 // A resource is changed as a whole or not at all. What does not change makes no record. Keys of
 // brokers that nobody knows are kept, as Kafka keeps them for plug-ins.
 // A changed min.insync.replicas empties the eligible leader replicas of the partitions it concerns:

@@ -112,6 +112,49 @@ TEST_CASE("AlterConfigs: no more groups are configured than may be, and those go
   CHECK(Answer(*image, kGroup, "0", change) == "ok");
 }
 
+TEST_CASE("AlterConfigs: groups have names and overrides of bounded size") {
+  const std::string key = "consumer.session.timeout.ms";
+  auto image = Cluster();
+  const ConfigChange change{key, ConfigOp::kSet, "50000"};
+  const std::string longest(kConfiguredGroupNameBytesMax, 'g');
+  CHECK(Answer(*image, kGroup, longest, change) == "ok");
+  CHECK(KindIn(Alter(*image, kGroup, longest + "g", {change})) == ErrorKind::kPolicyViolation);
+  // Blanks around a value do not count, but are kept.
+  const std::string blanks(kOverrideBytesPerGroupMax, ' ');
+  CHECK(KindIn(Alter(*image, kGroup, "g", {{key, ConfigOp::kSet, blanks + "50000"}})) ==
+        ErrorKind::kPolicyViolation);
+}
+
+TEST_CASE("AlterConfigs: a request has bounded changes; a resource changes whole or not at all") {
+  auto image = Cluster();
+  std::vector<AlterConfigsRequest> requests;
+  for (size_t i = 0; i < 200; ++i) {
+    requests.push_back({kGroup, std::to_string(i), {}});
+    requests.back().changes.push_back({"consumer.session.timeout.ms", ConfigOp::kSet, "50000"});
+  }
+  AlterConfigsRequest brokers{kBroker, "", {}};
+  for (size_t i = 0; i < 30; ++i) {
+    brokers.changes.push_back({"x" + std::to_string(i), ConfigOp::kSet, std::string(32'000, 'v')});
+  }
+  requests.push_back(brokers);
+  brokers.name = "1";
+  requests.push_back(brokers);
+  for (int32_t id = 2; id < 7; ++id) {
+    BrokerImage broker;
+    broker.id = BrokerId(id);
+    image = After(image, {RegisterBrokerRecord{broker}});
+    brokers.name = std::to_string(id);
+    requests.push_back(brokers);
+  }
+  auto decision = DecideAlterConfigs(*image, {}, requests, false);
+  image = After(image, decision.records);
+  CHECK(decision.replies.front().status.ok());
+  CHECK(image->broker_configs(BrokerId(1)).size() == 30);
+  CHECK(KindOf(decision.replies.back().status) == ErrorKind::kPolicyViolation);
+  CHECK(image->broker_configs(BrokerId(6)).empty());
+  CHECK(EncodeEntry({RaftTerm(1), Timestamp(1), decision.records}).size() <= size_t{4'200'000});
+}
+
 TEST_CASE("AlterConfigs: APPEND and SUBTRACT edit the list in force, and only lists") {
   auto image = Altered(Cluster(), kTopic, "t", {"cleanup.policy", ConfigOp::kAppend, "compact"});
   CHECK(image->FindTopic("t")->configs.at("cleanup.policy") == "delete,compact");
@@ -253,6 +296,10 @@ TEST_CASE(
                            PartitionRecord{TopicId(1, 1), PartitionId(0), partition}});
   auto own = Altered(with_elr, kTopic, "t", {"min.insync.replicas", ConfigOp::kSet, "2"});
   CHECK(own->FindTopic("t")->partitions[0].elr.empty());
+  // Before the promise changes: a controller may die between very many of them and that.
+  auto decision = Alter(*with_elr, kTopic, "t", {{"min.insync.replicas", ConfigOp::kSet, "2"}});
+  REQUIRE(decision.records.size() == 2);
+  CHECK(std::holds_alternative<PartitionRecord>(decision.records.front()));
   auto all = Altered(with_elr, kBroker, "", {"min.insync.replicas", ConfigOp::kSet, "2"});
   CHECK(all->FindTopic("t")->partitions[0].elr.empty());
   auto other = Altered(with_elr, kTopic, "t", {"retention.ms", ConfigOp::kSet, "2"});

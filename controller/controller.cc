@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "common/check.h"
 #include "common/error_kind.h"
 #include "common/status_macros.h"
 #include "controller/broker_changes.h"
+#include "controller/turn_entries.h"
 
 namespace millrace {
 namespace {
@@ -94,39 +93,36 @@ Task<absl::Status> Controller::CommitInTurn(Decide decide, bool gives_epoch) {
 Task<void> Controller::RunTurn() {
   deciding_ = true;
   std::vector<Waiting*> batch;
-  MetadataRecords records;
+  TurnEntries entries(options_.entry_bytes_max);
   absl::Status status = CheckActive();
   std::shared_ptr<const MetadataImage> image = state_.image();
   bool epoch_given = false;
   while (!waiting_.empty()) {
     Waiting* next = waiting_.front();
-    if (records.size() >= kRecordsPerTurnMax || (next->gives_epoch && epoch_given)) break;
+    if (entries.full() || (next->gives_epoch && epoch_given)) break;
     waiting_.pop_front();
     batch.push_back(next);
     if (!status.ok()) continue;
     MetadataRecords more = next->decide(*image);
     if (more.empty()) continue;
+    auto after = waiting_.empty() ? image : ImageAfter(*image, more);
+    if (absl::Status added = entries.Add(std::move(more)); !added.ok()) {
+      next->result = std::move(added);  // It alone: the others go on as if it had not been.
+      continue;
+    }
     epoch_given = epoch_given || next->gives_epoch;
-    if (!waiting_.empty()) image = ImageAfter(*image, more);
-    std::ranges::move(more, std::back_inserter(records));
+    image = std::move(after);
   }
-  if (!records.empty()) status = co_await ProposeAll(std::move(records));
+  std::vector<MetadataRecords> cut = entries.Take();
+  for (MetadataRecords& records : cut) {
+    if (status.ok()) status = (co_await log_.Propose(std::move(records))).status();
+  }
   // Those in the batch wait for this turn to end, so they are still there.
-  for (Waiting* each : batch) each->result = status;
+  for (Waiting* each : batch) {
+    if (!each->result.has_value()) each->result = status;
+  }
   deciding_ = false;
   turn_ended_.Pulse();
-}
-
-Task<absl::Status> Controller::ProposeAll(MetadataRecords records) {
-  while (records.size() > kRecordsPerEntryMax) {
-    const auto cut = records.begin() + kRecordsPerEntryMax;
-    MetadataRecords first(std::make_move_iterator(records.begin()), std::make_move_iterator(cut));
-    records.erase(records.begin(), cut);
-    absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(first));
-    if (!index.ok()) co_return index.status();
-  }
-  absl::StatusOr<RaftIndex> index = co_await log_.Propose(std::move(records));
-  co_return index.status();
 }
 
 // --- Being the active controller ---

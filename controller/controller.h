@@ -11,13 +11,14 @@
 //           the other, each on what the ones before will have changed, and commits all of it as
 //           one entry; whoever comes meanwhile waits for the next turn. So a decision never stands
 //           on something that may not be committed, and a thousand requests cost few commits.
-// Bound:    an entry has at most kRecordsPerEntryMax records. A decision with more (the fencing of
-//           a broker with very many partitions) is committed in several entries, each of which
-//           leaves the image valid. Who waits is bounded by the connections' requests in flight.
+// Bound:    entries are bounded, by records and by bytes (turn_entries.h); a turn with more has
+//           several. A decision that no entries can hold is refused with kPolicyViolation, it
+//           alone. Who waits is bounded by the connections' requests in flight.
 #pragma once
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -65,13 +66,10 @@ struct ControllerOptions {
   bool balance_leaders = true;               // auto.leader.rebalance.enable.
   Duration balance_interval = seconds(300);  // leader.imbalance.check.interval.seconds.
   Duration unclean_interval = seconds(300);  // unclean.leader.election.interval.ms.
+  // Of an entry's records; below what the log takes (RaftQuorumOptions::entry_bytes_max). Smaller:
+  // what is very large is cut into more parts; larger: more is committed, and sent, at once.
+  size_t entry_bytes_max = size_t{5} << 20;
 };
-
-// A turn takes no further request when it has so many records; a decision alone may have more, and
-// is cut then.
-inline constexpr size_t kRecordsPerTurnMax = 10'000;
-inline constexpr size_t kRecordsPerEntryMax = 30'000;
-static_assert(kRecordsPerTurnMax < kRecordsPerEntryMax);
 
 // Finds out whether somebody still listens where a broker did.
 class BrokerProber {
@@ -154,7 +152,6 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   // `gives_epoch`: the decision gives the entry's index away as an epoch; an entry has one such.
   Task<absl::Status> CommitInTurn(Decide decide, bool gives_epoch);
   Task<void> RunTurn();
-  Task<absl::Status> ProposeAll(MetadataRecords records);
   absl::Status CheckActive() const;
 
   CreateTopicDraws Draws();

@@ -329,4 +329,64 @@ TEST_CASE("Controller: only the incarnation that is registered gets producer ids
   CHECK(active.state.image()->next_producer_id() == next);
 }
 
+namespace {
+
+ConfigRecord LargeConfig(size_t bytes) {
+  return {ConfigResource::kTopic, "a", "k", std::string(bytes, 'v')};
+}
+
+Task<void> CommitLarge(Active* active, size_t bytes, absl::Status* status) {
+  // `bytes` lives in this frame until the decision was made.
+  *status = co_await active->controller.Commit([&bytes](const MetadataImage&) {
+    MetadataRecords records;
+    records.emplace_back(LargeConfig(bytes));
+    return records;
+  });
+}
+
+Task<absl::Status> LargeAmongOthers(Active* active, size_t bytes, absl::Status* large,
+                                    std::vector<absl::Status>* others) {
+  TaskScope scope(active->env.reactor);
+  scope.Spawn(Active::Create(active, "a", others));
+  co_await Sleep(active->env.reactor, milliseconds(1));
+  scope.Spawn(Active::Create(active, "b", others));  // While the entry of "a" is being committed.
+  scope.Spawn(CommitLarge(active, bytes, large));
+  scope.Spawn(Active::Create(active, "c", others));
+  co_await scope.Join();
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+
+TEST_CASE("Controller: a decision that fits into no entry is refused, and nobody else's") {
+  ControllerOptions options = Options();
+  options.entry_bytes_max = 100'000;
+  Active active(options);
+  active.Register(1);
+  absl::Status large;
+  std::vector<absl::Status> others;
+  REQUIRE(active.Run(LargeAmongOthers(&active, 100'000, &large, &others)).ok());
+  CHECK(KindOf(large) == ErrorKind::kPolicyViolation);
+  REQUIRE(others.size() == 3);
+  for (const absl::Status& status : others) CHECK(status.ok());
+  CHECK(active.state.image()->topics().size() == 3);
+  CHECK(active.state.image()->FindTopic("a")->configs.empty());
+}
+
+TEST_CASE("Controller: a turn that is larger than an entry is committed in several") {
+  ControllerOptions options = Options();
+  options.entry_bytes_max = 100'000;
+  Active active(options);
+  active.Register(1);
+  const size_t before = active.log.entries.size();
+  absl::Status large;
+  std::vector<absl::Status> others;
+  REQUIRE(active.Run(LargeAmongOthers(&active, 99'900, &large, &others)).ok());
+  CHECK(large.ok());
+  for (const absl::Status& status : others) CHECK(status.ok());
+  CHECK(active.state.image()->FindTopic("a")->configs.at("k").size() == 99'900);
+  // "a"; "b"; what is large alone, which ends that turn; "c".
+  CHECK(active.log.entries.size() - before == 4);
+}
+
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -145,7 +146,7 @@ void DissolveElr(const MetadataImage& image, MetadataRecords* records) {
 
 Verdict DecideFeatures(const MetadataImage& image, const TopicSettings& defaults,
                        const std::vector<FeatureUpdate>& updates, bool validate_only) {
-  Verdict verdict;
+  MetadataRecords levels;
   std::set<std::string> named;
   for (const FeatureUpdate& update : updates) {
     if (!named.insert(update.feature).second) {
@@ -155,9 +156,9 @@ Verdict DecideFeatures(const MetadataImage& image, const TopicSettings& defaults
     }
     if (absl::Status valid = Check(image, update); !valid.ok()) return {{}, std::move(valid)};
     if (update.level == image.feature_level(update.feature)) continue;
-    verdict.records.emplace_back(FeatureLevelRecord{update.feature, update.level});
+    levels.emplace_back(FeatureLevelRecord{update.feature, update.level});
   }
-  const std::shared_ptr<const MetadataImage> after = ImageAfter(image, verdict.records);
+  const std::shared_ptr<const MetadataImage> after = ImageAfter(image, levels);
   for (const FeatureUpdate& update : updates) {
     if (absl::Status valid = CheckDependencies(*after, update); !valid.ok()) {
       return {{}, std::move(valid)};
@@ -165,10 +166,15 @@ Verdict DecideFeatures(const MetadataImage& image, const TopicSettings& defaults
   }
   const bool elr_before = ElrEnabled(image);
   const bool elr_after = ElrEnabled(*after);
-  if (!elr_before && elr_after) WriteDownIsrMin(image, defaults, &verdict.records);
-  if (elr_before && !elr_after) DissolveElr(image, &verdict.records);
-  if (validate_only) verdict.records.clear();
-  return verdict;
+  if (validate_only) return {{}, absl::OkStatus()};
+  // The levels last: where very many partitions have to change, that takes several entries of the
+  // log. A controller that dies in between must not leave eligible leaders that count no more and
+  // are not in the ISR either.
+  MetadataRecords records;
+  if (!elr_before && elr_after) WriteDownIsrMin(image, defaults, &records);
+  if (elr_before && !elr_after) DissolveElr(image, &records);
+  std::ranges::move(levels, std::back_inserter(records));
+  return {std::move(records), absl::OkStatus()};
 }
 
 MetadataRecords DecideFirstFeatures(const MetadataImage& image, const TopicSettings& defaults,

@@ -431,6 +431,21 @@ t-0 [1,2] isr=[1,2] leader=2 epoch=2/4
 )");
 }
 
+TEST_CASE("DecideFeatures: a level is committed behind the partitions that have to fit it") {
+  ClusterTable table;
+  for (const char* line :
+       {"feature metadata.version 33", "feature eligible.leader.replicas.version 1", "broker 1",
+        "broker 2", "topic t min=2 1,2", "fence 2", "fence 1"}) {
+    table.Do(line);
+  }
+  const Verdict off = DecideFeatures(
+      table.image(), {}, {{"eligible.leader.replicas.version", 0, FeatureUpgrade::kSafeDowngrade}},
+      false);
+  REQUIRE(off.records.size() == 2);
+  CHECK(std::holds_alternative<PartitionRecord>(off.records.front()));
+  CHECK(std::holds_alternative<FeatureLevelRecord>(off.records.back()));
+}
+
 TEST_CASE("Min ISR story: a lower minimum ends eligibility") {
   CheckStory(
       R"($ feature metadata.version 33

@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "controller/effective_config.h"
 #include "controller/placement.h"
+#include "controller/request_records.h"
 
 namespace millrace {
 namespace {
@@ -185,6 +186,21 @@ absl::Status CheckNameIsFree(const MetadataImage& image, const std::string& name
   return absl::OkStatus();
 }
 
+MetadataRecords RecordsOfTopic(const MetadataImage& image, const CreateTopicReply& topic,
+                               const std::vector<std::vector<BrokerId>>& placed) {
+  MetadataRecords records;
+  records.reserve(1 + topic.configs.size() + placed.size());
+  records.emplace_back(TopicRecord{topic.name, topic.topic_id});
+  for (const auto& [key, value] : topic.configs) {
+    records.emplace_back(ConfigRecord{ConfigResource::kTopic, topic.name, key, value});
+  }
+  for (size_t p = 0; p < placed.size(); ++p) {
+    records.emplace_back(PartitionRecord{topic.topic_id, PartitionId(static_cast<int32_t>(p)),
+                                         NewPartition(image, placed[p])});
+  }
+  return records;
+}
+
 }  // namespace
 
 absl::Status ValidateTopicName(const std::string& name) {
@@ -223,6 +239,7 @@ Decision<CreateTopicReply> DecideCreateTopics(const MetadataImage& image, const 
   std::set<std::string> metric_names;  // Of topics decided before in this request.
 
   Decision<CreateTopicReply> decision;
+  RequestRecords made;
   size_t left = kPartitionsPerRequestMax;
   for (const CreateTopicRequest& request : requests) {
     CreateTopicReply reply;
@@ -243,21 +260,12 @@ Decision<CreateTopicReply> DecideCreateTopics(const MetadataImage& image, const 
       reply.topic_id = draws.topic_id();
       reply.partitions = static_cast<int32_t>(placed.size());
       reply.replication_factor = static_cast<int32_t>(placed.front().size());
-      if (validate_only) return absl::OkStatus();
-      decision.records.emplace_back(TopicRecord{request.name, reply.topic_id});
-      for (const auto& [key, value] : reply.configs) {
-        decision.records.emplace_back(
-            ConfigRecord{ConfigResource::kTopic, request.name, key, value});
-      }
-      for (size_t p = 0; p < placed.size(); ++p) {
-        decision.records.emplace_back(PartitionRecord{
-            reply.topic_id, PartitionId(static_cast<int32_t>(p)), NewPartition(image, placed[p])});
-      }
-      return absl::OkStatus();
+      return made.Add(RecordsOfTopic(image, reply, placed));
     };
     reply.status = decide();
     decision.replies.push_back(std::move(reply));
   }
+  if (!validate_only) decision.records = made.Take();
   return decision;
 }
 
@@ -303,6 +311,13 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> PlaceMore(const MetadataImage
                                                              const CreatePartitionsRequest& request,
                                                              uint64_t start, size_t* left) {
   const int32_t have = static_cast<int32_t>(topic.partitions.size());
+  if (have == 0) {
+    // Left so by a controller of an earlier version that died while it made the topic.
+    return MakeError(ErrorKind::kInvalidPartitions,
+                     fmt::format("The topic {} has no partition from which to tell how many "
+                                 "replicas the new ones are to have: delete it.",
+                                 topic.name));
+  }
   if (request.count == have) {
     return MakeError(ErrorKind::kInvalidPartitions,
                      fmt::format("Topic already has {} partition(s).", have));
@@ -353,6 +368,7 @@ Decision<CreatePartitionsReply> DecideCreatePartitions(
   Decision<CreatePartitionsReply> decision;
   std::map<std::string, int> times_named;
   for (const CreatePartitionsRequest& request : requests) ++times_named[request.topic];
+  RequestRecords made;
   size_t left = kPartitionsPerRequestMax;
   for (const CreatePartitionsRequest& request : requests) {
     auto decide = [&]() -> absl::Status {
@@ -365,17 +381,19 @@ Decision<CreatePartitionsReply> DecideCreatePartitions(
       }
       MR_ASSIGN_OR_RETURN(std::vector<std::vector<BrokerId>> placed,
                           PlaceMore(image, *topic, request, start(), &left));
-      if (validate_only) return absl::OkStatus();
+      MetadataRecords records;
+      records.reserve(placed.size());
       for (size_t i = 0; i < placed.size(); ++i) {
-        decision.records.emplace_back(PartitionRecord{
+        records.emplace_back(PartitionRecord{
             topic->topic_id, PartitionId(static_cast<int32_t>(topic->partitions.size() + i)),
             NewPartition(image, placed[i])});
       }
-      return absl::OkStatus();
+      return made.Add(std::move(records));
     };
     absl::Status status = decide();
     decision.replies.push_back({request.topic, std::move(status)});
   }
+  if (!validate_only) decision.records = made.Take();
   return decision;
 }
 

@@ -24,7 +24,8 @@
 
 namespace millrace {
 
-// Bounds that keep one request from taking the controller's memory.
+// Bounds that keep one request from taking the controller's memory; beyond them, and beyond those
+// of request_records.h, a topic is refused with kPolicyViolation.
 inline constexpr int32_t kPartitionsPerTopicMax = 100'000;
 inline constexpr size_t kPartitionsPerRequestMax = 10'000;  // As Kafka's.
 

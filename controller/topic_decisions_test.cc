@@ -1,9 +1,12 @@
 #include "controller/topic_decisions.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "common/error_kind.h"
 #include "controller/image/metadata_delta.h"
+#include "controller/request_records.h"
 
 using namespace millrace;
 
@@ -224,4 +227,58 @@ TEST_CASE("CreatePartitions: a topic grows and never shrinks; new partitions fol
   CHECK(KindOf(DecideCreatePartitions(*image, {{"t", 4, wrong_count}}, false, start)
                    .replies[0]
                    .status) == ErrorKind::kInvalidReplicaAssignment);
+}
+
+TEST_CASE("CreateTopics: a request has bounded records; a topic is made whole or not at all") {
+  auto image = Cluster();
+  std::vector<CreateTopicRequest> requests;
+  for (size_t i = 0; i < kPartitionsPerRequestMax; ++i) {
+    requests.push_back(Topic(fmt::format("t{}", i)));
+    requests.back().configs = {{"retention.ms", "1"}, {"segment.ms", "5"}};
+  }
+  auto decision = DecideCreateTopics(*image, {}, requests, false, Draws());
+  CHECK(decision.records.size() <= kRecordsPerRequestMax);
+  size_t made = 0;
+  for (const CreateTopicReply& reply : decision.replies) {
+    if (reply.status.ok()) {
+      ++made;
+    } else {
+      REQUIRE(KindOf(reply.status) == ErrorKind::kPolicyViolation);
+    }
+  }
+  CHECK(made == kRecordsPerRequestMax / 4);
+  image = Grown(*image, decision.records);
+  CHECK(image->topics().size() == made);
+  image->topics().ForEach([](const std::string&, const MetadataImage::Topic& topic) {
+    REQUIRE(topic->partitions.size() == 1);
+    REQUIRE(topic->configs.size() == 2);
+    return true;
+  });
+  auto asked = DecideCreateTopics(*Cluster(), {}, requests, true, Draws());
+  CHECK(asked.records.empty());
+  CHECK(KindOf(asked.replies.back().status) == ErrorKind::kPolicyViolation);
+}
+
+TEST_CASE("CreateTopics: a request has bounded bytes too") {
+  auto image = Cluster();
+  std::vector<CreateTopicRequest> requests;
+  std::string list = "0:1";
+  while (list.size() < 30'000) list += ",0:1";
+  for (size_t i = 0; i < 200; ++i) {
+    requests.push_back(Topic(fmt::format("t{}", i)));
+    requests.back().configs = {{"leader.replication.throttled.replicas", list}};
+  }
+  auto decision = DecideCreateTopics(*image, {}, requests, false, Draws());
+  CHECK(decision.replies.front().status.ok());
+  CHECK(KindOf(decision.replies.back().status) == ErrorKind::kPolicyViolation);
+  CHECK(EncodeEntry({RaftTerm(1), Timestamp(1), decision.records}).size() <=
+        kRecordBytesPerRequestMax + 100);
+}
+
+TEST_CASE("CreatePartitions: a topic without any partition is refused, not looked into") {
+  auto image = Cluster({TopicRecord{"t", TopicId(1, 1)}});
+  auto start = [] { return uint64_t{0}; };
+  auto decision = DecideCreatePartitions(*image, {{"t", 3, std::nullopt}}, false, start);
+  CHECK(KindOf(decision.replies[0].status) == ErrorKind::kInvalidPartitions);
+  CHECK(decision.records.empty());
 }

@@ -10,30 +10,6 @@
 namespace millrace {
 namespace {
 
-// About what a record costs encoded; what a chunk is cut by.
-struct BytesOf {
-  static constexpr size_t kFixed = 48;
-  size_t operator()(const TopicRecord& record) const { return kFixed + record.name.size(); }
-  size_t operator()(const RemoveTopicRecord&) const { return kFixed; }
-  size_t operator()(const PartitionRecord& record) const {
-    constexpr size_t kReplica = 32;  // An id in several lists, and a directory.
-    return kFixed + record.state.replicas.size() * kReplica;
-  }
-  size_t operator()(const ConfigRecord& record) const {
-    return kFixed + record.name.size() + record.key.size() +
-           (record.value.has_value() ? record.value->size() : 0);
-  }
-  size_t operator()(const RegisterBrokerRecord& record) const {
-    constexpr size_t kEndpoint = 64;
-    return kFixed + record.broker.endpoints.size() * kEndpoint +
-           record.broker.log_directories.size() * 24 + record.broker.features.size() * 32;
-  }
-  template <typename Other>
-  size_t operator()(const Other&) const {
-    return kFixed;
-  }
-};
-
 // What belongs to no topic.
 std::deque<MetadataRecord> ClusterRecords(const MetadataImage& image) {
   std::deque<MetadataRecord> records;
@@ -99,7 +75,7 @@ std::optional<std::string> ImageSnapshotWriter::Next() {
   MetadataEntry chunk{RaftTerm(0), Timestamp(0), {}};
   size_t bytes = 0;
   while (!waiting_.empty() || TakeTopic()) {
-    bytes += std::visit(BytesOf{}, waiting_.front());
+    bytes += EncodedBytesMax(waiting_.front());
     if (!chunk.records.empty() && bytes > chunk_bytes_max_) break;
     chunk.records.push_back(std::move(waiting_.front()));
     waiting_.pop_front();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <limits>
 #include <utility>
 
 #include "common/runtime/sim/sim_random.h"
@@ -196,6 +197,53 @@ TEST_CASE("ImageSnapshot: chunks keep to their size, and an empty image has none
   const std::vector<std::string> chunks = Snapshot(cluster.image(), kBytes);
   CHECK(chunks.size() > 3);
   for (const std::string& chunk : chunks) CHECK(chunk.size() < kBytes + 200);
+}
+
+TEST_CASE("MetadataRecord: what is taken for its size is never less than what it takes") {
+  constexpr int32_t kLarge = std::numeric_limits<int32_t>::max();
+  PartitionImage state;
+  state.directories.assign(40, DirectoryId(~0ull, ~0ull));
+  for (BrokerIds* ids : {&state.replicas, &state.isr, &state.adding, &state.removing, &state.elr,
+                         &state.last_known_elr}) {
+    ids->assign(40, BrokerId(kLarge));
+  }
+  state.leader_epoch = LeaderEpoch(kLarge);
+  state.partition_epoch = PartitionEpoch(kLarge);
+  state.recovery = LeaderRecovery::kRecovering;
+  BrokerImage broker;
+  broker.id = BrokerId(kLarge);
+  broker.epoch = BrokerEpoch(std::numeric_limits<int64_t>::max());
+  broker.incarnation = IncarnationId(~0ull, ~0ull);
+  broker.endpoints.assign(9, {std::string(300, 'l'), std::string(300, 'h'), 65535, "SASL_SSL"});
+  broker.rack = std::string(300, 'r');
+  broker.log_directories.assign(9, {DirectoryId(~0ull, ~0ull), false, true});
+  broker.features.assign(9, {std::string(300, 'f'), -1, kLarge});
+  broker.in_controlled_shutdown = broker.draining = true;
+  ControllerImage controller{broker.id, broker.incarnation, DirectoryId(~0ull, ~0ull),
+                             broker.endpoints, broker.features};
+  BrokerChangeRecord change{broker.id, broker.epoch, true, true, true};
+  change.offline_directories.assign(9, DirectoryId(~0ull, ~0ull));
+  const std::vector<MetadataRecord> records = {
+      TopicRecord{std::string(249, 't'), TopicId(~0ull, ~0ull)},
+      RemoveTopicRecord{TopicId(~0ull, ~0ull)},
+      PartitionRecord{TopicId(~0ull, ~0ull), PartitionId(kLarge), state},
+      ConfigRecord{ConfigResource::kGroup, std::string(999, 'n'), "k", std::string(70'000, 'v')},
+      RegisterBrokerRecord{broker},
+      ProducerIdsRecord{std::numeric_limits<int64_t>::max()},
+      FeatureLevelRecord{std::string(300, 'f'), -1},
+      UnregisterBrokerRecord{broker.id, broker.epoch},
+      change,
+      RegisterControllerRecord{controller},
+      UnregisterControllerRecord{broker.id},
+      NoOpRecord{},
+  };
+  const size_t empty = EncodeEntry({RaftTerm(1), Timestamp(1), {}}).size();
+  for (const MetadataRecord& record : records) {
+    CAPTURE(record.index());
+    const size_t size = EncodeEntry({RaftTerm(1), Timestamp(1), {record}}).size() - empty;
+    CHECK(EncodedBytesMax(record) >= size);
+    CHECK(EncodedBytesMax(record) <= 2 * size + 200);  // Nor so much more that room is wasted.
+  }
 }
 
 TEST_CASE("ImageSnapshot: a chunk that is missing or damaged is data loss") {

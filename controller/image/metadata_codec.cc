@@ -159,6 +159,65 @@ struct ToProto {
   void operator()(const NoOpRecord&) const { to->mutable_no_op(); }
 };
 
+// The most that each kind of record takes.
+struct SizeMax {
+  // Keys of fields take two bytes at most; lengths and small numbers five, other numbers ten.
+  static constexpr size_t kSmall = 2 + 5;
+  static constexpr size_t kNumber = 2 + 10;
+  static constexpr size_t kUuid = 2 + 1 + 18;
+  static constexpr size_t kRecord = 2 * kSmall;  // As a member of the entry, and of its kind.
+
+  static size_t Text(const std::string& text) { return kSmall + text.size(); }
+  static size_t Text(const std::optional<std::string>& text) {
+    return text.has_value() ? Text(*text) : 0;
+  }
+  static size_t Of(const BrokerIds& ids) { return kSmall + 10 * ids.size(); }
+  static size_t Of(const std::vector<BrokerEndpoint>& endpoints) {
+    size_t bytes = 0;
+    for (const BrokerEndpoint& endpoint : endpoints) {
+      bytes += 2 * kSmall + Text(endpoint.listener) + Text(endpoint.host) +
+               Text(endpoint.security_protocol);
+    }
+    return bytes;
+  }
+  static size_t Of(const std::vector<FeatureRange>& features) {
+    size_t bytes = 0;
+    for (const FeatureRange& range : features) {
+      bytes += kSmall + Text(range.name) + 2 * kNumber;
+    }
+    return bytes;
+  }
+
+  size_t operator()(const TopicRecord& record) const { return Text(record.name) + kUuid; }
+  size_t operator()(const RemoveTopicRecord&) const { return kUuid; }
+  size_t operator()(const PartitionRecord& record) const {
+    const PartitionImage& state = record.state;
+    return kUuid + 5 * kNumber + Of(state.replicas) + Of(state.isr) + Of(state.adding) +
+           Of(state.removing) + Of(state.elr) + Of(state.last_known_elr) +
+           kUuid * state.directories.size();
+  }
+  size_t operator()(const ConfigRecord& record) const {
+    return kSmall + Text(record.name) + Text(record.key) + Text(record.value);
+  }
+  size_t operator()(const RegisterBrokerRecord& record) const {
+    const BrokerImage& broker = record.broker;
+    return 2 * kNumber + kUuid + Of(broker.endpoints) + Text(broker.rack) +
+           (3 * kSmall + kUuid) * broker.log_directories.size() + Of(broker.features) + 3 * kSmall;
+  }
+  size_t operator()(const ProducerIdsRecord&) const { return kNumber; }
+  size_t operator()(const FeatureLevelRecord& record) const { return Text(record.name) + kNumber; }
+  size_t operator()(const UnregisterBrokerRecord&) const { return 2 * kNumber; }
+  size_t operator()(const BrokerChangeRecord& record) const {
+    return 2 * kNumber + 3 * kSmall + kUuid * record.offline_directories.size();
+  }
+  size_t operator()(const RegisterControllerRecord& record) const {
+    const ControllerImage& controller = record.controller;
+    return kNumber + 2 * kUuid + Of(controller.endpoints) + Of(controller.features);
+  }
+  size_t operator()(const UnregisterControllerRecord&) const { return kNumber; }
+  size_t operator()(const NoOpRecord&) const { return 0; }
+};
+
 BrokerIds Get(const google::protobuf::RepeatedField<int32_t>& from) {
   BrokerIds ids;
   ids.reserve(static_cast<size_t>(from.size()));
@@ -287,6 +346,10 @@ std::string EncodeEntry(const MetadataEntry& entry) {
   for (const MetadataRecord& record : entry.records)
     std::visit(ToProto{proto.add_records()}, record);
   return proto.SerializeAsString();
+}
+
+size_t EncodedBytesMax(const MetadataRecord& record) {
+  return SizeMax::kRecord + std::visit(SizeMax{}, record);
 }
 
 absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes) {

@@ -4,6 +4,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -93,6 +94,8 @@ struct MetadataEntry {
 };
 
 std::string EncodeEntry(const MetadataEntry& entry);
+// What the record adds to an encoded entry, or somewhat more: found without encoding it.
+size_t EncodedBytesMax(const MetadataRecord& record);
 // kDataLoss: not an entry that this version can read (say which it was at the call).
 absl::StatusOr<MetadataEntry> DecodeEntry(std::string_view bytes);
 
