@@ -22,7 +22,6 @@ namespace millrace {
 namespace {
 
 constexpr size_t kPlacesMax = 8;
-constexpr size_t kColdChunksMax = 8;
 // What a look-up by time reads at a time.
 constexpr size_t kTimeReadBytes = 256 << 10;
 
@@ -53,17 +52,11 @@ Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t p
                                       uint64_t bytes_left) {  // Borrowed: awaited in place.
   StoreContext& context = state.context;
   const uint64_t cuts = state.cuts;
-  for (const ColdChunk& chunk : context.cold_chunks) {
-    if (chunk.log_number != state.number || chunk.cuts != cuts || chunk.segment_base != base) {
-      continue;
-    }
-    if (position < chunk.position || position >= chunk.position + chunk.bytes.size()) continue;
-    Slice rest = chunk.bytes.From(static_cast<size_t>(position - chunk.position));
-    // A short rest is worth nothing: the next read would be small.
-    if (rest.size() >= std::min<uint64_t>(bytes_left, std::max(bytes_min, bytes_wanted))) {
-      co_return rest;
-    }
-  }
+  const ColdPlace place{state.number, cuts, base, position};
+  // A short rest is worth nothing: the next read would be small.
+  const auto enough = std::min<uint64_t>(bytes_left, std::max(bytes_min, bytes_wanted));
+  Slice rest = context.cold_chunks.Find(place);
+  if (!rest.empty() && rest.size() >= enough) co_return rest;
   const size_t length = static_cast<size_t>(std::min<uint64_t>(
       bytes_left, std::max({bytes_min, bytes_wanted, context.options.cold_read_bytes})));
   auto file = co_await context.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
@@ -78,12 +71,7 @@ Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t p
         fmt::format("{} ends at {}, {} bytes were written", state.SegmentPath(base, kLogSuffix),
                     position + bytes->size(), position + bytes_left));
   }
-  ColdChunk chunk{state.number, cuts, base, position, *bytes};
-  if (context.cold_chunks.size() < kColdChunksMax) {
-    context.cold_chunks.push_back(std::move(chunk));
-  } else {
-    context.cold_chunks[context.next_cold_chunk++ % kColdChunksMax] = std::move(chunk);
-  }
+  if (length > enough) context.cold_chunks.Keep(place, *bytes);  // Else none of it is left over.
   co_return *std::move(bytes);
 }
 

@@ -355,7 +355,7 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   }
   for (Log* log : impl.Sorted()) co_await impl.Release(*log);
   impl.logs.clear();
-  impl.context.cold_chunks.clear();
+  impl.context.cold_chunks.Clear();
   co_await impl.context.files.Stop();
   impl.directories.clear();  // Lets the locks go.
   impl.context.directories.clear();

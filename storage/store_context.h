@@ -15,6 +15,7 @@
 #include "common/env.h"
 #include "common/runtime/event.h"
 #include "common/runtime/semaphore.h"
+#include "storage/cold_chunks.h"
 #include "storage/fd_cache.h"
 #include "storage/kv_store.h"
 #include "storage/log.h"
@@ -31,23 +32,16 @@ class Retention;
 class ProducerExpiry;
 class SegmentWriter;
 
-// Bytes read from a segment beyond what their reader wanted, for its next read. Few, and replaced
-// in turn: a reader that goes on finds its own.
-struct ColdChunk {
-  uint64_t log_number;
-  uint64_t cuts;
-  Offset segment_base;
-  uint64_t position;
-  Slice bytes;
-};
-
 struct StoreContext {
   StoreContext(Env& environment, KvStore& store, const LogStoreOptions& store_options)
       : env(environment),
         kv(store),
         options(store_options),
         files(env.reactor, env.disk, options.open_files_max),
-        cache(options.tail_cache_bytes_max, options.copy_bytes_below),
+        cache(options.tail_cache_bytes_max -
+                  ColdChunkBytes(options.tail_cache_bytes_max, options.cold_read_bytes),
+              options.copy_bytes_below),
+        cold_chunks(ColdChunkBytes(options.tail_cache_bytes_max, options.cold_read_bytes)),
         pending(env.reactor, options.pending_bytes_max),
         io_unlocked(env.reactor) {}
 
@@ -57,6 +51,7 @@ struct StoreContext {
   LogMetrics metrics;
   FdCache files;
   TailCache cache;
+  ColdChunks cold_chunks;
   ByteBudget pending;  // Appended and not yet in segment files.
   Event io_unlocked;   // Pulsed whenever some log's IoLock is released.
   SegmentWriter* writer = nullptr;
@@ -71,8 +66,6 @@ struct StoreContext {
   std::function<Log*(const TopicPartitionId&)> find_log;
   std::function<std::vector<TopicPartitionId>()> list_logs;
   uint64_t next_log_number = 1;
-  std::vector<ColdChunk> cold_chunks;
-  size_t next_cold_chunk = 0;
 };
 
 // Holds a log's files. Take it with `IoLock lock = co_await LockIo(state)`.
