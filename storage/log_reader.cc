@@ -24,6 +24,9 @@ namespace {
 constexpr size_t kPlacesMax = 8;
 // What a look-up by time reads at a time.
 constexpr size_t kTimeReadBytes = 256 << 10;
+// A look-up by time lets others run after so many records, or so many decompressed bytes of them.
+constexpr int kTimeRecordsPerTurn = 1000;
+constexpr size_t kTimeBytesPerTurn = 256 << 10;
 
 absl::Status CheckRange(const Log::State& state, Offset from) {
   if (from >= state.start && from <= state.end) return absl::OkStatus();
@@ -287,17 +290,25 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
 namespace {
 
 // The first record of `batch` with a timestamp of at least `timestamp`.
-absl::StatusOr<std::optional<OffsetAndTimestamp>> FindInBatch(const BatchView& batch,
-                                                              Timestamp timestamp) {
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> FindInBatch(
+    Reactor& reactor, BatchView batch, Timestamp timestamp) {  // Borrowed: awaited in place.
   const BatchHeader& header = batch.header();
-  if (header.max_timestamp < timestamp) return std::nullopt;
+  if (header.max_timestamp < timestamp) co_return std::nullopt;
   const bool append_time = header.attributes.timestamp_type() == TimestampType::kLogAppendTime;
   Decompressor decompressor;
   RecordStream records(decompressor);
   records.Start(*header.attributes.compression(), batch.records(), header.record_count,
                 size_t{1} << 31);
   RecordHead head;
+  int records_left = kTimeRecordsPerTurn;
+  size_t bytes = 0;
   while (records.Next(head)) {
+    bytes += head.rest_bytes;
+    if (--records_left == 0 || bytes >= kTimeBytesPerTurn) {
+      co_await Yield(reactor);
+      records_left = kTimeRecordsPerTurn;
+      bytes = 0;
+    }
     // Deltas come from clients: wrap instead of overflow. A batch with one time for all has its
     // first record there, which after a compaction need not be at its base.
     const Timestamp at =
@@ -306,14 +317,14 @@ absl::StatusOr<std::optional<OffsetAndTimestamp>> FindInBatch(const BatchView& b
             : Timestamp(static_cast<int64_t>(static_cast<uint64_t>(header.base_timestamp.ms()) +
                                              static_cast<uint64_t>(head.timestamp_delta)));
     if (at >= timestamp) {
-      return OffsetAndTimestamp{header.base_offset + OffsetDelta(head.offset_delta), at,
-                                header.leader_epoch};
+      co_return OffsetAndTimestamp{header.base_offset + OffsetDelta(head.offset_delta), at,
+                                   header.leader_epoch};
     }
     bool has_key = false;
     if (!records.SkipRest(has_key)) break;
   }
-  if (!records.status().ok()) return records.status();
-  return std::nullopt;
+  if (!records.status().ok()) co_return records.status();
+  co_return std::nullopt;
 }
 
 }  // namespace
@@ -392,7 +403,7 @@ Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::OffsetForTimestamp(
         if (!batch.ok()) co_return batch.status();
         if (!batch->has_value()) break;
         if ((*batch)->header().max_timestamp < timestamp) continue;
-        auto record = FindInBatch(**batch, timestamp);
+        auto record = co_await FindInBatch(state.context.env.reactor, **batch, timestamp);
         if (!record.ok()) co_return record.status();
         if (!record->has_value()) continue;
         // Part of this batch may lie below the start, which DeleteRecords moves to any offset.
@@ -402,6 +413,7 @@ Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Log::OffsetForTimestamp(
       }
     }
     from = read->next_offset;
+    co_await Yield(state.context.env.reactor);  // What is in memory is read without a wait.
   }
   co_return kNone;
 }

@@ -198,6 +198,43 @@ TEST_CASE("Log: a flipped bit in a segment is reported and never served") {
   REQUIRE(store.Stop().ok());
 }
 
+namespace {
+
+Task<void> CountTurns(Reactor* reactor, const bool* done, int* turns) {
+  for (; !*done; ++*turns) co_await Yield(*reactor);
+}
+
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> SearchBesideOthers(Env* env, Log* log,
+                                                                           Timestamp timestamp,
+                                                                           int* turns) {
+  bool done = false;
+  TaskScope others(env->reactor);
+  others.Spawn(CountTurns(&env->reactor, &done, turns));
+  auto found = co_await log->OffsetForTimestamp(timestamp, log->end_offset());
+  done = true;
+  co_await others.Join();
+  co_return found;
+}
+
+}  // namespace
+
+TEST_CASE("Log: a look-up by time lets others run while it goes through the records of a batch") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1, LogConfig());
+  store.Append(log, TestBatch(std::vector<std::string>(20'000, "v"), Timestamp(5000)));
+  int turns = 0;
+  auto found = world.Run(store.env(),
+                         SearchBesideOthers(&store.env(), &log, Timestamp(5000 + 19'999), &turns));
+  REQUIRE(found.ok());
+  REQUIRE(found->has_value());
+  CHECK((*found)->offset == Offset(19'999));
+  CHECK(turns >= 19);
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("Log: the largest timestamp names the first record that has it") {
   SimWorld world(6);
   SimNode& node = world.AddNode("n1");
