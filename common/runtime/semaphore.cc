@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace millrace {
+namespace {
+
+// Who waits looks again by itself after so long: a release that found the inbox full could not wake
+// it, and may have been the last one.
+constexpr Duration kLookAgain = milliseconds(100);
+
+}  // namespace
 
 bool ByteBudget::Take(size_t bytes) {
   size_t used = used_.load(std::memory_order_seq_cst);
@@ -10,6 +17,11 @@ bool ByteBudget::Take(size_t bytes) {
     if (used_.compare_exchange_weak(used, used + bytes, std::memory_order_seq_cst)) return true;
   }
   return false;
+}
+
+bool ByteBudget::Fits(size_t bytes) const {
+  const size_t used = used_.load(std::memory_order_seq_cst);
+  return line_.empty() && (used == 0 || (bytes <= bytes_max_ && used <= bytes_max_ - bytes));
 }
 
 bool ByteBudget::TryAcquire(size_t bytes) { return line_.empty() && Take(bytes); }
@@ -27,7 +39,7 @@ Task<absl::Status> ByteBudget::Acquire(size_t bytes, CancellationToken token) {
       taken = true;
       break;
     }
-    if (co_await freed_.Wait(std::nullopt, token) == WaitResult::kCancelled) break;
+    if (co_await freed_.Wait(reactor_.Now() + kLookAgain, token) == WaitResult::kCancelled) break;
   }
   std::erase(line_, ticket);
   if (line_.empty()) {
@@ -41,8 +53,7 @@ Task<absl::Status> ByteBudget::Acquire(size_t bytes, CancellationToken token) {
 void ByteBudget::Release(size_t bytes) noexcept {
   used_.fetch_sub(bytes, std::memory_order_seq_cst);
   if (!contended_.load(std::memory_order_seq_cst)) return;
-  // When the inbox is full its owner is awake and releases of its own will pulse; a lost wake is
-  // bounded by them.
+  // When the inbox is full nobody is woken: those who wait look again before long.
   reactor_.Post([this] { freed_.Pulse(); });
 }
 

@@ -34,9 +34,13 @@ class ByteBudget final : public ByteAccount {
 
   size_t bytes_max() const { return bytes_max_; }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
+  // Whether somebody waits in line.
+  bool contended() const { return !line_.empty(); }
 
   // Takes `bytes` now, or nothing. Does not overtake those who wait.
   bool TryAcquire(size_t bytes);
+  // Whether TryAcquire() would: until something is taken, or given back.
+  bool Fits(size_t bytes) const;
   // Takes `bytes`, first come first served.
   Task<absl::Status> Acquire(size_t bytes, CancellationToken token);
   // Any thread.

@@ -63,6 +63,50 @@ TEST_CASE("ByteBudget: when the first in line gives up, the next gets what alrea
   REQUIRE(story == Story{"50 cancelled", "10"});
 }
 
+// A reactor whose inbox is always full.
+class FullInbox final : public Reactor {
+ public:
+  explicit FullInbox(Reactor& reactor) : reactor_(reactor) {}
+  ShardId shard() const override { return reactor_.shard(); }
+  Instant Now() const override { return reactor_.Now(); }
+  void Ready(std::coroutine_handle<> handle, SchedClass sched_class) override {
+    reactor_.Ready(handle, sched_class);
+  }
+  SchedClass current_class() const override { return reactor_.current_class(); }
+  void set_current_class(SchedClass sched_class) override {
+    reactor_.set_current_class(sched_class);
+  }
+  void Arm(Timer& timer, Instant deadline) override { reactor_.Arm(timer, deadline); }
+  void Disarm(Timer& timer) override { reactor_.Disarm(timer); }
+  bool Post(std::move_only_function<void()>) override { return false; }
+
+ private:
+  Reactor& reactor_;
+};
+
+Task<void> LostWake(Env* env, Story* story) {
+  FullInbox full(env->reactor);
+  ByteBudget budget(full, 100);
+  TaskScope scope(env->reactor);
+  (void)budget.TryAcquire(100);
+  scope.Spawn(AcquireAndSay(&budget, 50, {}, story));
+  co_await Sleep(env->reactor, milliseconds(1));
+  CHECK(budget.contended());
+  budget.Release(100);  // The last one, and it wakes nobody.
+  co_await Sleep(env->reactor, seconds(1));
+  story->push_back("a second later");
+  co_await scope.Join();
+  CHECK_FALSE(budget.contended());
+  budget.Release(50);
+}
+
+TEST_CASE("ByteBudget: who waits gets on although the inbox was full at the last release") {
+  SimContractWorld world(1);
+  Story story;
+  world.RunUntilDone(LostWake(&world.env(), &story));
+  REQUIRE(story == Story{"50", "a second later"});
+}
+
 Task<void> TooLarge(Env* env, Story* story) {
   ByteBudget budget(env->reactor, 100);
   TaskScope scope(env->reactor);
