@@ -325,6 +325,11 @@ Task<std::optional<session::Response>> ControllerLink::AskOnce(session::Request 
 
 Task<absl::StatusOr<session::Response>> ControllerLink::Ask(session::Request request, Asking asking,
                                                             Instant deadline) {
+  if (request.body.size() > session::kForwardedBytesMax) {
+    co_return absl::InvalidArgumentError(fmt::format(
+        "a request of {} bytes (API key {}) is not sent to the controller; at most {} are",
+        request.body.size(), request.api_key, session::kForwardedBytesMax));
+  }
   for (;;) {
     if (scope_.stopping()) co_return absl::CancelledError("the broker is stopping");
     if (env_.reactor.Now() >= deadline) co_return NoController();

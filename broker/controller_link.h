@@ -16,7 +16,8 @@
 // Errors:   Ask(): kUnavailable: the session ended while a question that may not be asked twice was
 //           under way: it may have had its effect or not. kDeadlineExceeded with kNotController: no
 //           controller answered in time: without effect, unless it may be asked repeatedly.
-//           kCancelled: Stop().
+//           kCancelled: Stop(). kInvalidArgument: the question is larger than a session carries
+//           (kForwardedBytesMax); nothing was sent.
 // Bound:    `asks_max` questions under way; further ones wait.
 // Source:   docs/architecture.md, Control plane; KIP-631 (registration, fencing), KIP-590.
 #pragma once

@@ -237,6 +237,23 @@ TEST_CASE("ControllerLink: a question survives its controller where it may be as
   w.world.Run(w.env, asking.Join());
 }
 
+TEST_CASE("ControllerLink: a question larger than a session carries is refused at once") {
+  World w;
+  w.controllers.up = {1};
+  w.link->Start();
+  MessageStream& stream = w.Linked(1);
+  const Instant before = w.world.Now();
+  const auto ask = [&w](size_t bytes) {
+    return w.world.Run(w.env,
+                       w.link->Ask(session::Request{.api_key = 19, .body = std::string(bytes, 'x')},
+                                   Asking::kRepeatedly, w.env.reactor.Now() + milliseconds(100)));
+  };
+  CHECK(absl::IsInvalidArgument(ask(session::kForwardedBytesMax + 1).status()));
+  CHECK(w.world.Now() - before < milliseconds(10));
+  CHECK_FALSE(ask(session::kForwardedBytesMax).ok());  // Sent, and not answered.
+  CHECK(w.Expect<session::Request>(stream).body.size() == session::kForwardedBytesMax);
+}
+
 TEST_CASE(
     "ControllerLink: who is not the controller is not asked again, and no answer is an error") {
   World w;

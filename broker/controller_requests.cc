@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/api/api_table.h"
+#include "broker/api/refuse_whole.h"
 
 namespace millrace {
 namespace {
@@ -71,6 +72,9 @@ Task<ApiReply> AskController(Shards* shards, ShardId here, ControllerRequests* r
   ForwardedReply reply = co_await shards->Call<ForwardedReply>(
       here, ShardId(0),
       [requests, packed = Pack(request)]() mutable { return requests->Answer(std::move(packed)); });
+  if (reply.too_large) {
+    co_return RefuseWhole(request, kafka::KafkaError::kInvalidRequest, reply.reason);
+  }
   ApiReply answer;
   answer.action = reply.action;
   if (!reply.frame.empty()) answer.body = Chain(Slice::Copy(reply.frame));

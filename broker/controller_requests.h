@@ -41,6 +41,8 @@ struct ForwardedReply {
   ApiReply::Action action = ApiReply::Action::kSend;
   std::string frame;   // As ApiReply::body: size, response header, body. Empty unless kSend.
   std::string reason;  // As ApiReply::reason.
+  // Nothing was done of the request: it is larger than what can be sent to the controller.
+  bool too_large = false;
   // The metadata that the answer stands for: who has applied it sees what the client was told.
   std::optional<RaftIndex> index;
 };

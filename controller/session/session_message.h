@@ -8,6 +8,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,8 +19,13 @@
 #include "common/ids.h"
 #include "common/network.h"
 #include "controller/image/metadata_image.h"
+#include "controller/transport/message_stream.h"
 
 namespace millrace::session {
+
+// A request's body, or the frame of an answer, is at most so large: a message of a stream carries it
+// with the rest, which are a few texts of at most 32 KiB.
+inline constexpr size_t kForwardedBytesMax = kControlMessageBytesMax - (size_t{256} << 10);
 
 // --- To the controller.
 

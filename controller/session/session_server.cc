@@ -230,6 +230,13 @@ Task<void> SessionServer::AnswerRequest(Session* session, session::Request reque
   } else {
     response.result = session::Result::kNotController;
   }
+  if (response.frame.size() > session::kForwardedBytesMax) {
+    // The broker would wait for it in vain.
+    response = {.result = session::Result::kClose,
+                .why = fmt::format("the controller's answer has {} bytes, at most {} are sent",
+                                   response.frame.size(), session::kForwardedBytesMax)};
+    env_.logger.Warning("broker {}: {}", session->id(), response.why);
+  }
   response.id = id;
   co_await Send(session, std::move(response));
   --session->requests;

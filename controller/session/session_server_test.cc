@@ -59,7 +59,7 @@ struct World final : ActiveController, SessionRequests {
   }
   Task<session::Response> Answer(session::Request request) override {
     asked.push_back(request.principal);
-    co_return session::Response{.frame = "answer", .index = state.image()->index()};
+    co_return session::Response{.frame = answer, .index = state.image()->index()};
   }
 
   MessageStream& Dial(int32_t id) {
@@ -107,6 +107,7 @@ struct World final : ActiveController, SessionRequests {
                        *this, *this,      {.self = BrokerId(100), .probed_listener = "PLAINTEXT"}};
   std::optional<BrokerId> other;
   std::vector<std::string> asked;
+  std::string answer = "answer";
   std::vector<std::unique_ptr<MessageStream>> streams;
 };
 
@@ -196,6 +197,23 @@ TEST_CASE(
   CHECK(w.state.image()->FindBroker(BrokerId(1))->fenced == hangs_up);
   if (!hangs_up) w.world.Run(host, (*dialed)->Close());
   w.world.Run(host, (*listener)->Close());
+}
+
+TEST_CASE("SessionServer: an answer larger than a session carries is told as such, at once") {
+  World w;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  w.Expect<session::Registered>(stream);
+  for (size_t bytes : {session::kForwardedBytesMax, session::kForwardedBytesMax + 1}) {
+    w.answer = std::string(bytes, 'x');
+    w.Say(stream, session::Request{.id = bytes, .api_key = 19});
+    const auto response = w.Expect<session::Response>(stream);
+    CHECK(response.id == bytes);
+    const bool fits = bytes <= session::kForwardedBytesMax;
+    CHECK(response.result == (fits ? session::Result::kAnswered : session::Result::kClose));
+    CHECK(response.frame.size() == (fits ? bytes : 0));
+    CHECK(response.why.empty() == fits);
+  }
 }
 
 TEST_CASE("SessionServer: another process under a living broker's id is refused, in words") {

@@ -1,0 +1,76 @@
+#include "broker/api/refuse_whole.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/runtime/sim/sim_world.h"
+#include "proto/kafka/create_topics_request.h"
+#include "proto/kafka/create_topics_response.h"
+#include "proto/kafka/elect_leaders_request.h"
+#include "proto/kafka/header.h"
+#include "proto/kafka/list_partition_reassignments_response.h"
+#include "proto/kafka/reader.h"
+#include "proto/kafka/response_header.h"
+#include "proto/kafka/writer.h"
+
+namespace millrace {
+namespace {
+
+template <typename Body>
+ApiRequest Asked(const Body& body, int16_t version) {
+  kafka::Writer out;
+  body.Encode(out, version);
+  absl::StatusOr<Chain> bytes = std::move(out).Finish();
+  REQUIRE(bytes.ok());
+  ApiRequest request;
+  request.api_key = Body::kApiKey;
+  request.version = version;
+  request.correlation_id = 77;
+  request.body = bytes->Flatten();
+  return request;
+}
+
+template <typename Response>
+Response Answered(const ApiReply& reply, int16_t version) {
+  REQUIRE(reply.action == ApiReply::Action::kSend);
+  kafka::Reader in(Slice(reply.body.Flatten()));
+  (void)in.ReadInt32();
+  kafka::ResponseHeader header;
+  header.Decode(in, kafka::ResponseHeaderVersion(*kafka::FindApi(Response::kApiKey), version));
+  CHECK(header.correlation_id == 77);
+  Response response;
+  response.Decode(in, version);
+  REQUIRE(in.Finish().ok());
+  return response;
+}
+
+TEST_CASE("RefuseWhole: everything that a request names gets the error and the reason") {
+  kafka::CreateTopicsRequest create;
+  create.topics.push_back({.name = "a", .num_partitions = 1, .replication_factor = 1});
+  create.topics.push_back({.name = "b", .num_partitions = 1, .replication_factor = 1});
+  for (int16_t version : {2, 5, 7}) {
+    const ApiReply reply =
+        RefuseWhole(Asked(create, version), kafka::KafkaError::kInvalidRequest, "too large");
+    const auto response = Answered<kafka::CreateTopicsResponse>(reply, version);
+    REQUIRE(response.topics.size() == 2);
+    CHECK(response.topics[1].name == "b");
+    CHECK(response.topics[1].error_code == 42);
+    CHECK(response.topics[1].error_message == "too large");
+  }
+}
+
+TEST_CASE(
+    "RefuseWhole: an answer with an error of its own has that, one without any place closes") {
+  ApiRequest list;
+  list.api_key = kafka::ListPartitionReassignmentsResponse::kApiKey;
+  list.correlation_id = 77;
+  const ApiReply reply = RefuseWhole(list, kafka::KafkaError::kInvalidRequest, "too large");
+  CHECK(Answered<kafka::ListPartitionReassignmentsResponse>(reply, 0).error_code == 42);
+
+  const ApiReply closed = RefuseWhole(Asked(kafka::ElectLeadersRequest(), 0),
+                                      kafka::KafkaError::kInvalidRequest, "too large");
+  CHECK(closed.action == ApiReply::Action::kClose);
+  CHECK(closed.reason == "too large");
+}
+
+}  // namespace
+}  // namespace millrace
