@@ -7,17 +7,18 @@
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE
 //           (above the high watermark, or below -1), POLICY_VIOLATION (cleanup.policy=compact),
 //           INVALID_TOPIC_EXCEPTION (an internal topic), KAFKA_STORAGE_ERROR.
-//           REQUEST_TIMED_OUT: a replica that is alive has not moved its start in timeout_ms; it
-//           will.
+//           REQUEST_TIMED_OUT: a replica that is alive has not moved its start in timeout_ms, or
+//           before this broker began to stop; it will.
 // Source:   KIP-107; rules 12.1-12.4.
 #include <algorithm>
 #include <map>
 #include <set>
+#include <variant>
+#include <vector>
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
-#include "broker/on_shard.h"
 #include "common/runtime/task_scope.h"
 #include "proto/kafka/delete_records_request.h"
 #include "proto/kafka/delete_records_response.h"
@@ -74,8 +75,14 @@ class LowWatermarkWait final : public OffsetWaiter {
   Event* done_;
 };
 
+// How long replicas are waited for: until then, or until the client has left or the broker stops.
+struct Patience {
+  Instant deadline;
+  CancellationToken drain;
+};
+
 // Waits until all replicas that are alive start at `start`, and says where they start then.
-Task<void> WaitForReplicas(Broker* there, Deletion* deletion, Offset start, Instant deadline) {
+Task<void> WaitForReplicas(Broker* there, Deletion* deletion, Offset start, Patience patience) {
   absl::StatusOr<Partition*> partition = HostedPartition(*there, *deletion->id);
   deletion->status = partition.status();
   if (!partition.ok()) co_return;
@@ -83,10 +90,10 @@ Task<void> WaitForReplicas(Broker* there, Deletion* deletion, Offset start, Inst
     Event done(there->env.reactor);
     LowWatermarkWait wait(&done);
     (*partition)->started().Add(wait, start);
-    const WaitResult result = co_await done.Wait(deadline);
-    deletion->status = result == WaitResult::kTimedOut
-                           ? MakeError(ErrorKind::kRequestTimedOut, "a replica is late")
-                           : wait.status;
+    const WaitResult result = co_await done.Wait(patience.deadline, patience.drain);
+    deletion->status = result == WaitResult::kSignalled
+                           ? wait.status
+                           : MakeError(ErrorKind::kRequestTimedOut, "a replica is late");
     // The partition may be gone meanwhile.
     partition = HostedPartition(*there, *deletion->id);
   }
@@ -96,7 +103,7 @@ Task<void> WaitForReplicas(Broker* there, Deletion* deletion, Offset start, Inst
   }
 }
 
-Task<void> DeleteOne(Broker* there, Deletion* deletion, Instant deadline) {
+Task<void> DeleteOne(Broker* there, Deletion* deletion, Patience patience) {
   absl::StatusOr<Partition*> partition = HostedPartition(*there, *deletion->id);
   deletion->status = partition.status();
   if (!partition.ok()) co_return;
@@ -108,17 +115,34 @@ Task<void> DeleteOne(Broker* there, Deletion* deletion, Instant deadline) {
   deletion->status = start.status();
   if (!start.ok()) co_return;
   deletion->status = co_await (*partition)->DeleteBefore(*start);
-  if (deletion->status.ok()) co_await WaitForReplicas(there, deletion, *start, deadline);
+  if (deletion->status.ok()) co_await WaitForReplicas(there, deletion, *start, patience);
 }
 
-Task<void> DeleteOn(Broker* there, std::vector<Deletion>* deletions, Instant deadline) {
+Task<std::monostate> DeleteOn(Broker* there, std::vector<Deletion>* deletions, Patience patience) {
   // At once, so that one write of the store makes all of the starts durable.
   TaskScope group(there->env.reactor);
   for (Deletion& deletion : *deletions) {
     const bool here = deletion.id && there->shards.Of(*deletion.id) == there->env.reactor.shard();
-    if (here) group.Spawn(DeleteOne(there, &deletion, deadline));
+    if (here) group.Spawn(DeleteOne(there, &deletion, patience));
   }
   co_await group.Join();
+  co_return std::monostate();
+}
+
+// On `shard`, with a token of that shard.
+Task<void> DeleteAt(Broker* from, ShardId shard, std::vector<Deletion>* deletions,
+                    Patience patience) {
+  const ShardId here = from->env.reactor.shard();
+  if (shard == here) {
+    co_await DeleteOn(from, deletions, patience);
+    co_return;
+  }
+  Broker* there = from->shards.at(shard);
+  co_await from->shards.calls().CallUntil<std::monostate>(
+      here, shard, patience.drain,
+      [there, deletions, deadline = patience.deadline](CancellationToken token) {
+        return DeleteOn(there, deletions, {deadline, token});
+      });
 }
 
 }  // namespace
@@ -136,12 +160,12 @@ Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request) {
       if (deletion.id.has_value()) shards.insert(broker->shards.Of(*deletion.id));
     }
   }
-  const Instant deadline = request.received + milliseconds(std::max(0, body->timeout_ms));
-  if (!shards.empty()) {
-    co_await OnShards(
-        broker, {shards.begin(), shards.end()},
-        [all = &deletions, deadline](Broker& there) { return DeleteOn(&there, all, deadline); });
-  }
+  request.body = Slice();
+  const Patience patience{request.received + milliseconds(std::max(0, body->timeout_ms)),
+                          request.drain};
+  TaskScope calls(broker->env.reactor);
+  for (ShardId shard : shards) calls.Spawn(DeleteAt(broker, shard, &deletions, patience));
+  co_await calls.Join();
   // Kafka answers each topic once, wherever its partitions stood in the request.
   std::map<std::string, DeleteRecordsResponse::DeleteRecordsTopicResult> answers;
   for (const Deletion& deletion : deletions) {
