@@ -10,8 +10,11 @@
 //           OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before v5) while a new leader's high
 //           watermark lags, INVALID_REQUEST for a partition asked for twice, UNSUPPORTED_VERSION
 //           for a special timestamp above its version.
+// Bound:    50,000 topics and partitions in one request.
 // Source:   KIP-79, KIP-207, KIP-734, KIP-405, KIP-1005, KIP-1023; rules 3.1-3.9.
+#include <algorithm>
 #include <map>
+#include <string_view>
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
@@ -38,6 +41,9 @@ enum SpecialTimestamp : int64_t {
 };
 constexpr int8_t kReadCommitted = 1;
 constexpr int16_t kLeaderEpochVersion = 4;
+constexpr int16_t kNotAvailableVersion = 5;
+// Topics and partitions of one request.
+constexpr size_t kElementsMax = 50'000;
 // The debug replica may ask a broker that does not lead.
 constexpr int32_t kDebugReplica = -2;
 
@@ -73,6 +79,19 @@ std::optional<OffsetAndTimestamp> Immediate(Partition& partition, const Lookup& 
   }
 }
 
+// Rule 3.8: a new leader does not know yet how far its predecessor had committed.
+kafka::KafkaError NotAvailable(int16_t version) {
+  return version >= kNotAvailableVersion ? kafka::KafkaError::kOffsetNotAvailable
+                                         : kafka::KafkaError::kLeaderNotAvailable;
+}
+
+// The record that a time names, or the largest time, among those below `bound`.
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> Search(Log* log, int64_t timestamp,
+                                                               Offset bound) {
+  if (timestamp == kMaxTimestamp) co_return co_await log->MaxTimestamp(bound);
+  co_return co_await log->OffsetForTimestamp(Timestamp(timestamp), bound);
+}
+
 struct Asked {
   TopicPartitionId id;
   const ListOffsetsRequest::ListOffsetsPartition* partition;
@@ -104,27 +123,28 @@ Task<void> Answer(Broker* broker, Asked item, Terms terms) {
   Partition& partition = **found;
   Lookup lookup{PartitionId(asked.partition_index), asked.timestamp,
                 committed ? partition.last_stable_offset() : partition.high_watermark()};
-  // Rule 3.8: a new leader does not know yet how far its predecessor had committed.
-  if (!partition.high_watermark_is_current() &&
-      (asked.timestamp == kLatest || asked.timestamp >= 0)) {
-    answer.error_code = ErrorCode(version >= 5 ? kafka::KafkaError::kOffsetNotAvailable
-                                               : kafka::KafkaError::kLeaderNotAvailable);
+  const bool current = partition.high_watermark_is_current();
+  if (!current && asked.timestamp == kLatest) {
+    answer.error_code = ErrorCode(NotAvailable(version));
     co_return;
   }
   std::optional<OffsetAndTimestamp> result = Immediate(partition, lookup);
   if (!result.has_value() && (asked.timestamp >= 0 || asked.timestamp == kMaxTimestamp)) {
     Log& log = partition.log();
     // `partition` may be gone when the search ends; the log keeps itself until the store's deletion
-    // has drained reads.
-    absl::StatusOr<std::optional<OffsetAndTimestamp>> searched =
-        asked.timestamp == kMaxTimestamp
-            ? co_await log.MaxTimestamp(lookup.bound)
-            : co_await log.OffsetForTimestamp(Timestamp(asked.timestamp), lookup.bound);
+    // has drained reads. While the bound may be behind what clients have seen, what lies above it
+    // is not the same as nothing.
+    absl::StatusOr<std::optional<OffsetAndTimestamp>> searched = co_await Search(
+        &log, asked.timestamp, current ? lookup.bound : std::max(lookup.bound, log.end_offset()));
     if (!searched.ok()) {
       answer.error_code = ErrorCode(searched.status());
       co_return;
     }
     result = *searched;
+    if (!current && result.has_value() && result->offset >= lookup.bound) {
+      answer.error_code = ErrorCode(NotAvailable(version));
+      co_return;
+    }
   }
   if (result.has_value()) {
     answer.offset = result->offset.value();
@@ -144,9 +164,10 @@ Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked, Terms term
 }  // namespace
 
 Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
-  absl::StatusOr<ListOffsetsRequest> body = DecodeBody<ListOffsetsRequest>(request);
+  absl::StatusOr<ListOffsetsRequest> body = DecodeBody<ListOffsetsRequest>(request, kElementsMax);
   if (!body.ok()) co_return Undecodable(body.status());
-  std::map<std::pair<std::string, int32_t>, int> times_asked;
+  request.body = Slice();
+  std::map<std::pair<std::string_view, int32_t>, int> times_asked;
   for (const auto& topic : body->topics) {
     for (const auto& partition : topic.partitions)
       ++times_asked[{topic.name, partition.partition_index}];

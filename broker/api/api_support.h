@@ -20,9 +20,11 @@ namespace millrace {
 
 // The request's body. An undecodable one gives a status whose message names the API; the connection
 // is closed then, because where the next field would begin is unknown (Kafka does the same).
+// `elements_max`: of all its arrays together.
 template <typename Request>
-absl::StatusOr<Request> DecodeBody(const ApiRequest& request) {
-  kafka::Reader reader(request.body);
+absl::StatusOr<Request> DecodeBody(const ApiRequest& request,
+                                   size_t elements_max = kafka::kArrayElementsMax) {
+  kafka::Reader reader(request.body, elements_max);
   Request decoded;
   decoded.Decode(reader, request.version);
   absl::Status status = reader.Finish();
