@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "broker/byte_hold.h"
 #include "common/bytes/slice.h"
 #include "common/network.h"
 #include "common/runtime/event.h"
@@ -30,10 +31,13 @@ class RequestOrder {
 
   // The replies of all requests before this one are with the kernel.
   void ReachFront() { front_.Set(); }
-  // co_await order->Front(cancel): until then. A reply that takes memory others wait for is made
-  // only now: one that was made earlier would hold it for as long as the replies before it take,
-  // and for ever if one of those waits for the same memory.
-  Event::Waiter Front(CancellationToken cancel) { return front_.Wait(std::nullopt, cancel); }
+  bool at_front() const { return front_.is_set(); }
+  // co_await order->Front(cancel): until then, or `deadline`. A reply that takes memory others wait
+  // for is made only now: one that was made earlier would hold it for as long as the replies before
+  // it take, and for ever if one of those waits for the same memory.
+  Event::Waiter Front(CancellationToken cancel, std::optional<Instant> deadline = std::nullopt) {
+    return front_.Wait(deadline, cancel);
+  }
 
  private:
   Event released_;
@@ -78,8 +82,8 @@ struct ApiReply {
   Action action = Action::kSend;
   Chain body;
   std::string reason;
-  // What the answer keeps taken (memory of a budget) until it has been sent.
-  std::shared_ptr<void> hold;
+  // What the answer keeps taken of a budget until it has been sent.
+  std::shared_ptr<ByteHold> hold;
   // Of kTake: what has arrived behind the request closes the connection instead.
   std::move_only_function<Task<void>(std::unique_ptr<Connection>)> take = {};
 

@@ -18,6 +18,8 @@ class ByteHold {
   ~ByteHold() {
     if (bytes_ > 0) budget_.Release(bytes_);
   }
+  // Others wait for what this holds.
+  bool contended() const { return bytes_ > 0 && budget_.contended(); }
   void ShrinkTo(size_t bytes) {
     if (bytes >= bytes_) return;
     budget_.Release(bytes_ - bytes);

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 namespace millrace {
 namespace {
 
 // Replies are sent in pieces of about this size, so that a slow client is told from one that does
 // not read.
-constexpr size_t kSendPieceBytes = size_t{1} << 20;
+constexpr size_t kSendPieceBytes = size_t{256} << 10;
 
 }  // namespace
 
@@ -20,13 +19,16 @@ ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connect
     : options_(options),
       env_(env),
       handler_(handler),
+      replies_(request_budget.replies()),
       acceptor_(acceptor),
       connection_(std::move(connection)),
       context_(std::make_shared<ConnectionContext>()),
       frames_(*connection_, request_budget, options.frame_bytes_max),
       requests_(env.reactor),
       changed_(env.reactor),
-      last_progress_(env.reactor.Now()) {
+      send_progress_(env.reactor.Now()),
+      last_progress_(env.reactor.Now()),
+      frame_progress_(env.reactor.Now()) {
   context_->kind = kind;
   context_->listener = std::move(listener);
   context_->local = connection_->local();
@@ -49,6 +51,8 @@ Task<void> ClientConnection::Serve() {
   // nothing to send.
   if (take_ == nullptr) Shutdown("");
   co_await requests_.Stop();
+  Forget(reply_bytes_);
+  holds_.clear();
   if (armed()) env_.reactor.Disarm(*this);
   if (take_ != nullptr && !cancel_.cancelled() && frames_.empty()) {
     co_await take_(std::move(connection_));
@@ -78,9 +82,7 @@ Task<void> ClientConnection::HandOver() {
 
 Task<void> ClientConnection::ReadRequests() {
   while (!draining_ && !cancel_.cancelled()) {
-    while (!cancel_.cancelled() &&
-           (static_cast<int64_t>(pending_.size()) >= options_.requests_in_flight_max ||
-            reply_bytes_ >= options_.reply_bytes_max)) {
+    while (!cancel_.cancelled() && IsMuted()) {
       co_await changed_.Wait(std::nullopt, cancel_.token());
     }
     absl::StatusOr<Slice> frame = co_await frames_.Next(cancel_.token());
@@ -110,7 +112,10 @@ Task<void> ClientConnection::RunRequest(Slice frame, std::shared_ptr<RequestOrde
                                         std::shared_ptr<Pending> pending) {
   ApiReply reply =
       co_await handler_.Handle(std::move(frame), context_, order, cancel_.token(), drain_.token());
-  reply_bytes_ += reply.body.size();
+  ReplyBytes made;
+  made.Add(reply);
+  reply_bytes_.Add(reply);
+  replies_.Add(made.counted);
   // What came behind a request that closes the connection has no effect any more.
   if (reply.action == ApiReply::Action::kClose || reply.action == ApiReply::Action::kTake) {
     draining_ = true;
@@ -130,16 +135,16 @@ Task<void> ClientConnection::WriteReplies() {
 
     // All replies that are ready leave in one send.
     Chain out;
-    std::vector<std::shared_ptr<void>> holds;  // Until the bytes are with the kernel.
     bool close = false;
+    ReplyBytes taken;
     size_t sent_replies = 0;
     while (!pending_.empty() && pending_.front()->reply.has_value() && !close && take_ == nullptr) {
       ApiReply reply = *std::move(pending_.front()->reply);
       pending_.pop_front();
       ++sent_replies;
-      reply_bytes_ -= reply.body.size();
+      taken.Add(reply);
       if (reply.action == ApiReply::Action::kSend) out.Append(std::move(reply.body));
-      if (reply.hold != nullptr) holds.push_back(std::move(reply.hold));
+      if (reply.hold != nullptr) holds_.push_back(std::move(reply.hold));
       if (reply.action == ApiReply::Action::kClose) {
         close = true;
         close_reason_ = reply.reason;
@@ -153,6 +158,8 @@ Task<void> ClientConnection::WriteReplies() {
         co_return;
       }
     }
+    Forget(taken);
+    holds_.clear();
     if (sent_replies > 0) last_progress_ = env_.reactor.Now();
     if (take_ != nullptr) co_return;
     if (close) {
@@ -164,12 +171,30 @@ Task<void> ClientConnection::WriteReplies() {
   }
 }
 
+bool ClientConnection::SendingHoldsUpOthers() const {
+  return (reply_bytes_.counted > 0 && replies_.full()) ||
+         std::ranges::any_of(holds_, [](const auto& hold) { return hold->contended(); });
+}
+
+bool ClientConnection::IsMuted() const {
+  return static_cast<int64_t>(pending_.size()) >= options_.requests_in_flight_max ||
+         reply_bytes_.all >= options_.reply_bytes_max ||
+         (reply_bytes_.counted > 0 && replies_.full());
+}
+
+void ClientConnection::Forget(ReplyBytes sent) {
+  reply_bytes_.all -= sent.all;
+  reply_bytes_.counted -= sent.counted;
+  replies_.Remove(sent.counted);
+}
+
 void ClientConnection::TellFront() {
   if (!pending_.empty()) pending_.front()->order->ReachFront();
 }
 
 Task<absl::Status> ClientConnection::SendAll(Chain out) {
   sending_ = true;
+  send_progress_ = env_.reactor.Now();
   absl::Status sent;
   Chain piece;
   for (const Slice& slice : out.slices()) {
@@ -179,7 +204,7 @@ Task<absl::Status> ClientConnection::SendAll(Chain out) {
       at += length;
       if (piece.size() < kSendPieceBytes) continue;
       sent = co_await connection_->Send(std::exchange(piece, Chain()));
-      last_progress_ = env_.reactor.Now();
+      send_progress_ = last_progress_ = env_.reactor.Now();
     }
   }
   if (sent.ok() && !piece.empty()) sent = co_await connection_->Send(std::move(piece));
@@ -188,20 +213,32 @@ Task<absl::Status> ClientConnection::SendAll(Chain out) {
 }
 
 void ClientConnection::ArmIdleTimer() {
-  Duration step = std::min(options_.idle_max.value_or(options_.frame_max), options_.frame_max);
-  env_.reactor.Arm(*this, env_.reactor.Now() + step);
+  const Duration step = std::min(options_.frame_max, options_.contended_frame_max);
+  env_.reactor.Arm(*this, env_.reactor.Now() + std::min(step, options_.idle_max.value_or(step)));
 }
 
 void ClientConnection::Fire() {
   if (frames_.progress() != progress_before_) {
     progress_before_ = frames_.progress();
-    last_progress_ = env_.reactor.Now();
+    frame_progress_ = last_progress_ = env_.reactor.Now();
   }
-  Duration quiet = env_.reactor.Now() - last_progress_;
-  if (frames_.mid_frame() && quiet >= options_.frame_max) {
+  const Duration quiet = env_.reactor.Now() - last_progress_;
+  // Replies to what came before do not make the frame come on.
+  const Duration send_quiet = env_.reactor.Now() - send_progress_;
+  const Duration frame_quiet = env_.reactor.Now() - frame_progress_;
+  if (frames_.mid_frame() && frame_quiet >= options_.frame_max) {
     Shutdown("a frame was begun and not finished in time");
-  } else if (sending_ && quiet >= options_.frame_max) {
+  } else if (frames_.holds_up_others() && frame_quiet >= options_.contended_frame_max) {
+    env_.logger.Warning(
+        "closing connection {}: a frame does not come on, and others wait for its memory",
+        context_->peer.ToString());
+    Shutdown("a frame does not come on, and others wait for its memory");
+  } else if (sending_ && send_quiet >= options_.frame_max) {
     Shutdown("the client does not read its replies");
+  } else if (sending_ && SendingHoldsUpOthers() && send_quiet >= options_.contended_reply_max) {
+    env_.logger.Warning("closing connection {}: it does not read, and others wait for the memory",
+                        context_->peer.ToString());
+    Shutdown("the client does not read its replies, and others wait for their memory");
   } else if (reading_ended_ && !draining_ && quiet >= options_.frame_max) {
     Shutdown("the client left, and its last requests do not end");
   } else if (pending_.empty() && options_.idle_max.has_value() && quiet >= *options_.idle_max) {

@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/api_request.h"
 #include "broker/frame_reader.h"
@@ -49,6 +50,11 @@ struct ClientConnectionOptions {
   // A frame or a reply that has begun must make progress: who stalls must not hold budget for the
   // idle time.
   Duration frame_max = milliseconds(60000);
+  // The same while others wait for the memory of this one: for a frame (a piece of
+  // kReceivePieceBytes in that time, 43 KB/s), and for a reply (26 KB/s). Lower: less can be held
+  // up by clients that stall, and slow ones lose their connection sooner.
+  Duration contended_frame_max = milliseconds(3000);
+  Duration contended_reply_max = milliseconds(10000);
   int64_t requests_in_flight_max = 128;  // Higher: deeper pipelining, more memory for one client.
   size_t reply_bytes_max = size_t{4} << 20;  // Replies waiting for a client that does not read.
 };
@@ -82,6 +88,16 @@ class ClientConnection final : private Timer {
     std::optional<ApiReply>
         reply;  // Set when the handler has ended; a reply without body bytes is kSilent.
   };
+  // Of replies that have not been sent.
+  struct ReplyBytes {
+    size_t all = 0;
+    size_t counted = 0;  // In no budget, and therefore in the shard's account.
+
+    void Add(const ApiReply& reply) {
+      all += reply.body.size();
+      if (reply.hold == nullptr) counted += reply.body.size();
+    }
+  };
 
   // Whether the first bytes are for the acceptor.
   Task<bool> IsForAcceptor();
@@ -90,6 +106,11 @@ class ClientConnection final : private Timer {
   Task<void> RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
                         std::shared_ptr<Pending> pending);
   Task<void> WriteReplies();
+  // Others wait for memory that the replies being sent hold.
+  bool SendingHoldsUpOthers() const;
+  // No further request is read: too much waits already.
+  bool IsMuted() const;
+  void Forget(ReplyBytes sent);
   Task<absl::Status> SendAll(Chain out);
   // Tells the first request that its reply is the next to leave.
   void TellFront();
@@ -101,6 +122,7 @@ class ClientConnection final : private Timer {
   // Borrowed.
   Env& env_;
   RequestHandler& handler_;
+  ReplyAccount& replies_;
   StreamAcceptor* const acceptor_;
   // Owned.
   std::unique_ptr<Connection> connection_;
@@ -111,13 +133,16 @@ class ClientConnection final : private Timer {
   TaskScope requests_;
   // State.
   std::deque<std::shared_ptr<Pending>> pending_;  // In request order.
-  size_t reply_bytes_ = 0;                        // Of replies that wait in pending_.
+  ReplyBytes reply_bytes_;                        // Of those in pending_ and the one being sent.
   Event changed_;                                 // pending_, reply_bytes_ or closing_ changed.
   bool reading_ended_ = false;
   bool draining_ = false;  // No further request is started.
   bool sending_ = false;
+  Instant send_progress_;                         // While sending_: when the client last took some.
+  std::vector<std::shared_ptr<ByteHold>> holds_;  // Of the replies being sent.
   Instant last_progress_;
   uint64_t progress_before_ = 0;  // FrameReader::progress() at the last check.
+  Instant frame_progress_;        // When that had changed.
   std::string close_reason_;
   // Set once the connection is to become something else than a client's.
   std::move_only_function<Task<void>(std::unique_ptr<Connection>)> take_;

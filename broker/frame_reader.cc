@@ -42,6 +42,7 @@ Task<absl::StatusOr<Slice>> FrameReader::Peek(size_t wanted) {
 
 Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
   mid_frame_ = !ahead_.empty();
+  ++progress_;  // What lies here already may be old: we did not look at it.
   MR_CO_RETURN_IF_ERROR(co_await Fill(sizeof(int32_t)));
   mid_frame_ = true;
   const int32_t announced = LoadBig<int32_t>(ahead_.data());
@@ -60,8 +61,15 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
   MR_CO_RETURN_IF_ERROR(co_await budget.Acquire(size, cancel));
   mid_frame_ = true;
   ++progress_;  // The peer's time begins now.
+  charged_ = &budget;
+  absl::StatusOr<Slice> body = co_await ReceiveBody(size, &budget);
+  charged_ = nullptr;
+  if (body.ok()) mid_frame_ = false;
+  co_return body;
+}
 
-  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, &budget, size);
+Task<absl::StatusOr<Slice>> FrameReader::ReceiveBody(size_t size, ByteBudget* budget) {
+  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, budget, size);
   const size_t have = std::min(size, ahead_.size());
   std::memcpy(body.data(), ahead_.data(), have);
   ahead_ = have == ahead_.size() ? Slice() : ahead_.From(have);
@@ -74,7 +82,6 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
     progress_ += end - at;
     at = end;
   }
-  mid_frame_ = false;
   co_return std::move(body).Freeze(size);
 }
 

@@ -31,7 +31,7 @@ inline constexpr size_t kReadAheadBytes = 16 * 1024;
 // Bodies from this size on get a page-aligned buffer of their own, received into without a copy.
 inline constexpr size_t kLargeFrameBytes = 8 * 1024;
 // A large body is received in pieces of this size, so that progress shows.
-inline constexpr size_t kReceivePieceBytes = size_t{1} << 20;
+inline constexpr size_t kReceivePieceBytes = size_t{128} << 10;
 
 class FrameReader {
  public:
@@ -53,11 +53,16 @@ class FrameReader {
   // A frame has begun and is not complete, and we do not wait for memory: the peer owes us bytes.
   bool mid_frame() const { return mid_frame_; }
 
+  // The frame that is coming in has memory that others wait for.
+  bool holds_up_others() const { return charged_ != nullptr && budget_.HoldsUpOthers(*charged_); }
+
   // Changes whenever the frame comes on: by bytes, or by the memory it waited for. A sender that is
   // slow but moves is told from one that stalls.
   uint64_t progress() const { return progress_; }
 
  private:
+  // The rest of a frame of `size` bytes, which `budget` was charged.
+  Task<absl::StatusOr<Slice>> ReceiveBody(size_t size, ByteBudget* budget);
   // Makes `ahead_` hold at least `wanted` bytes (<= kReadAheadBytes), copying pieces together where
   // needed.
   Task<absl::Status> Fill(size_t wanted);
@@ -67,6 +72,7 @@ class FrameReader {
   const size_t frame_bytes_max_;
   Slice ahead_;  // Received, not yet handed out.
   bool mid_frame_ = false;
+  ByteBudget* charged_ = nullptr;  // Of the frame that is coming in.
   uint64_t progress_ = 0;
 };
 
