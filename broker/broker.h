@@ -14,13 +14,13 @@
 
 #include "broker/broker_shards.h"
 #include "broker/controller_access.h"
+#include "broker/fetch_budget.h"
 #include "broker/fetch_session.h"
 #include "broker/metadata_applier.h"
 #include "broker/producer_id_source.h"
 #include "broker/topic_config_source.h"
 #include "common/env.h"
 #include "common/ids.h"
-#include "common/runtime/semaphore.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
 #include "storage/log_store.h"
@@ -62,7 +62,7 @@ struct Broker {
   PartitionTable& partitions;
   LogStore& store;
   const TopicConfigSource& configs;
-  ByteBudget& fetch_budget;
+  FetchBudget& fetch_budget;
   GroupService* groups = nullptr;          // Null in tests of other things.
   ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
   const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted.

@@ -29,6 +29,14 @@ ApiReply UnknownApiVersions(ApiRequest& request) {
   return Reply(request, response);
 }
 
+// The reader keeps the frame alive: it must be gone before a handler waits.
+absl::StatusOr<kafka::RequestHeader> DecodeHeader(const Slice& frame, size_t* body_bytes) {
+  kafka::Reader reader(frame);
+  absl::StatusOr<kafka::RequestHeader> header = kafka::DecodeRequestHeader(reader);
+  *body_bytes = reader.left();
+  return header;
+}
+
 }  // namespace
 
 Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
@@ -37,8 +45,8 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
   if (broker_ != nullptr && broker_->replication != nullptr && IsReplicationHello(frame.span())) {
     co_return broker_->replication->Answer(frame, *connection);
   }
-  kafka::Reader reader(frame);
-  absl::StatusOr<kafka::RequestHeader> header = kafka::DecodeRequestHeader(reader);
+  size_t body_bytes = 0;
+  absl::StatusOr<kafka::RequestHeader> header = DecodeHeader(frame, &body_bytes);
   if (!header.ok()) co_return ApiReply::Close(std::string(header.status().message()));
   ApiRequest request;
   request.api_key = header->request_api_key;
@@ -64,8 +72,8 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
   const int16_t api_key = request.api_key;
   const Instant received = request.received;
   const size_t request_bytes = frame.size();
-  request.body = frame.From(frame.size() - reader.left());
-  frame = Slice();
+  request.body = frame.From(frame.size() - body_bytes);
+  frame = Slice();  // From here on the handler alone says how long the receive buffer is kept.
   ApiReply reply = co_await Answer(api, std::move(request));
   metrics_.Count(api_key, admin_.env.reactor.Now() - received, request_bytes, reply.body.size());
   co_return reply;

@@ -1,5 +1,8 @@
 #include "broker/fetch_plan.h"
 
+#include <map>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 namespace millrace {
@@ -9,6 +12,10 @@ using kafka::KafkaError;
 
 constexpr int16_t kTopicIdVersion = 13;
 constexpr int16_t kSessionVersion = 7;
+constexpr int8_t kReadCommitted = 1;
+// Of a partition that is waited for, beside its target: its id and the offset that is news, a
+// waiter, and the waiter's place at the partition.
+constexpr size_t kWaiterBytes = 160;
 
 FetchKey KeyOf(const std::string& topic, const Uuid& topic_id, int32_t partition, bool by_id) {
   if (by_id) return {topic_id, "", partition};
@@ -21,12 +28,23 @@ std::optional<LeaderEpoch> Epoch(int32_t epoch) {
 
 std::vector<FetchTarget> TargetsOf(const kafka::FetchRequest& request, bool by_id) {
   std::vector<FetchTarget> targets;
+  // By what the request holds, so that a mention costs nothing before it is known to be the first.
+  std::map<std::tuple<Uuid, std::string_view, int32_t>, size_t> places;
   for (const auto& topic : request.topics) {
     for (const auto& partition : topic.partitions) {
-      targets.push_back({KeyOf(topic.topic, topic.topic_id, partition.partition, by_id),
-                         partition.fetch_offset, partition.partition_max_bytes,
-                         Epoch(partition.current_leader_epoch),
-                         Epoch(partition.last_fetched_epoch)});
+      const auto [place, first] = places.try_emplace(
+          by_id ? std::tuple(topic.topic_id, std::string_view(), partition.partition)
+                : std::tuple(Uuid(0, 0), std::string_view(topic.topic), partition.partition),
+          targets.size());
+      FetchTarget target = {KeyOf(topic.topic, topic.topic_id, partition.partition, by_id),
+                            partition.fetch_offset, partition.partition_max_bytes,
+                            Epoch(partition.current_leader_epoch),
+                            Epoch(partition.last_fetched_epoch)};
+      if (first) {
+        targets.push_back(std::move(target));
+      } else {
+        targets[place->second] = std::move(target);
+      }
     }
   }
   return targets;
@@ -48,10 +66,21 @@ KafkaError ToError(FetchSessionCache::Refusal refusal) {
 
 }  // namespace
 
+size_t FetchPlan::waiting_bytes() const {
+  size_t bytes = rack.size() + targets.size() * (sizeof(FetchTarget) + kWaiterBytes);
+  for (const FetchTarget& target : targets) bytes += target.key.topic.size();
+  return bytes;
+}
+
 FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& request,
                     int16_t version, Instant now, Random& random) {
   const bool by_id = version >= kTopicIdVersion;
   FetchPlan plan;
+  plan.wait_ms_max = request.max_wait_ms;
+  plan.bytes_min = request.min_bytes;
+  plan.bytes_max = request.max_bytes;
+  plan.read_committed = request.isolation_level == kReadCommitted;
+  plan.rack = request.rack_id;
   std::vector<FetchTarget> named = TargetsOf(request, by_id);
   if (version < kSessionVersion || request.session_epoch <= 0) {
     // A full fetch; it ends the session it names, and epoch 0 asks for a new one.

@@ -1,14 +1,16 @@
 // FetchPlan: what one Fetch request asks for once its session is taken into account: the partitions
-// in reading order, and which of them the answer must hold. Pure but for the session cache, which
-// it changes.
+// in reading order, each once, and which of them the answer must hold. It stands alone: the decoded
+// request may go. Pure but for the session cache, which it changes.
 //
 // Shard:    the connection's.
+// Bound:    as many partitions as the request and its session name.
 // Source:   KIP-227; rules 2.30-2.36.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "broker/fetch_session.h"
@@ -24,10 +26,20 @@ struct FetchPlan {
   std::vector<FetchTarget> targets;
   std::shared_ptr<FetchSession> session;  // Null: the answer is sessionless.
   bool incremental = false;               // Only news is answered.
+  // As the request says.
+  int32_t wait_ms_max = 0;
+  int32_t bytes_min = 0;
+  int32_t bytes_max = 0;
+  bool read_committed = false;
+  std::string rack;
 
   int32_t session_id() const { return session == nullptr ? 0 : session->id(); }
+  // About what it keeps while it waits for records, waiters included.
+  size_t waiting_bytes() const;
 };
 
+// A partition that is named twice is asked for as the last mention says, in the place of the first
+// (as in Kafka, which keeps them in a LinkedHashMap).
 FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& request,
                     int16_t version, Instant now, Random& random);
 

@@ -157,7 +157,7 @@ class NodeShard {
   RequestMetrics request_metrics_;
   const NodeBudgets budgets_;
   RequestBudget request_budget_;
-  ByteBudget fetch_budget_;
+  FetchBudget fetch_budget_;
   std::unique_ptr<KvStore> remote_kv_;  // Null on shard 0.
   std::unique_ptr<LogStore> store_;
   std::unique_ptr<PartitionTable> partitions_;

@@ -10,6 +10,7 @@
 #include "broker/kafka_error.h"
 #include "broker/own_copy.h"
 #include "broker/replica_selector.h"
+#include "common/check.h"
 #include "common/error_kind.h"
 #include "common/runtime/event.h"
 #include "replication/offset_waiters.h"
@@ -36,11 +37,36 @@ class ProgressWait final : public OffsetWaiter {
   Event* event_;
 };
 
-Task<absl::StatusOr<LogRead>> ReadOne(Log* log, Offset from, LogReadOptions options) {
+Task<absl::StatusOr<LogRead>> ReadLog(Log* log, Offset from, LogReadOptions options) {
   absl::StatusOr<std::optional<LogRead>> cached = log->TryReadCached(from, options);
   if (!cached.ok()) co_return cached.status();
   if (cached->has_value()) co_return **std::move(cached);
   co_return co_await log->Read(from, options);
+}
+
+// Only the first batch of what was read.
+LogRead FirstBatch(LogRead read) {
+  if (read.batches.empty()) return read;
+  const Slice& first = read.batches.slices().front();
+  absl::StatusOr<BatchHeader> header = ParseBatchHeader(first.span());
+  MR_CHECK(header.ok());  // It was read as a batch.
+  return {Chain(first.Sub(0, header->size_bytes)), header->next_offset()};
+}
+
+// As ReadLog(); when nothing fits, the first batch alone, if it is no larger than `first_batch_max`.
+Task<absl::StatusOr<LogRead>> ReadBatches(Log* log, Offset from, LogReadOptions options,
+                                          size_t first_batch_max) {
+  if (options.bytes_max > 0) {
+    absl::StatusOr<LogRead> read = co_await ReadLog(log, from, options);
+    if (!read.ok() || !read->batches.empty() || first_batch_max <= options.bytes_max) {
+      co_return read;
+    }
+  }
+  options.at_least_one_batch = first_batch_max == kAnyBatchSize;
+  options.bytes_max = options.at_least_one_batch ? 0 : first_batch_max;
+  absl::StatusOr<LogRead> first = co_await ReadLog(log, from, options);
+  if (!first.ok()) co_return first;
+  co_return FirstBatch(*std::move(first));
 }
 
 // What a reader of committed records must skip in an answer that ends at `end`.
@@ -159,54 +185,73 @@ void FetchPart::Survey(Broker& broker) {
   for (FetchAnswer* answer : answers_) SurveyOne(broker, answer);
 }
 
-Task<void> FetchPart::Read(Broker* broker, size_t bytes_max, bool one_batch, bool for_other_shard) {
-  bytes_ = 0;
-  full_ = false;
-  for (FetchAnswer* answer : answers_) {
-    if (!answer->readable) continue;
-    // Looked up anew: waiting for memory and reading other partitions may have taken a while.
-    absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
-    if (!partition.ok()) continue;  // Gone: the next fetch says so.
-    const size_t left = bytes_max - std::min(bytes_max, bytes_);
-    const auto wanted = static_cast<size_t>(std::max(0, answer->target.bytes_max));
+Task<bool> FetchPart::ReadOne(Broker* broker, FetchReading how, FetchAnswer* answer) {
+  // Looked up anew: waiting for memory and reading other partitions may have taken a while.
+  absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
+  if (!partition.ok()) co_return true;  // Gone: the next fetch says so.
+  const size_t left = how.bytes_max - std::min(how.bytes_max, bytes_);
+  const auto wanted = static_cast<size_t>(std::max(0, answer->target.bytes_max));
+  const size_t first_batch_max = bytes_ == 0 ? how.first_batch_max : 0;
+  const LogReadOptions options{std::min(left, wanted), answer->bound};
+  if (options.bytes_max == 0 && first_batch_max == 0) {
     full_ = full_ || left < wanted;
-    LogReadOptions options{std::min(left, wanted), answer->bound,
-                           /*at_least_one_batch=*/one_batch && bytes_ == 0};
-    if (options.bytes_max == 0 && !options.at_least_one_batch) continue;
-    Log* log = &(*partition)->log();
-    absl::StatusOr<LogRead> read =
-        co_await ReadOne(log, Offset(answer->target.fetch_offset), options);
-    absl::Status status = read.status();
-    if (status.ok() && answer->data.aborted_transactions.has_value() && !read->batches.empty()) {
-      partition = HostedPartition(*broker, answer->id);
-      // Another log now, or none: what was read goes with the old one.
-      if (!partition.ok() || &(*partition)->log() != log) continue;
-      status = co_await AddAborted(log, read->next_offset, answer);
-    }
-    if (!status.ok()) {
-      RefuseFetch(status, answer);
-      urgent_ = true;
-      continue;
-    }
-    bytes_ += read->batches.size();
-    // Blocks and what they are charged to stay on their shard.
-    answer->data.records =
-        for_other_shard ? Chain(OwnCopy(read->batches)) : read->batches.Pinning(kPinnedTimes);
+    co_return true;
   }
+  Log* log = &(*partition)->log();
+  absl::StatusOr<LogRead> read =
+      co_await ReadBatches(log, Offset(answer->target.fetch_offset), options, first_batch_max);
+  absl::Status status = read.status();
+  if (status.ok() && answer->data.aborted_transactions.has_value() && !read->batches.empty()) {
+    partition = HostedPartition(*broker, answer->id);
+    // Another log now, or none: what was read goes with the old one.
+    if (!partition.ok() || &(*partition)->log() != log) co_return true;
+    status = co_await AddAborted(log, read->next_offset, answer);
+  }
+  if (!status.ok()) {
+    RefuseFetch(status, answer);
+    urgent_ = true;
+    co_return true;
+  }
+  full_ = full_ || (left < wanted && read->next_offset < answer->bound);
+  if (read->batches.empty() && first_batch_max > 0 && first_batch_max != kAnyBatchSize) {
+    oversize_ = true;
+    co_return false;
+  }
+  bytes_ += read->batches.size();
+  // Blocks and what they are charged to stay on their shard.
+  answer->data.records =
+      how.for_other_shard ? Chain(OwnCopy(read->batches)) : read->batches.Pinning(kPinnedTimes);
+  co_return true;
+}
+
+Task<void> FetchPart::Read(Broker* broker, FetchReading how) {
+  bytes_ = 0;
+  full_ = oversize_ = false;
+  for (FetchAnswer* answer : answers_) answer->data.records = Chain();
+  for (FetchAnswer* answer : answers_) {
+    if (answer->readable && !co_await ReadOne(broker, how, answer)) co_return;
+  }
+}
+
+void FetchPart::Park() {
+  awaited_.reserve(answers_.size());
+  for (const FetchAnswer* answer : answers_) {
+    awaited_.push_back({answer->id, answer->committed + OffsetDelta(1)});
+  }
+  std::vector<FetchAnswer*>().swap(answers_);
 }
 
 Task<void> FetchPart::WaitForProgress(Broker* broker, Instant deadline, CancellationToken enough) {
   Event progress(broker->env.reactor);
   std::deque<ProgressWait> waits;
-  for (const FetchAnswer* answer : answers_) {
-    absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);
+  for (const Awaited& one : awaited_) {
+    absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.id);
     // Reading may have taken a while since the survey: what came meanwhile must not be slept over.
-    const Offset next = answer->committed + OffsetDelta(1);
-    if (!partition.ok() || (*partition)->high_watermark() >= next) {
+    if (!partition.ok() || (*partition)->high_watermark() >= one.next) {
       progress.Set();
       break;
     }
-    (*partition)->committed().Add(waits.emplace_back(&progress), next);
+    (*partition)->committed().Add(waits.emplace_back(&progress), one.next);
   }
   co_await progress.Wait(deadline, enough);
 }

@@ -7,7 +7,8 @@
 //           time, and it belongs to that shard while one runs.
 // Lifetime: the answers, lent by the request, outlive it. A step looks its partitions up anew after
 //           each wait.
-// Bound:    Read() takes at most its limit, and one batch more where it is told so.
+// Bound:    Read() takes at most its limit, and one batch more where it is told so. While it waits
+//           it keeps of each partition what Park() says, and no answers.
 #pragma once
 
 #include <cstddef>
@@ -43,6 +44,17 @@ struct FetchTerms {
   std::string rack = {};  // The consumer's; empty: it did not say.
 };
 
+// Of FetchReading::first_batch_max.
+inline constexpr size_t kAnyBatchSize = SIZE_MAX;
+
+// How much is read, and for whom.
+struct FetchReading {
+  size_t bytes_max;
+  // The first batch may be so large although that is above `bytes_max` (KIP-74); 0: it may not.
+  size_t first_batch_max;
+  bool for_other_shard;  // As copies in memory of their own.
+};
+
 class FetchPart {
  public:
   FetchPart(ShardId shard, FetchTerms terms) : shard_(shard), terms_(terms) {}
@@ -53,10 +65,11 @@ class FetchPart {
 
   // Without reading: errors, watermarks, whether there is something to read.
   void Survey(Broker& broker);
-  // Fills in records of what is readable. `one_batch`: the first one comes whole, however big.
-  // `for_other_shard`: as copies in memory of their own.
-  Task<void> Read(Broker* broker, size_t bytes_max, bool one_batch, bool for_other_shard);
-  // Until there is something new in any of them, or `deadline`, or `enough`.
+  // Fills in records of what is readable.
+  Task<void> Read(Broker* broker, FetchReading how);
+  // The answers go: only what WaitForProgress() needs is kept.
+  void Park();
+  // After Park(): until there is something new in any of them, or `deadline`, or `enough`.
   Task<void> WaitForProgress(Broker* broker, Instant deadline, CancellationToken enough);
 
   // What the last Survey() and Read() found.
@@ -65,6 +78,8 @@ class FetchPart {
   bool urgent() const { return urgent_; }
   size_t bytes() const { return bytes_; }
   bool full() const { return full_; }  // The limit left something unread.
+  // The first batch is larger than `first_batch_max`: it, and what follows it, was not read.
+  bool oversize() const { return oversize_; }
 
  private:
   void SurveyOne(Broker& broker, FetchAnswer* answer);
@@ -73,14 +88,24 @@ class FetchPart {
   std::optional<BrokerId> Elsewhere(Broker& broker, const Partition& partition,
                                     Offset offset) const;
   bool Diverges(Partition& partition, FetchAnswer* answer, absl::Status* status) const;
+  // Of a readable partition: false when the limits end the reading here.
+  Task<bool> ReadOne(Broker* broker, FetchReading how, FetchAnswer* answer);
+
+  // What is waited for of a partition.
+  struct Awaited {
+    TopicPartitionId id;
+    Offset next;
+  };
 
   const ShardId shard_;
   const FetchTerms terms_;
   std::vector<FetchAnswer*> answers_;
+  std::vector<Awaited> awaited_;
   size_t readable_ = 0;
   bool urgent_ = false;
   size_t bytes_ = 0;
   bool full_ = false;
+  bool oversize_ = false;
 };
 
 // What a partition that is refused answers.

@@ -56,7 +56,7 @@ class MicroNode {
   Env& env_;
   Shards shards_;
   BrokerShards brokers_;
-  ByteBudget fetch_budget_;
+  FetchBudget fetch_budget_;
   TopicConfigSource configs_;
   std::shared_ptr<ConnectionContext> connection_;
   CancellationSource cancel_;

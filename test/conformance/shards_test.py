@@ -1,6 +1,7 @@
 """A node of several shards: requests whose partitions are of all of them, restarts with another number."""
 
 import concurrent.futures
+import time
 
 from harness import Node, expect, expect_equal, expect_in, fresh_topic, need, run, test
 import wire
@@ -63,6 +64,25 @@ def with_kcat(node):
     run(["kcat", "-b", node.bootstrap, "-P", "-t", name, "-X", "partitioner=random"], input="\n".join(lines) + "\n")
     seen = run(["kcat", "-b", node.bootstrap, "-C", "-t", name, "-o", "beginning", "-e", "-q"])
     expect_equal(sorted(seen.split("\n")[:-1]), sorted(lines), "what was read")
+
+
+@test("shards: a Fetch waits for min_bytes although its limit, shared out, is less than a partition may have", own_node=True,
+      ours_only="Kafka has no shards")
+def minimum(node):
+    with_shards(node, 3)
+    name = fresh_topic("shards")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(name, PARTITIONS), 0, "error of CreateTopics")
+        for partition in range(PARTITIONS):
+            expect_equal(connection.produce(name, wire.batch([b"v" * 100]), partition)["error"], 0, "error of Produce")
+        everything = [(name, partition, 0) for partition in range(PARTITIONS)]
+        for wait_ms, max_bytes, waits in ((1500, 1 << 20, True), (15_000, 600, False)):
+            began = time.monotonic()
+            answer = connection.ask("fetch", **wire.fetch_values(everything, max_bytes, wait_ms, min_bytes=100_000))
+            took = time.monotonic() - began
+            expect_equal(took > 1.4, waits, f"whether it waited with max_bytes={max_bytes} (it took {took:.1f} s)")
+            sizes = [len(part["records"] or b"") for topic in answer["topics"] for part in topic["partitions"]]
+            expect_equal(min(sizes) > 0, waits, f"whether all partitions have records, of {sizes}")
 
 
 @test("shards: a port in use is refused although both nodes would share theirs", own_node=True, ours_only="Kafka has no shards")
