@@ -23,21 +23,24 @@ namespace {
 using Response = kafka::DescribeQuorumResponse;
 
 constexpr char kMetadataTopic[] = "__cluster_metadata";
+// A version below cannot carry directory ids and endpoints: an answer that has them is refused.
+constexpr int16_t kDirectoriesVersion = 2;
 
 int64_t ToWire(const std::optional<Timestamp>& time) { return time.has_value() ? time->ms() : -1; }
 
-Response::ReplicaState ToWire(const QuorumReplica& replica) {
-  return {replica.key.id.value(), replica.key.directory, replica.log_end.value(),
-          ToWire(replica.last_fetch), ToWire(replica.last_caught_up)};
+Response::ReplicaState ToWire(const QuorumReplica& replica, int16_t version) {
+  return {replica.key.id.value(),
+          version >= kDirectoriesVersion ? replica.key.directory : Uuid(0, 0),
+          replica.log_end.value(), ToWire(replica.last_fetch), ToWire(replica.last_caught_up)};
 }
 
-void Describe(const QuorumStatus& status, Response::PartitionData* partition) {
+void Describe(const QuorumStatus& status, int16_t version, Response::PartitionData* partition) {
   partition->leader_id = LeaderToWire(status.leader);
   partition->leader_epoch = static_cast<int32_t>(status.term.value());
   partition->high_watermark = status.high_watermark.value();
   for (const QuorumReplica& replica : status.replicas) {
     const bool votes = status.voters.Contains(replica.key);
-    (votes ? partition->current_voters : partition->observers).push_back(ToWire(replica));
+    (votes ? partition->current_voters : partition->observers).push_back(ToWire(replica, version));
   }
 }
 
@@ -78,10 +81,11 @@ Task<ApiReply> HandleDescribeQuorum(AdminContext* admin, ApiRequest request) {
       partition.error_code = ErrorCode(known);
       partition.error_message = ErrorMessage(known);
       // Once: a short question asked a million times would make gigabytes of answers.
-      if (known.ok() && !std::exchange(described, true)) Describe(status, &partition);
+      if (known.ok() && !std::exchange(described, true))
+        Describe(status, request.version, &partition);
     }
   }
-  if (described && request.version >= 2) AddNodes(status, &response);
+  if (described && request.version >= kDirectoriesVersion) AddNodes(status, &response);
   co_return Reply(request, response);
 }
 

@@ -147,6 +147,17 @@ def quorum(node):
             expect_equal((answer["error"], seen["error"], seen["voters"]), (0, 3, []), f"{topic}-{partition}")
 
 
+@test("admin: DescribeQuorum answers versions that cannot carry directory ids")
+def quorum_of_old(node):
+    with wire.Connection(node.port) as connection:
+        for version in ("_v0", "_v1"):
+            answer = connection.ask(f"describe_quorum{version}",
+                                    topics=[{"name": "__cluster_metadata", "partitions": [{"index": 0}]}])
+            seen = answer["topics"][0]["partitions"][0]
+            expect_equal((answer["error"], seen["error"], seen["leader"]), (0, 0, broker_id(connection)), f"leader{version}")
+            expect_equal([one["id"] for one in seen["voters"]], [seen["leader"]], f"voters{version}")
+
+
 @test("admin: AddRaftVoter and RemoveRaftVoter check the cluster, the voter and its endpoints")
 def voters(node):
     listeners = [{"name": "CONTROLLER", "host": "127.0.0.1", "port": 1}]

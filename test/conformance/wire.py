@@ -86,6 +86,12 @@ _SCHEMAS = {  # (name, key, version, flexible, request, response)
     "list_partition_reassignments": (46, 0, True, "timeout_ms:i topics:?[name:s partitions:[i]]",
                                      "throttle_ms:i error:h message:?s topics:[name:s partitions:[index:i replicas:[i]"
                                      " adding:[i] removing:[i]]]"),
+    "describe_quorum_v0": (55, 0, True, "topics:[name:s partitions:[index:i]]",
+                           "error:h topics:[name:s partitions:[index:i error:h leader:i epoch:i high_watermark:l"
+                           " voters:[id:i end:l] observers:[id:i end:l]]]"),
+    "describe_quorum_v1": (55, 1, True, "topics:[name:s partitions:[index:i]]",
+                           "error:h topics:[name:s partitions:[index:i error:h leader:i epoch:i high_watermark:l"
+                           " voters:[id:i end:l fetched:l caught_up:l] observers:[id:i end:l fetched:l caught_up:l]]]"),
     "describe_quorum": (55, 2, True, "topics:[name:s partitions:[index:i]]",
                         "error:h message:?s topics:[name:s partitions:[index:i error:h message:?s leader:i epoch:i"
                         " high_watermark:l voters:[id:i directory:u end:l fetched:l caught_up:l]"
