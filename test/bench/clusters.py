@@ -1,4 +1,4 @@
-"""The two clusters of three nodes under measurement: started, looked at by their processes, stopped by their own ids."""
+"""The two clusters under measurement, of three nodes or of one: started, looked at by their processes, stopped by their own ids."""
 
 import os
 import pathlib
@@ -14,16 +14,16 @@ READY_SECONDS_MAX = 60
 
 
 class Cluster:
-    """Three nodes; clients of node i are at `port` + i - 1. After start(), `pids` are their processes."""
+    """Nodes that are brokers and controllers; clients of node i are at `port` + i - 1. After start(), `pids` are their processes."""
 
-    def __init__(self, name, port, folder, load):
-        self.name, self.port, self.folder, self.load = name, port, pathlib.Path(folder), load
+    def __init__(self, name, port, folder, load, nodes=NODES):
+        self.name, self.port, self.folder, self.load, self.nodes = name, port, pathlib.Path(folder), load, nodes
         self.pids = []
         self.idle_mb = []
 
     @property
     def bootstrap(self):
-        return ",".join(f"127.0.0.1:{self.port + node}" for node in range(NODES))
+        return ",".join(f"127.0.0.1:{self.port + node}" for node in range(self.nodes))
 
     def cpu_seconds(self):
         total = 0
@@ -52,22 +52,22 @@ class Cluster:
     def wait_until_served(self, topic):
         """A topic with a replica on each node accepts a produce of each of its partitions."""
         words = [self.load, "--port", str(self.port), "--topic", topic, "--partitions", "6", "--replication-factor",
-                 str(NODES), "--record-bytes", "100", "--batch-records", "1", "--fill", "1"]
+                 str(self.nodes), "--record-bytes", "100", "--batch-records", "1", "--fill", "1"]
         give_up = time.monotonic() + READY_SECONDS_MAX
         while subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120).returncode != 0:
             if time.monotonic() > give_up:
-                raise RuntimeError(f"{self.name} does not serve three replicas: see {self.folder}")
+                raise RuntimeError(f"{self.name} does not serve {self.nodes} replicas: see {self.folder}")
 
 
 class Millrace(Cluster):
-    def __init__(self, name, port, folder, load, binary, settings=()):
-        super().__init__(name, port, folder, load)
+    def __init__(self, name, port, folder, load, binary, settings=(), nodes=NODES):
+        super().__init__(name, port, folder, load, nodes)
         self.binary, self.settings, self.processes = binary, settings, []
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
-        voters = ",".join(f"{node + 1}@127.0.0.1:{self.port + 100 + node}" for node in range(NODES))
-        for node in range(NODES):
+        voters = ",".join(f"{node + 1}@127.0.0.1:{self.port + 100 + node}" for node in range(self.nodes))
+        for node in range(self.nodes):
             folder = self.folder / str(node + 1)
             folder.mkdir(parents=True)
             settings = [f"node.id={node + 1}", "process.roles=broker,controller",
@@ -100,20 +100,23 @@ class Millrace(Cluster):
 class Kafka(Cluster):
     """Apache Kafka by the oracle's script, with the release's own JVM flags."""
 
-    def __init__(self, name, port, folder, load, script, settings=()):
-        super().__init__(name, port, folder, load)
+    def __init__(self, name, port, folder, load, script, settings=(), nodes=NODES):
+        super().__init__(name, port, folder, load, nodes)
         self.script, self.settings = script, settings
         self.place = ["--port", str(port), "--data", str(folder)]
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        subprocess.run([self.script, "start", "--stock", "--nodes", str(NODES), *self.place, *self.settings], check=True,
+        subprocess.run([self.script, "start", "--stock", "--nodes", str(self.nodes), *self.place, *self.settings], check=True,
                        stdout=subprocess.DEVNULL)
-        self.pids = [int((self.folder / f"{node + 1}/pid").read_text()) for node in range(NODES)]
+        self.pids = [int((self.folder / f"{node + 1}/pid").read_text()) for node in range(self.nodes)]
         self.wait_until_served("ready")
 
     def stop(self):
+        for node, pid in enumerate(self.pids):
+            if not pathlib.Path(f"/proc/{pid}").exists():
+                (self.folder / f"{node + 1}/pid").unlink()  # It was killed: the number may be somebody else's by now.
         if self.pids:
             subprocess.run([self.script, "stop", *self.place], check=False, stdout=subprocess.DEVNULL)
         self.pids = []

@@ -8,9 +8,9 @@ from harness import ROOT, Skip, build_folder, need, run
 
 
 @functools.cache
-def go_program(name):
-    """The binary of test/conformance/NAME."""
-    here = ROOT / "test/conformance" / name
+def go_program(name, under="test/conformance"):
+    """The binary of UNDER/NAME."""
+    here = ROOT / under / name
     go = need("go")
     wanted = re.search(r"^go (\d+)\.(\d+)", (here / "go.mod").read_text(), re.M)
     installed = re.search(r"go(\d+)\.(\d+)", run([go, "version"]))
