@@ -18,7 +18,7 @@ from checker import Load
 from cluster import cluster_of
 from group_wire import answer, ask, committed, send
 from harness import expect, expect_equal, fresh_topic, test, until
-from members import Member
+from members import Member, SaramaMember
 import wire
 
 NODE = cluster_of(3)
@@ -56,11 +56,11 @@ def in_sync(cluster):
 
 
 class Consumers:
-    """A group of librdkafka's consumers that commit after every record, and what is known of it."""
+    """A group of consumers that commit after every record, and what is known of it."""
 
-    def __init__(self, cluster, group, topic, count=3):
-        self.cluster, self.group, self.topic = cluster, group, topic
-        self.all = [Member(cluster.bootstrap, group, topic, commit="each") for _ in range(count)]
+    def __init__(self, cluster, group, topic, member=Member, count=3):
+        self.cluster, self.group, self.topic, self.member = cluster, group, topic, member
+        self.all = [member(cluster.bootstrap, group, topic, commit="each") for _ in range(count)]
 
     def __enter__(self):
         for one in self.all:
@@ -72,7 +72,7 @@ class Consumers:
             one.die()
 
     def more(self):
-        one = Member(self.cluster.bootstrap, self.group, self.topic, commit="each")
+        one = self.member(self.cluster.bootstrap, self.group, self.topic, commit="each")
         one.start()
         self.all.append(one)
         return one
@@ -136,12 +136,12 @@ class Consumers:
         return len(wanted)
 
 
-def kill_in_turn(cluster, rounds, before):
+def kill_in_turn(cluster, rounds, before, member=Member):
     """Kills the coordinator so often; `before(round, consumers, coordinator)` says when."""
     topic, group = begin(cluster), fresh_topic("group")
     gaps = []
     with Load(cluster.bootstrap, topic, PARTITIONS, rate=150) as load:
-        with Consumers(cluster, group, topic) as consumers:
+        with Consumers(cluster, group, topic, member) as consumers:
             consumers.until_all_owned()
             in_sync(cluster)
             consumers.until_commits(50, 0, "before the first kill")
@@ -189,6 +189,14 @@ def mid_rebalance(cluster):
             until(lambda: ask(connection, "describe_groups", 5, groups=[consumers.group])["groups"][0]["state"] != "Stable",
                   "the group rebalances", 20)
     kill_in_turn(cluster, 3, disturb)
+
+
+@test("kill the coordinator: of sarama's consumers, mid-rebalance too, with the same outcome")
+def sarama(cluster):
+    def disturb(number, consumers, victim):
+        if number:
+            consumers.more()
+    kill_in_turn(cluster, 2, disturb, SaramaMember)
 
 
 class Committer(threading.Thread):

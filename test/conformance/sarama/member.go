@@ -26,8 +26,10 @@ func say(what string, values event) {
 
 // handler says what happens in the words of confluent/member.py, and commits after each record.
 type handler struct {
-	client sarama.Client
-	group  string
+	// Of its own: a client has one connection to a broker, on which answers come in order, so that a commit behind a fetch that
+	// waits for records waits for them, too (by Kafka as by us: with nothing to read, half a second each).
+	commits sarama.Client
+	group   string
 }
 
 func (one *handler) rebalanced(what string, session sarama.ConsumerGroupSession) error {
@@ -70,7 +72,7 @@ func (one *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sara
 
 // commit asks the coordinator itself: sarama's own Commit() does not tell its caller what was answered.
 func (one *handler) commit(session sarama.ConsumerGroupSession, topic string, partition int32, offset int64) error {
-	coordinator, err := one.client.Coordinator(one.group)
+	coordinator, err := one.commits.Coordinator(one.group)
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (one *handler) commit(session sarama.ConsumerGroupSession, topic string, pa
 	}
 	if err != nil {
 		_ = coordinator.Close()
-		_ = one.client.RefreshCoordinator(one.group)
+		_ = one.commits.RefreshCoordinator(one.group)
 	}
 	return err
 }
@@ -101,6 +103,8 @@ func member(bootstrap []string, group, topic string) {
 	check(err)
 	consumers, err := sarama.NewConsumerGroupFromClient(group, client)
 	check(err)
+	commits, err := sarama.NewClient(bootstrap, config)
+	check(err)
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
@@ -109,12 +113,13 @@ func member(bootstrap []string, group, topic string) {
 		stop()
 	}()
 	for ctx.Err() == nil {
-		err := consumers.Consume(ctx, []string{topic}, &handler{client: client, group: group})
+		err := consumers.Consume(ctx, []string{topic}, &handler{commits: commits, group: group})
 		if err != nil && !errors.Is(err, context.Canceled) {
 			say("error", event{"name": err.Error()})
 		}
 	}
 	check(consumers.Close())
 	_ = client.Close()
+	_ = commits.Close()
 	say("closed", event{})
 }
