@@ -6,6 +6,7 @@ signal to the first commit that is acknowledged by the next coordinator.
 """
 
 import contextlib
+import functools
 import random
 import select
 import sys
@@ -18,7 +19,7 @@ from checker import Load
 from cluster import cluster_of
 from group_wire import answer, ask, committed, send
 from harness import expect, expect_equal, fresh_topic, test, until
-from members import Member, SaramaMember
+from members import FranzMember, JavaMember, KafkajsMember, Member, SaramaMember
 import wire
 
 NODE = cluster_of(3)
@@ -191,12 +192,23 @@ def mid_rebalance(cluster):
     kill_in_turn(cluster, 3, disturb)
 
 
-@test("kill the coordinator: of sarama's consumers, mid-rebalance too, with the same outcome")
-def sarama(cluster):
+def killed_with(member, whose, **settings):
     def disturb(number, consumers, victim):
         if number:
             consumers.more()
-    kill_in_turn(cluster, 2, disturb, SaramaMember)
+
+    @test(f"kill the coordinator: of {whose} consumers, mid-rebalance too, with the same outcome")
+    def one(cluster):
+        kill_in_turn(cluster, 2, disturb, functools.partial(member, **settings))
+    return one
+
+
+sarama = killed_with(SaramaMember, "sarama's")
+franz_go = killed_with(FranzMember, "franz-go's")
+kafkajs = killed_with(KafkajsMember, "kafkajs's")
+java = killed_with(JavaMember, "Java's")
+java_consumer_protocol = killed_with(JavaMember, "Java's KIP-848", group_protocol="consumer")
+consumer_protocol = killed_with(Member, "librdkafka's KIP-848", group_protocol="consumer")
 
 
 class Committer(threading.Thread):

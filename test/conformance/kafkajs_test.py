@@ -3,35 +3,17 @@
 Its protocol versions are those of 2019 to 2022: the oldest we meet in the field.
 """
 
-import functools
 import json
-import shutil
 
-from harness import ROOT, build_folder, expect, expect_equal, fresh_topic, need, run, test
+from harness import expect, expect_equal, fresh_topic, need, run, test
+from javascript import javascript
 import wire
 
 SETTINGS = ["group.initial.rebalance.delay.ms=0"]
-HERE = ROOT / "test/conformance/kafkajs"
-
-
-@functools.cache
-def program():
-    """client.js beside the locked packages, in the build folder."""
-    npm = need("npm")
-    folder = build_folder("kafkajs")
-    lock = (HERE / "package-lock.json").read_text()
-    installed = folder / "installed"
-    if not installed.exists() or installed.read_text() != lock:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, seconds=180)
-        installed.write_text(lock)
-    shutil.copy(HERE / "client.js", folder)
-    return folder / "client.js"
 
 
 def client(node, action, topic):
-    return json.loads(run([need("node"), program(), node.bootstrap, action, topic]))
+    return json.loads(run([need("node"), javascript("kafkajs", "client.js"), node.bootstrap, action, topic]))
 
 
 def produce_test(action, sentence, codec):

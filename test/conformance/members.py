@@ -1,4 +1,4 @@
-"""Members of consumer groups as processes (confluent/member.py, sarama/member.go), for tests that watch several of them.
+"""Members of consumer groups as processes, one class for each client, for tests that watch several of them.
 
     with Member(node.bootstrap, group, topic) as one:
         one.until_owns({0, 1, 2})
@@ -6,14 +6,18 @@
         one.do("commit"); one.until_committed()
 """
 
+import functools
 import importlib.util
 import json
+import os
+import pathlib
 import subprocess
 import tempfile
 import threading
 
 from go_program import go_program
-from harness import ROOT, Failure, expect, until
+from harness import ROOT, Failure, build_folder, expect, need, oracle, run, until
+from javascript import javascript
 
 CONFLUENT = ROOT / "test/conformance/confluent"
 
@@ -124,10 +128,61 @@ class Member:
         return {int(partition): offset for partition, offset in done["offsets"].items()}
 
 
-class SaramaMember(Member):
+class CommittingMember(Member):
     """It commits after each record, and takes no command but `close`."""
 
-    def __init__(self, bootstrap, group, topic, commit="each"):
+    def __init__(self, bootstrap, group, topic, commit="each", **settings):
         super().__init__(bootstrap, group, topic)
-        expect(commit == "each", f"sarama's member cannot commit {commit}")
-        self.command = [str(go_program("sarama")), bootstrap, "member", group, topic]
+        expect(commit == "each", f"{type(self).__name__} cannot commit {commit}")
+        self.command = [*self.program(), *self.arguments(bootstrap, group, topic),
+                        *(f"{key.replace('_', '.')}={value}" for key, value in settings.items())]
+
+    def program(self):
+        raise NotImplementedError
+
+    def arguments(self, bootstrap, group, topic):
+        return [bootstrap, group, topic]
+
+
+class SaramaMember(CommittingMember):
+    def program(self):
+        return [str(go_program("sarama"))]
+
+    def arguments(self, bootstrap, group, topic):
+        return [bootstrap, "member", group, topic]
+
+
+class FranzMember(SaramaMember):
+    def program(self):
+        return [str(go_program("franz_go"))]
+
+
+class KafkajsMember(CommittingMember):
+    def program(self):
+        return [need("node"), str(javascript("kafkajs", "member.js"))]
+
+
+@functools.cache
+def java_classes():
+    """Where java/Member.java is compiled; the class path it needs."""
+    oracle()
+    libraries = pathlib.Path(os.environ["KAFKA_JAVA_HOME"]) / "libs"
+    folder = build_folder("java")
+    # Machines that have no javac have the compiler all the same: the JRE brings it for programs of one source.
+    run([need("java"), "-m", "jdk.compiler/com.sun.tools.javac.Main", "-cp", next(libraries.glob("kafka-clients-*.jar")), "-d", folder,
+         ROOT / "test/conformance/java/Member.java"])
+    return f"{folder}:{libraries}/*"
+
+
+class JavaMember(CommittingMember):
+    """Settings are those of Kafka's consumer, with _ for the dots."""
+
+    def __init__(self, bootstrap, group, topic, commit="each", **settings):
+        # In the new protocol it is the broker that says these.
+        timing = {} if settings.get("group_protocol") == "consumer" else {
+            "session_timeout_ms": 6000, "heartbeat_interval_ms": 500, "max_poll_interval_ms": 10000,
+            "partition_assignment_strategy": "org.apache.kafka.clients.consumer.RangeAssignor"}
+        super().__init__(bootstrap, group, topic, commit, **timing, **settings)
+
+    def program(self):
+        return [need("java"), "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", java_classes(), "Member"]

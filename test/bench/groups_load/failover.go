@@ -20,8 +20,7 @@ func failover(options *settings) any {
 	partition := choosePartition(brokers, options.victim)
 	partitions := len(brokers.topic(offsetsTopic).Partitions)
 	groups := groupsOn(partition, partitions, options.groups, freshName("group"))
-	address, _ := brokers.coordinator(groups[0])
-	fillOffsets(options, address, groups, topic)
+	fillOffsets(options, groups, topic)
 	until("all replicas are in sync", func() bool {
 		return len(brokers.topic(offsetsTopic).Partitions[partitionIndex(brokers, partition)].ISR) == options.replicas
 	})
@@ -65,14 +64,18 @@ func partitionIndex(brokers *cluster, partition int32) int {
 }
 
 // fillOffsets commits for each group an offset in each partition, from nobody's member.
-func fillOffsets(options *settings, address string, groups []string, topic string) {
+func fillOffsets(options *settings, groups []string, topic string) {
 	inParallel(len(groups), 4, func(number int) {
-		link := mustDial(address)
-		defer link.close()
-		answer := mustAsk[*kmsg.OffsetCommitResponse](link, commitRequest(groups[number], "", -1, topic, int32(options.partitionsEach), firstOffset))
-		if code := commitError(answer); code != 0 {
-			check(fmt.Errorf("OffsetCommit: error %d", code))
-		}
+		group := groups[number]
+		until("a commit is taken", func() bool {
+			brokers := open(options.bootstrap)
+			defer brokers.control.close()
+			address, _ := brokers.coordinator(group)
+			link := mustDial(address)
+			defer link.close()
+			request := commitRequest(group, "", -1, topic, int32(options.partitionsEach), firstOffset)
+			return commitError(mustAsk[*kmsg.OffsetCommitResponse](link, request)) == 0
+		})
 	})
 }
 

@@ -1,6 +1,7 @@
-// What the franz-go test runs: one action against one topic, its result as JSON.
+// What the franz-go tests run.
 //
-//	franz_go BOOTSTRAP ACTION TOPIC
+//	franz_go BOOTSTRAP ACTION TOPIC           one action against one topic, its result as JSON
+//	franz_go BOOTSTRAP member GROUP TOPIC     a member of a group that says what happens to it (member.go)
 package main
 
 import (
@@ -318,6 +319,10 @@ func group(ctx context.Context, bootstrap, topic string) any {
 }
 
 func main() {
+	if len(os.Args) > 4 && os.Args[2] == "member" {
+		reader(os.Args[1], os.Args[3], os.Args[4])
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	bootstrap, action, topic := os.Args[1], os.Args[2], os.Args[3]
