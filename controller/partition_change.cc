@@ -10,9 +10,14 @@ bool Contains(std::span<const BrokerId> ids, BrokerId id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
-void Erase(SharedList<BrokerId>& ids, BrokerId id) {
+template <typename Gone>
+void EraseIf(SharedList<BrokerId>& ids, Gone gone) {
   BrokerIds left(ids.begin(), ids.end());
-  if (std::erase(left, id) > 0) ids = left;
+  if (std::erase_if(left, gone) > 0) ids = left;
+}
+
+void Erase(SharedList<BrokerId>& ids, BrokerId id) {
+  EraseIf(ids, [id](BrokerId each) { return each == id; });
 }
 
 }  // namespace
@@ -169,7 +174,7 @@ void PartitionChange::KeepLastKnownLeader() {
     next_.last_known_elr = {*before_.leader};
   }
   // Who left the replica set throws away what it has.
-  std::erase_if(next_.last_known_elr, [&](BrokerId id) { return !Contains(next_.replicas, id); });
+  EraseIf(next_.last_known_elr, [&](BrokerId id) { return !Contains(next_.replicas, id); });
 }
 
 std::optional<PartitionImage> PartitionChange::Build() {

@@ -53,7 +53,7 @@ bool MayBeNeeded(const PartitionImage& partition, BrokerId id) {
 }
 
 // The best there is to elect from, and so what holds what was acknowledged.
-const BrokerIds& Electable(const PartitionImage& partition) {
+std::span<const BrokerId> Electable(const PartitionImage& partition) {
   if (!partition.isr.empty()) return partition.isr;
   return partition.elr.empty() ? partition.last_known_elr : partition.elr;
 }
@@ -102,7 +102,7 @@ absl::Status Revert(const std::string& topic, PartitionId id, const PartitionIma
     return MakeError(ErrorKind::kInvalidReplicaAssignment,
                      "Invalid replica assignment: addingReplicas contains all replicas.");
   }
-  const BrokerIds& electable = Electable(partition);
+  const std::span<const BrokerId> electable = Electable(partition);
   const bool all_would_go =
       !electable.empty() && std::ranges::all_of(electable, [&](BrokerId replica) {
         return IsMember(partition.adding, replica);

@@ -25,7 +25,6 @@ constexpr size_t NodeBytes() {
   struct Node {
     Key key;
     Value value;
-    uint64_t priority;
     size_t size;
     std::shared_ptr<const void> left;
     std::shared_ptr<const void> right;

@@ -202,10 +202,10 @@ TEST_CASE("ImageSnapshot: chunks keep to their size, and an empty image has none
 TEST_CASE("MetadataRecord: what is taken for its size is never less than what it takes") {
   constexpr int32_t kLarge = std::numeric_limits<int32_t>::max();
   PartitionImage state;
-  state.directories.assign(40, DirectoryId(~0ull, ~0ull));
-  for (BrokerIds* ids : {&state.replicas, &state.isr, &state.adding, &state.removing, &state.elr,
-                         &state.last_known_elr}) {
-    ids->assign(40, BrokerId(kLarge));
+  state.directories = std::vector(40, DirectoryId(~0ull, ~0ull));
+  for (SharedList<BrokerId>* ids : {&state.replicas, &state.isr, &state.adding, &state.removing,
+                                    &state.elr, &state.last_known_elr}) {
+    *ids = BrokerIds(40, BrokerId(kLarge));
   }
   state.leader_epoch = LeaderEpoch(kLarge);
   state.partition_epoch = PartitionEpoch(kLarge);

@@ -171,7 +171,7 @@ struct SizeMax {
   static size_t Text(const std::optional<std::string>& text) {
     return text.has_value() ? Text(*text) : 0;
   }
-  static size_t Of(const BrokerIds& ids) { return kSmall + 10 * ids.size(); }
+  static size_t Of(std::span<const BrokerId> ids) { return kSmall + 10 * ids.size(); }
   static size_t Of(const std::vector<BrokerEndpoint>& endpoints) {
     size_t bytes = 0;
     for (const BrokerEndpoint& endpoint : endpoints) {
