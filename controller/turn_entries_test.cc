@@ -73,6 +73,7 @@ TEST_CASE("TurnEntries: a record that fits into no entry is refused, and nothing
   TurnEntries entries(2000);
   MetadataRecords decision = Counting(0, 1);
   decision.push_back(Counting(1, 1, 2000).front());
-  CHECK(KindOf(entries.Add(std::move(decision))) == ErrorKind::kPolicyViolation);
+  const absl::Status added = entries.Add(std::move(decision));
+  CHECK(KindOf(added) == ErrorKind::kPolicyViolation);
   CHECK(entries.Take().empty());
 }
