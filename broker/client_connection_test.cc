@@ -336,6 +336,17 @@ TEST_CASE("ClientConnection: one that is idle is closed, one that waits for its 
       options);
 }
 
+TEST_CASE("ClientConnection: one that never says anything is idle from its beginning") {
+  ClientConnectionOptions options;
+  options.idle_max = seconds(2);
+  Tell(
+      [](Bench* bench, Story*) -> Task<void> {
+        CHECK(co_await bench->Hear() == "(closed)");
+        CHECK(bench->env.reactor.Now() - bench->opened <= seconds(3));
+      },
+      options);
+}
+
 TEST_CASE("ClientConnection: a frame that was begun and stalls is closed long before an idle one") {
   for (size_t sent : {size_t{1}, size_t{6}, size_t{60000}}) {
     CAPTURE(sent);

@@ -42,7 +42,7 @@ Task<absl::StatusOr<Slice>> FrameReader::Peek(size_t wanted) {
 
 Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
   mid_frame_ = !ahead_.empty();
-  ++progress_;  // What lies here already may be old: we did not look at it.
+  if (mid_frame_) ++progress_;  // What lies here already may be old: we did not look at it.
   MR_CO_RETURN_IF_ERROR(co_await Fill(sizeof(int32_t)));
   mid_frame_ = true;
   const int32_t announced = LoadBig<int32_t>(ahead_.data());
