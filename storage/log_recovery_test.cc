@@ -134,6 +134,34 @@ TEST_CASE("Recovery: a tail cut off below the recovery point costs its batches a
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("Recovery: what the journal alone has survives the loss of the key-value store") {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    SimWorld world(seed);
+    SimNode& node = world.AddNode("n1");
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(1, SmallSegments());
+      for (int i = 0; i < kBatches; ++i) store.Append(log, BatchNumber(i));
+      store.WaitDurable(log);
+      if (seed % 2 == 0) node.PowerLoss();
+      if (seed % 2 != 0) node.Kill();
+      (void)store.Stop();
+    }
+    // As a node sets aside a store that it cannot read.
+    Env& env = node.Boot();
+    REQUIRE(world.Run(env, env.disk.Rename(kTestMetaDir, "/aside")).ok());
+    TestStore store(world, env, {});
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(1, SmallSegments());
+    CheckAll(world, store, log);
+    // Its producer is known, too.
+    CHECK(store.Append(log, BatchNumber(kBatches)).base_offset == Offset(kBatches * 2));
+    REQUIRE(store.Stop().ok());
+  }
+}
+
 TEST_CASE("Recovery: deleted indexes are rebuilt at their first use") {
   SimWorld world(3);
   SimNode& node = world.AddNode("n1");

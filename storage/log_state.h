@@ -70,12 +70,12 @@ struct Log::State final : JournalListener {
   StoreContext& context;
   const TopicPartitionId id;
   const std::string topic;
-  const IncarnationId incarnation;
   const uint64_t number;  // Orders logs where their address must not.
 
   // --- State ---
   Log* log = nullptr;
-  LogDirectory* directory;  // Changes when the log moves (log_mover.h).
+  IncarnationId incarnation;  // Recovery may find it in the journal; constant from then on.
+  LogDirectory* directory;    // Changes when the log moves (log_mover.h).
   LogConfig config;
   Durability durability;  // In force; config.durability takes over at a roll.
   LogObserver* observer = nullptr;

@@ -52,9 +52,12 @@ Task<absl::Status> Recovery::Run() {
   for (LogDirectory* directory : context_.directories) {
     if (!directory->failure().ok()) continue;
     replaying_ = directory;
-    auto replayed = co_await RecoverJournals(context_.env.disk, directory->path(), *this);
-    if (absl::IsUnimplemented(replayed.status())) co_return replayed.status();
-    if (!replayed.ok()) co_await Abandon(*directory, replayed.status());
+    absl::Status replayed = co_await AdoptIncarnations(*directory);
+    if (replayed.ok()) {
+      replayed = (co_await RecoverJournals(context_.env.disk, directory->path(), *this)).status();
+    }
+    if (absl::IsUnimplemented(replayed)) co_return replayed;
+    if (!replayed.ok()) co_await Abandon(*directory, std::move(replayed));
   }
   for (LogDirectory* directory : context_.directories) {
     if (!directory->failure().ok()) continue;
@@ -466,73 +469,6 @@ Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {
     }
   }
   co_return co_await context_.env.disk.SyncDirectory(state.path());
-}
-
-Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
-  const auto [partition, incarnation] =
-      std::visit([](const auto& entry) { return std::pair(entry.partition, entry.incarnation); },
-                 replay.entry);
-  auto found = logs_.find(partition);
-  if (found == logs_.end()) co_return absl::OkStatus();  // Deleted since, or another shard's.
-  Log::State& state = found->second->state();
-  if (state.incarnation != incarnation || state.directory != replaying_) {
-    co_return absl::OkStatus();
-  }
-  Loaded& loaded = loaded_.at(partition);
-  if (loaded.checkpoint != nullptr && loaded.checkpoint->journal_generation == replay.generation &&
-      replay.position <= loaded.checkpoint->journal_position) {
-    co_return absl::OkStatus();  // The checkpoint has seen it.
-  }
-  state.replayed_generation = replay.generation;
-  state.replayed_position = replay.position;
-  if (auto* append = std::get_if<JournalAppend>(&replay.entry)) {
-    co_return co_await ReplayAppend(state, loaded, std::move(*append));
-  }
-  if (auto* truncate = std::get_if<JournalTruncate>(&replay.entry)) {
-    if (truncate->end_offset >= state.end) co_return absl::OkStatus();
-    ++report_.entries_replayed;
-    context_.writer->MarkDirty(state);
-    MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, truncate->end_offset));
-    std::erase_if(loaded.scanned,
-                  [&](const ScannedBatch& batch) { return batch.base >= state.end; });
-  } else if (auto* reset = std::get_if<JournalReset>(&replay.entry)) {
-    ++report_.entries_replayed;
-    context_.writer->MarkDirty(state);
-    MR_CO_RETURN_IF_ERROR(co_await CutAll(state, reset->start_offset));
-    loaded.scanned.clear();
-    loaded.start = reset->start_offset;
-  }
-  co_return absl::OkStatus();
-}
-
-Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, JournalAppend append) {
-  absl::StatusOr<BatchView> batch = BatchView::Parse(append.bytes);
-  if (!batch.ok()) co_return batch.status();
-  const BatchHeader& header = batch->header();
-  if (append.base_offset < state.end) {
-    auto at = std::ranges::lower_bound(loaded.scanned, header.base_offset, {}, &ScannedBatch::base);
-    const bool same = at != loaded.scanned.end() && at->base == header.base_offset &&
-                      at->next == header.next_offset() && at->crc == header.crc;
-    // Below the recovery point it is in synced segments; above it, it was found when scanning.
-    if (same || append.base_offset < state.recovery_point) co_return absl::OkStatus();
-    context_.env.logger.Info("[log {}] the journal has another batch at {}: cut there",
-                             state.path(), append.base_offset);
-    MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, append.base_offset));
-    std::erase_if(loaded.scanned, [&](const ScannedBatch& old) { return old.base >= state.end; });
-  }
-  if (append.base_offset != state.end || header.base_offset < state.end) {
-    // What lies between was never durable, so neither was this acknowledged (durable_end advances
-    // in order), nor is anything behind it.
-    co_return absl::OkStatus();
-  }
-  while (!context_.pending.TryAcquire(append.bytes.size())) {
-    MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
-  }
-  AppendReplayed(state, *batch);
-  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
-  ++report_.entries_replayed;
-  context_.writer->MarkDirty(state);
-  co_return absl::OkStatus();
 }
 
 Task<absl::Status> Recovery::ApplyStarts(LogDirectory& directory) {

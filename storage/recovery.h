@@ -119,6 +119,9 @@ class Recovery final : public JournalVisitor {
                                 uint64_t end);  // Borrowed: awaited in place.
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
+  // A log whose checkpoint is gone (a damaged one, or the whole key-value store) is the incarnation
+  // that the journal last speaks of: what was acknowledged may be there alone.
+  Task<absl::Status> AdoptIncarnations(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
                                   JournalAppend append);           // Borrowed: awaited in place.
   Task<absl::Status> ApplyStarts(LogDirectory& directory);         // Borrowed: awaited in place.
