@@ -109,7 +109,13 @@ absl::Status WriteBlocking(rocksdb::DB* db, const std::vector<KvBatch>& batches,
       if (!status.ok()) return ToStatus(status);
     }
   }
-  if (all.Count() == 0) return sync ? ToStatus(db->SyncWAL()) : absl::OkStatus();
+  if (all.Count() == 0) {
+    if (!sync) return absl::OkStatus();
+    // Not SyncWAL(): beside the removal of an old log it makes this release forget one in the
+    // manifest, and refuse the next start (RocksDB #10892). Byte 0 is no KvSpace.
+    const rocksdb::Status put = all.Put(rocksdb::Slice("\0sync", 5), rocksdb::Slice());
+    if (!put.ok()) return ToStatus(put);
+  }
   rocksdb::WriteOptions options;
   options.sync = sync;
   return ToStatus(db->Write(options, &all));
@@ -223,6 +229,14 @@ class RocksDbKvStore final : public KvStore, private KvWriteSink {
 // would replay what is in front of the damage, and remove the evidence with the log.
 absl::Status CheckLogs(const std::string& directory, const rocksdb::Options& options) {
   rocksdb::Env* env = rocksdb::Env::Default();
+  // Or a log would be judged that another process is writing, or just replaces.
+  rocksdb::FileLock* lock = nullptr;
+  if (env->FileExists(directory + "/CURRENT").ok()) {
+    const rocksdb::Status locked = env->LockFile(directory + "/LOCK", &lock);
+    if (!locked.ok()) return ToOpenStatus(locked);
+  }
+  const auto unlock = [env](rocksdb::FileLock* held) { (void)env->UnlockFile(held); };
+  const std::unique_ptr<rocksdb::FileLock, decltype(unlock)> held(lock, unlock);
   std::string identity;
   std::vector<std::string> names;
   if (!rocksdb::ReadFileToString(env, directory + "/IDENTITY", &identity).ok()) {

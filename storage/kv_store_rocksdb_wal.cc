@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "common/bytes/crc32c.h"
 #include "common/bytes/endian.h"
@@ -18,6 +19,8 @@ constexpr size_t kHeaderBytes = 7;
 constexpr size_t kBatchHeaderBytes = 12;
 constexpr uint8_t kLogDataTag = 3;
 constexpr std::string_view kMarkMagic = "mr-sync1";
+// A batch's header, and an entry of a mark with a name of at most 100 bytes.
+constexpr size_t kFrontBytes = kBatchHeaderBytes + 2 + kMarkMagic.size() + 100 + sizeof(uint64_t);
 
 enum FragmentType : uint8_t { kWhole = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
@@ -58,15 +61,19 @@ std::optional<Fragment> FragmentAt(std::span<const uint8_t> file, size_t at) {
 
 // A record that was put together; `end` is where the next one may begin.
 struct Record {
-  // Of its first fragment: a mark is at the front, and short.
-  std::span<const uint8_t> front;
+  std::vector<uint8_t> front;  // As much as a mark needs.
   size_t end;
 };
 
 std::optional<Record> RecordAt(std::span<const uint8_t> file, size_t at) {
   std::optional<Fragment> fragment = FragmentAt(file, at);
   if (!fragment.has_value()) return std::nullopt;
-  Record record{fragment->payload, at + kHeaderBytes + fragment->payload.size()};
+  Record record{{}, at + kHeaderBytes + fragment->payload.size()};
+  const auto take = [&record](std::span<const uint8_t> payload) {
+    const auto wanted = payload.first(std::min(payload.size(), kFrontBytes - record.front.size()));
+    record.front.insert(record.front.end(), wanted.begin(), wanted.end());
+  };
+  take(fragment->payload);
   if (fragment->type == kWhole) return record;
   if (fragment->type != kFirst) return std::nullopt;
   do {
@@ -75,6 +82,7 @@ std::optional<Record> RecordAt(std::span<const uint8_t> file, size_t at) {
     if (!fragment.has_value()) return std::nullopt;
     if (fragment->type != kMiddle && fragment->type != kLast) return std::nullopt;
     record.end = at + kHeaderBytes + fragment->payload.size();
+    take(fragment->payload);
   } while (fragment->type == kMiddle);
   return record;
 }
@@ -83,7 +91,7 @@ std::optional<Record> RecordAt(std::span<const uint8_t> file, size_t at) {
 uint64_t MarkOf(const Record& record, std::string_view store) {
   const size_t bytes = kMarkMagic.size() + store.size() + sizeof(uint64_t);
   if (record.front.size() < kBatchHeaderBytes + 2 + bytes) return 0;
-  const std::span<const uint8_t> entry = record.front.subspan(kBatchHeaderBytes);
+  const std::span<const uint8_t> entry = std::span(record.front).subspan(kBatchHeaderBytes);
   if (entry[0] != kLogDataTag || entry[1] != bytes) return 0;
   const std::string_view mark(reinterpret_cast<const char*>(entry.data()) + 2, bytes);
   if (!mark.starts_with(kMarkMagic) || !mark.substr(kMarkMagic.size()).starts_with(store)) return 0;

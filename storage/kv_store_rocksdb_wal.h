@@ -7,7 +7,8 @@
 // was durable before it; a mark found behind the damage that promises more than the replay gave
 // proves that this was no power loss. (LogKvStore does the same: RecordHeader::synced_bytes.)
 //
-// Not told from a torn write: damage in the very last record, which nobody speaks for.
+// Not told from a torn write: damage behind which no record can be read, so that nobody speaks for
+// it; as a rule that is the last page.
 //
 // Pure. The format of RocksDB's log: blocks of 32 KiB; a fragment has a masked CRC-32C, a length, a
 // type (whole, first, middle, last) and a payload, and never crosses a block.
