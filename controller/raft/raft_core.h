@@ -18,8 +18,9 @@
 //   directory ids   a vote or a copy counts for the incarnation that the voter set names (KIP-853,
 //                   voter_set.h)
 //   quorum of one   leads at once: a write of its own is a majority
-//   slow disk       what a majority has, but not this leader's disk for an election time, it cannot
-//                   apply: it hands over, and stands for nothing before that disk has written
+//   slow disk       what a majority has, but not this leader's disk for an election time after them,
+//                   it cannot apply: it hands over, and stands for nothing before that disk has
+//                   written
 //   lost store      neither votes nor stands before it has heard a leader (RaftStart::lost)
 //
 // Shard:    one; not thread-safe.
@@ -225,6 +226,9 @@ class RaftCore {
   WriteId persisted_{0};
   WriteId last_write_{0};
   int write_ticks_ = 0;  // So long the write under way takes.
+  int behind_ticks_ =
+      0;  // Of a leader: so long its disk lacks what is committed, and gets no further.
+  RaftIndex behind_at_{0};
   bool hard_state_dirty_ = false;
   WriteId hard_state_write_{0};  // The write with the current term and vote.
   std::optional<Snapshot> install_;

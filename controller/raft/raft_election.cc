@@ -18,7 +18,10 @@ constexpr uint32_t kSplitSpreadTicks = 5;
 void RaftCore::TickFollower() {
   if (elapsed_ < election_timeout_) return;
   ResetElectionTimer();
-  if (DiskHangs()) return;  // Its own vote would not reach the disk.
+  if (DiskHangs()) {  // Its own vote would not reach the disk.
+    leader_.reset();
+    return;
+  }
   if (MayCampaign()) {
     if (role_ == Role::kPreCandidate) AskToObserve();  // In vain so far: it may have been removed.
     Campaign(/*pre=*/true, /*transfer=*/false);
@@ -105,7 +108,7 @@ void RaftCore::BecomeLeader() {
   MR_CHECK(role_ == Role::kCandidate);
   role_ = Role::kLeader;
   leader_ = self_.id;
-  elapsed_ = heartbeat_elapsed_ = 0;
+  elapsed_ = heartbeat_elapsed_ = behind_ticks_ = 0;
   uncommitted_bytes_ = 0;
   transfer_to_.reset();
   peers_.clear();

@@ -84,11 +84,12 @@ void RaftCore::StepDownWhenRemoved() {
 
 std::expected<void, Refusal> RaftCore::TransferLeadership(std::optional<BrokerId> to) {
   if (role_ != Role::kLeader) return std::unexpected(Refusal::kNotLeader);
-  std::optional<RaftIndex> best;
+  std::optional<std::pair<bool, RaftIndex>> best;  // Who answers, before who has more.
   for (const auto& [key, peer] : peers_) {
     const bool fits = voters().Contains(key) && (!to.has_value() || key.id == *to);
-    if (!fits || (best.has_value() && peer.match() <= *best)) continue;
-    best = peer.match();
+    const std::pair<bool, RaftIndex> worth(peer.active(), peer.match());
+    if (!fits || (best.has_value() && worth <= *best)) continue;
+    best = worth;
     transfer_to_ = key.id;
   }
   if (!best.has_value()) return std::unexpected(Refusal::kUnknownVoter);

@@ -35,8 +35,11 @@ void RaftCore::CheckQuorum() {
 // Not this leader's business while nobody else is better off: without a majority beside it, its disk
 // is needed, whoever leads.
 void RaftCore::CheckDisk() {
-  if (!DiskHangs() || log_.commit() <= log_.stable()) return;
-  if (write_ticks_ >= 2 * options_.election_ticks) {
+  const bool stuck = log_.commit() > log_.stable() && log_.stable() == behind_at_;
+  behind_ticks_ = stuck ? behind_ticks_ + 1 : 0;
+  behind_at_ = log_.stable();
+  if (behind_ticks_ < options_.election_ticks) return;
+  if (behind_ticks_ >= 2 * options_.election_ticks) {
     BecomeFollower(hard_state_.term, std::nullopt);  // Nobody took over: silence will make them.
   } else if (!transfer_to_.has_value()) {
     (void)TransferLeadership(std::nullopt);

@@ -328,7 +328,7 @@ $ hang 1
 $ propose 1 a
 1>2 t1 append after 2/1: 3/1 commit=2
 1>3 t1 append after 2/1: 3/1 commit=2
-$ time 9
+$ time 10
 1 leader t1 applied:
 2 follower t1 applied: a
 3 follower t1 applied: a
