@@ -85,13 +85,18 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
   const TopicPartitionId whole = assignment.id;
   const DirectoryId assigned = topic->Find(id)->DirectoryOf(self_);
   const RepairStep repair = NextStep(assignment, *rules);
-  if (repair == RepairStep::kStartAnew && !co_await ThrowAway(topic->name, whole)) co_return;
+  if (repair == RepairStep::kStartAnew && !co_await ThrowAway(topic->name, whole)) {
+    failed_.insert(whole);
+    co_return;
+  }
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,
                       std::string(opened.message()));
+    failed_.insert(whole);
     co_return;
   }
+  failed_.erase(whole);
   TellCoordinator(topic->name, whole);
   if (repair == RepairStep::kGiveUp) {
     co_await GiveUp(topic->name, whole);
@@ -195,10 +200,22 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic,
   co_await opening.Join();
 }
 
+std::vector<PartitionId> MetadataApplier::WithFailed(const TopicImage& topic,
+                                                     std::vector<PartitionId> changed) const {
+  for (auto at = failed_.lower_bound({topic.topic_id, PartitionId(0)});
+       at != failed_.end() && at->topic_id == topic.topic_id; ++at) {
+    if (std::ranges::find(changed, at->partition) == changed.end())
+      changed.push_back(at->partition);
+  }
+  return changed;
+}
+
 Task<void> MetadataApplier::RemoveMoved(MetadataImage::Topic topic, PartitionId id) {
   absl::Status removed = co_await partitions_.Remove({topic->topic_id, id}, /*moved=*/true);
   TellCoordinator(topic->name, {topic->topic_id, id});
+  failed_.erase({topic->topic_id, id});
   if (!removed.ok()) {
+    failed_.insert({topic->topic_id, id});
     env_.logger.Error("partition {}-{}, which moved to other brokers, cannot be removed: {}",
                       topic->name, id, std::string(removed.message()));
   }
@@ -226,6 +243,7 @@ Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
   for (size_t p = 0; p < topic->partitions.size(); ++p) {
     const TopicPartitionId id{topic->topic_id, PartitionId(static_cast<int32_t>(p))};
     absl::Status removed = co_await partitions_.Remove(id);
+    failed_.erase(id);
     TellCoordinator(topic->name, id);
     if (!removed.ok()) {
       env_.logger.Error("partition {}-{} cannot be removed: {}", topic->name, p,
@@ -279,7 +297,8 @@ Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) 
   for (const TopicId& id : change->changed) {
     MetadataImage::Topic topic = change->image->FindTopic(id);
     if (topic != nullptr) {
-      co_await ApplyTopic(topic, PartitionsIn(*topic, change->PartitionsOf(id)));
+      co_await ApplyTopic(topic,
+                          WithFailed(*topic, PartitionsIn(*topic, change->PartitionsOf(id))));
     }
   }
 }

@@ -100,6 +100,8 @@ class MetadataApplier final : public MetadataSource {
   Task<bool> ThrowAway(std::string topic, TopicPartitionId id);
   Task<void> TellDirectory(TopicPartitionId id, DirectoryId assigned);
   // The partition has other replicas now.
+  std::vector<PartitionId> WithFailed(const TopicImage& topic,
+                                      std::vector<PartitionId> changed) const;
   Task<void> RemoveMoved(MetadataImage::Topic topic, PartitionId id);
   // Brokers were registered, fenced, or the like.
   void ApplyBrokers(const MetadataChange& change);
@@ -117,6 +119,8 @@ class MetadataApplier final : public MetadataSource {
   DirectoryReports* directories_ = nullptr;
   GroupService* groups_ = nullptr;
   std::set<TopicPartitionId> given_up_;  // Damaged replicas of which the controller was told.
+  // Could not be opened, or not be removed: tried again with any change of their topic.
+  std::set<TopicPartitionId> failed_;
   std::shared_ptr<const MetadataImage> image_;
 };
 

@@ -142,4 +142,16 @@ TEST_CASE("MetadataApplier: settings of a topic reach all of its partitions") {
   }
 }
 
+TEST_CASE("MetadataApplier: a replica that could not be opened is tried again with its topic") {
+  Shard shard;
+  SimDiskImage& disk = shard.world.FindNode("n1")->disk();
+  disk.Break("/data", SimAccess::kRoom, absl::ResourceExhaustedError("no room"));
+  shard.Apply({Broker(kSelf, false), TopicRecord{"t", kTopic}, Led(0, 0, {kSelf})});
+  REQUIRE(shard.Assigned(0) == nullptr);
+  disk.Mend("/data");
+  shard.Apply({Led(1, 0, {kSelf})});
+  CHECK(shard.Assigned(0) != nullptr);
+  CHECK(shard.Assigned(1) != nullptr);
+}
+
 }  // namespace millrace

@@ -19,22 +19,38 @@ constexpr std::string_view kMarkText =
     "controller\n"
     "is restored from the others under a new directory id, for it may have voted. Where there are "
     "no\n"
-    "others and everything is to begin anew, remove this file, too.\n";
+    "others and everything is to begin anew, remove this file, too.\n"
+    "directory.id=";
+constexpr std::string_view kDamageFile = ".millrace_damaged";
+constexpr size_t kMarkBytesMax = 4096;
 
 }  // namespace
 
 std::string MetadataFolder::store_path() const { return JoinPath(path_, kStoreFolder); }
 std::string MetadataFolder::mark_path() const { return JoinPath(path_, kMarkFile); }
 
+std::string MetadataFolder::MarkText() const { return fmt::format("{}{}\n", kMarkText, identity_); }
+
 Task<absl::StatusOr<bool>> MetadataFolder::HadStore() {
+  const absl::StatusOr<Slice> text = co_await ReadWholeFile(disk_, mark_path(), kMarkBytesMax);
+  if (absl::IsNotFound(text.status())) co_return false;
+  if (!text.ok()) co_return text.status();
+  co_return text->view() == MarkText();
+}
+
+Task<absl::StatusOr<bool>> MetadataFolder::HasDamage() {
   MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
-  co_return std::ranges::find(entries, kMarkFile, &DirectoryEntry::name) != entries.end();
+  co_return std::ranges::find(entries, kDamageFile, &DirectoryEntry::name) != entries.end();
+}
+
+Task<absl::Status> MetadataFolder::RememberDamage() {
+  return ReplaceFile(disk_, JoinPath(path_, kDamageFile), "");
 }
 
 Task<absl::Status> MetadataFolder::RememberStore() {
   MR_CO_ASSIGN_OR_RETURN(const bool known, co_await HadStore());
   if (known) co_return absl::OkStatus();
-  co_return co_await ReplaceFile(disk_, mark_path(), std::string(kMarkText));
+  co_return co_await ReplaceFile(disk_, mark_path(), MarkText());
 }
 
 Task<absl::StatusOr<std::string>> MetadataFolder::SetStoreAside() {
@@ -46,6 +62,8 @@ Task<absl::StatusOr<std::string>> MetadataFolder::SetStoreAside() {
   }
   std::string aside = JoinPath(path_, name);
   MR_CO_RETURN_IF_ERROR(co_await disk_.Rename(store_path(), aside));
+  const absl::Status removed = co_await disk_.Remove(JoinPath(path_, kDamageFile));
+  if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
   MR_CO_RETURN_IF_ERROR(co_await disk_.SyncDirectory(path_));
   co_return aside;
 }

@@ -3,6 +3,7 @@
 //   millrace-state/            the node's key-value store: the metadata log, checkpoints of logs
 //   .millrace_started          there has been a store with a metadata log here. An empty one beside
 //                              it was lost, and the votes it had cast (RaftQuorumOptions::had_store)
+//   .millrace_damaged          what is in millrace-state/ turned out to be damaged while it was open
 //   millrace-state.damaged.N/  stores that could not be read, set aside; people may remove them
 //
 // Shard:      shard 0.
@@ -18,6 +19,7 @@
 #include <utility>
 
 #include "common/disk.h"
+#include "common/ids.h"
 #include "common/runtime/task.h"
 
 namespace millrace {
@@ -26,18 +28,28 @@ class MetadataFolder {
  public:
   MetadataFolder(Disk& disk, std::string path) : disk_(disk), path_(std::move(path)) {}
 
+  // Of meta.properties: a mark of another one is of a life before it was formatted anew.
+  void SetIdentity(DirectoryId directory) { identity_ = directory; }
+
   std::string store_path() const;
   std::string mark_path() const;
 
+  // REQUIRES: SetIdentity().
   Task<absl::StatusOr<bool>> HadStore();
   Task<absl::Status> RememberStore();
+  // The store is damaged where it was not read at its opening: the next start is to set it aside.
+  Task<absl::Status> RememberDamage();
+  Task<absl::StatusOr<bool>> HasDamage();
 
   // Moves the store out of the way; gives its new path. REQUIRES: nobody has it open.
   Task<absl::StatusOr<std::string>> SetStoreAside();
 
  private:
+  std::string MarkText() const;
+
   Disk& disk_;
   const std::string path_;
+  DirectoryId identity_{0, 0};
 };
 
 }  // namespace millrace

@@ -8,21 +8,37 @@
 
 namespace millrace {
 
-TEST_CASE("MetadataFolder: that there was a store is known after power loss, and said once") {
+TEST_CASE("MetadataFolder: that there was a store is known after power loss") {
   SimWorld world(1);
   SimNode& node = world.AddNode("n1");
   Env* env = &node.Boot();
   REQUIRE(world.Run(*env, CreateDirectoriesDurably(env->disk, "/data")).ok());
   MetadataFolder before(env->disk, "/data");
+  before.SetIdentity(DirectoryId(1, 1));
   CHECK_FALSE(*world.Run(*env, before.HadStore()));
   REQUIRE(world.Run(*env, before.RememberStore()).ok());
   node.PowerLoss();
   env = &node.Boot();
   MetadataFolder after(env->disk, "/data");
+  after.SetIdentity(DirectoryId(1, 1));
   CHECK(*world.Run(*env, after.HadStore()));
-  const uint64_t operations = node.disk().operations();
+  // Of a life before the directory was formatted anew it says nothing.
+  after.SetIdentity(DirectoryId(1, 2));
+  CHECK_FALSE(*world.Run(*env, after.HadStore()));
   REQUIRE(world.Run(*env, after.RememberStore()).ok());
-  CHECK(node.disk().operations() == operations + 1);  // It looks, and writes nothing.
+  CHECK(*world.Run(*env, after.HadStore()));
+}
+
+TEST_CASE("MetadataFolder: damage is known until the store was set aside") {
+  SimWorld world(1);
+  Env& env = world.AddNode("n1").Boot();
+  MetadataFolder folder(env.disk, "/data");
+  REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder.store_path())).ok());
+  CHECK_FALSE(*world.Run(env, folder.HasDamage()));
+  REQUIRE(world.Run(env, folder.RememberDamage()).ok());
+  CHECK(*world.Run(env, folder.HasDamage()));
+  REQUIRE(world.Run(env, folder.SetStoreAside()).ok());
+  CHECK_FALSE(*world.Run(env, folder.HasDamage()));
 }
 
 TEST_CASE("MetadataFolder: stores that are set aside do not take each other's place") {

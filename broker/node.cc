@@ -143,6 +143,12 @@ void Node::Interrupt() {
 Task<absl::Status> Node::OpenStore() {
   const std::string& directory = options_.config.storage.metadata_dir;
   MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, directory));
+  MR_CO_ASSIGN_OR_RETURN(const bool damaged, co_await folder_.HasDamage());
+  if (damaged && StoreMayBeRestored()) {
+    MR_CO_RETURN_IF_ERROR(
+        While("metadata.log.dir", co_await SetStoreAside(absl::DataLossError(
+                                      "the store failed as damaged while it was open"))));
+  }
   absl::StatusOr<std::unique_ptr<KvStore>> kv =
       co_await options_.open_kv_store(env_, folder_.store_path());
   if (absl::IsDataLoss(kv.status()) && StoreMayBeRestored()) {
@@ -155,7 +161,7 @@ Task<absl::Status> Node::OpenStore() {
   co_return co_await env_.disk.SyncDirectory(directory);
 }
 
-// A broker's holds nothing that its logs and the controllers do not tell again.
+// A broker's holds nothing that its logs, its journals and the controllers do not tell again.
 bool Node::StoreMayBeRestored() const {
   return !options_.config.is_controller || (options_.make_dialer && quorum_.HasOthers());
 }
@@ -175,6 +181,7 @@ Task<absl::Status> Node::StartController() {
   if (!config.is_controller) co_return absl::OkStatus();
   MR_CO_ASSIGN_OR_RETURN(quorum_.had_store, co_await folder_.HadStore());
   quorum_.remember_store = [this] { return folder_.RememberStore(); };
+  quorum_.remember_damage = [this] { return folder_.RememberDamage(); };
   quorum_.on_failure = options_.on_failure;
   if (!config.listeners.controller.empty() && options_.make_acceptor) {
     acceptor_ = options_.make_acceptor(env_);
@@ -384,6 +391,7 @@ Task<absl::Status> Node::Start() {
   format_ = *std::move(formatted);
   if (options_.config.is_controller) {
     quorum_ = QuorumSettings(options_.config, format_, options_.host_name);
+    folder_.SetIdentity(format_.metadata_directory);
   }
   admin_.SetStage(NodeStage::kRecovering);
   MR_CO_RETURN_IF_ERROR(co_await OpenStore());

@@ -57,7 +57,7 @@ std::shared_ptr<const MetadataImage> ImageAfter(const MetadataImage& image,
                                                 const MetadataRecords& records) {
   auto base = std::make_shared<const MetadataImage>(image);
   if (records.empty()) return base;
-  MetadataDelta delta(base);
+  MetadataDelta delta(base, /*keeps_lists=*/false);
   for (const MetadataRecord& record : records) MR_CHECK(delta.Apply(record).ok());
   return delta.Build(image.index().value_or(RaftIndex(0)));
 }

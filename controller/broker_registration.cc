@@ -11,6 +11,7 @@
 #include "common/error_kind.h"
 #include "controller/broker_changes.h"
 #include "controller/image/feature_levels.h"
+#include "controller/turn_entries.h"
 
 namespace millrace {
 namespace {
@@ -168,10 +169,15 @@ BrokerImage ImageOf(const BrokerRegistration& request, const BrokerImage* before
 }
 
 // With the registration applied: what it takes for the broker to serve. A partition that it lost
-// and has again changes once.
+// and has again changes once; but for more of them than one entry of the log holds, where every
+// part has to end what the incarnation before led.
 void UnfenceAtOnce(const MetadataImage& image, const TopicSettings& defaults, BrokerId broker,
                    MetadataRecords* records) {
   MetadataRecords unfencing = RecordsOfUnfencing(*ImageAfter(image, *records), defaults, broker);
+  if (unfencing.size() > kRecordsPerTurnMax) {
+    std::ranges::move(unfencing, std::back_inserter(*records));
+    return;
+  }
   std::map<TopicPartitionId, PartitionRecord*> again;
   for (MetadataRecord& record : unfencing) {
     if (auto* partition = std::get_if<PartitionRecord>(&record); partition != nullptr) {

@@ -151,11 +151,17 @@ absl::StatusOr<std::optional<BrokerId>> BrokerNamed(const std::string& name) {
   return std::optional(BrokerId(id));
 }
 
-absl::Status CheckBounds(const ConfigOverrides& overrides,
-                         size_t bytes_max = kOverrideBytesPerResourceMax) {
+size_t BytesOf(const ConfigOverrides& overrides) {
   size_t bytes = 0;
   for (const auto& [key, value] : overrides) bytes += key.size() + value.size();
-  if (overrides.size() <= kOverridesPerResourceMax && bytes <= bytes_max) return absl::OkStatus();
+  return bytes;
+}
+
+absl::Status CheckBounds(const ConfigOverrides& overrides,
+                         size_t bytes_max = kOverrideBytesPerResourceMax) {
+  if (overrides.size() <= kOverridesPerResourceMax && BytesOf(overrides) <= bytes_max) {
+    return absl::OkStatus();
+  }
   return MakeError(ErrorKind::kPolicyViolation,
                    fmt::format("A resource may have at most {} overrides of {} bytes together.",
                                kOverridesPerResourceMax, bytes_max));
@@ -275,15 +281,17 @@ class Decider {
   template <typename Edit>
   absl::Status AlterGroup(const AlterConfigsRequest& request, Edit edit) {
     if (request.name.empty()) return BadRequest("Default group resources are not allowed.");
-    if (request.name.size() > kConfiguredGroupNameBytesMax) {
+    const ConfigOverrides& before = image_.group_configs(request.name);
+    MR_ASSIGN_OR_RETURN(const ConfigOverrides after, edit(request, before, server_));
+    // What an earlier version let in may go again.
+    const bool shrinks = BytesOf(after) < BytesOf(before);
+    if (!shrinks && request.name.size() > kConfiguredGroupNameBytesMax) {
       return MakeError(ErrorKind::kPolicyViolation,
                        fmt::format("The name of a group that is configured may have at most {} "
                                    "bytes.",
                                    kConfiguredGroupNameBytesMax));
     }
-    const ConfigOverrides& before = image_.group_configs(request.name);
-    MR_ASSIGN_OR_RETURN(const ConfigOverrides after, edit(request, before, server_));
-    MR_RETURN_IF_ERROR(CheckBounds(after, kOverrideBytesPerGroupMax));
+    if (!shrinks) MR_RETURN_IF_ERROR(CheckBounds(after, kOverrideBytesPerGroupMax));
     MR_RETURN_IF_ERROR(ValidateGroupConfig(after, server_));
     const bool fresh = before.empty() && !after.empty();
     if (fresh && image_.all_group_configs().size() + new_groups_ >= kConfiguredGroupsMax) {

@@ -92,16 +92,17 @@ Task<absl::Status> Controller::CommitInTurn(Decide decide, bool gives_epoch) {
 
 Task<void> Controller::RunTurn() {
   deciding_ = true;
-  std::vector<Waiting*> batch;
+  // With the entries that there are behind each one's decision.
+  std::vector<std::pair<Waiting*, size_t>> batch;
   TurnEntries entries(options_.entry_bytes_max);
   absl::Status status = CheckActive();
   std::shared_ptr<const MetadataImage> image = state_.image();
-  bool epoch_given = false;
   while (!waiting_.empty()) {
     Waiting* next = waiting_.front();
-    if (entries.full() || (next->gives_epoch && epoch_given)) break;
+    // Who gives an index away as an epoch begins a turn: it is that of the turn's first entry.
+    if (entries.full() || (next->gives_epoch && entries.count() > 0)) break;
     waiting_.pop_front();
-    batch.push_back(next);
+    auto& [waiting, through] = batch.emplace_back(next, entries.count());
     if (!status.ok()) continue;
     MetadataRecords more = next->decide(*image);
     if (more.empty()) continue;
@@ -110,16 +111,21 @@ Task<void> Controller::RunTurn() {
       next->result = std::move(added);  // It alone: the others go on as if it had not been.
       continue;
     }
-    epoch_given = epoch_given || next->gives_epoch;
+    through = entries.count();
     image = std::move(after);
   }
-  std::vector<MetadataRecords> cut = entries.Take();
-  for (MetadataRecords& records : cut) {
-    if (status.ok()) status = (co_await log_.Propose(std::move(records))).status();
+  const bool active = status.ok();
+  size_t committed = 0;
+  for (MetadataRecords& records : entries.Take()) {
+    status = (co_await log_.Propose(std::move(records))).status();
+    if (!status.ok()) break;
+    ++committed;
   }
-  // Those in the batch wait for this turn to end, so they are still there.
-  for (Waiting* each : batch) {
-    if (!each->result.has_value()) each->result = status;
+  // Those in the batch wait for this turn to end, so they are still there. What became of entries
+  // behind one's own is no matter.
+  for (const auto& [each, through] : batch) {
+    if (each->result.has_value()) continue;
+    each->result = active && through <= committed ? absl::OkStatus() : status;
   }
   deciding_ = false;
   turn_ended_.Pulse();

@@ -1,6 +1,8 @@
 #include "controller/controller.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +22,7 @@ class SlowLog final : public MetadataLog {
 
   Task<absl::StatusOr<RaftIndex>> Propose(std::vector<MetadataRecord> records) override {
     co_await Sleep(env_.reactor, milliseconds(2));
+    if (entries.size() >= entries_max) term.reset();
     if (!term.has_value()) {
       co_return MakeError(ErrorKind::kNotController, "no longer the active controller");
     }
@@ -35,7 +38,8 @@ class SlowLog final : public MetadataLog {
   }
 
   std::optional<RaftTerm> term = RaftTerm(1);
-  std::vector<size_t> entries;  // How many records each has.
+  std::vector<size_t> entries;    // How many records each has.
+  size_t entries_max = SIZE_MAX;  // Behind these the leadership is lost.
 
  private:
   Env& env_;
@@ -387,6 +391,53 @@ TEST_CASE("Controller: a turn that is larger than an entry is committed in sever
   CHECK(active.state.image()->FindTopic("a")->configs.at("k").size() == 99'900);
   // "a"; "b"; what is large alone, which ends that turn; "c".
   CHECK(active.log.entries.size() - before == 4);
+}
+
+TEST_CASE(
+    "Controller: an answer is about the entries behind one's decision, not about later ones") {
+  ControllerOptions options = Options();
+  options.entry_bytes_max = 100'000;
+  Active active(options);
+  active.Register(1);
+  active.log.entries_max = active.log.entries.size() + 2;  // "a", then "b"; not what is large.
+  absl::Status large;
+  std::vector<absl::Status> others;
+  REQUIRE(active.Run(LargeAmongOthers(&active, 99'900, &large, &others)).ok());
+  CHECK(KindOf(large) == ErrorKind::kNotController);
+  CHECK(active.state.image()->topics().size() == 2);
+  REQUIRE(others.size() == 3);
+  CHECK(std::ranges::count_if(others, [](const absl::Status& one) { return one.ok(); }) == 2);
+}
+
+namespace {
+
+Task<void> RegisterSecond(Active* active, absl::StatusOr<RegisteredBroker>* registered) {
+  *registered = co_await active->controller.RegisterBroker(Registration(2, 1));
+}
+
+Task<absl::Status> RegisterBehindOthers(Active* active, std::vector<absl::Status>* others,
+                                        absl::StatusOr<RegisteredBroker>* registered) {
+  TaskScope scope(active->env.reactor);
+  scope.Spawn(Active::Create(active, "a", others));
+  co_await Sleep(active->env.reactor, milliseconds(1));
+  scope.Spawn(Active::Create(active, "b", others));
+  scope.Spawn(RegisterSecond(active, registered));
+  co_await scope.Join();
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+
+TEST_CASE("Controller: a broker's epoch is the index of the entry that registers it") {
+  Active active;
+  active.Register(1);
+  std::vector<absl::Status> others;
+  absl::StatusOr<RegisteredBroker> registered = absl::UnknownError("");
+  REQUIRE(active.Run(RegisterBehindOthers(&active, &others, &registered)).ok());
+  REQUIRE(registered.ok());
+  const RaftIndex last(static_cast<int64_t>(active.log.entries.size()));
+  CHECK(registered->epoch.value() == last.value());
+  CHECK(active.Broker(2).epoch == registered->epoch);
 }
 
 }  // namespace millrace

@@ -33,6 +33,8 @@ class TurnEntries {
   // The turn is as large as it should get.
   bool full() const { return records_ >= kRecordsPerTurnMax || bytes_ >= entry_bytes_max_; }
 
+  size_t count() const { return entries_.size(); }
+
   // In the order in which they are to be committed; none is empty.
   std::vector<MetadataRecords> Take() { return std::move(entries_); }
 

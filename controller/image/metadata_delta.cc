@@ -44,8 +44,8 @@ void SetOrErase(ConfigOverrides& configs, const ConfigRecord& record) {
 
 }  // namespace
 
-MetadataDelta::MetadataDelta(std::shared_ptr<const MetadataImage> base)
-    : base_(std::move(base)), next_(*base_) {}
+MetadataDelta::MetadataDelta(std::shared_ptr<const MetadataImage> base, bool keeps_lists)
+    : base_(std::move(base)), keeps_lists_(keeps_lists), next_(*base_) {}
 
 MetadataDelta MetadataDelta::Between(std::shared_ptr<const MetadataImage> base,
                                      const MetadataImage& next) {
@@ -151,6 +151,7 @@ void MetadataDelta::Share(SharedList<T>& list) {
       return;
     }
   }
+  if (!keeps_lists_) return;
   if (lists_ == nullptr) {
     lists_ = known == nullptr ? std::make_shared<ListPool>() : std::make_shared<ListPool>(*known);
   }

@@ -22,7 +22,8 @@ namespace millrace {
 
 class MetadataDelta {
  public:
-  explicit MetadataDelta(std::shared_ptr<const MetadataImage> base);
+  // `keeps_lists`: lists are shared with what comes later, too. False for images that nobody keeps.
+  explicit MetadataDelta(std::shared_ptr<const MetadataImage> base, bool keeps_lists = true);
   // What leads from `base` to `next`, which came of a snapshot: for listeners. Costs O(topics).
   static MetadataDelta Between(std::shared_ptr<const MetadataImage> base,
                                const MetadataImage& next);
@@ -79,6 +80,7 @@ class MetadataDelta {
   void NoteWhole(const TopicId& id);
 
   std::shared_ptr<const MetadataImage> base_;
+  const bool keeps_lists_;
   MetadataImage next_;
   std::map<TopicId, std::shared_ptr<TopicImage>> touched_;
   std::set<TopicId> moved_topics_;  // Touched ones whose replicas are others than before.

@@ -165,12 +165,14 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
 
   Task<absl::StatusOr<RaftStore::Contents>> LoadOrFormat();
   absl::StatusOr<RaftStore::Contents> BeginAnew(const absl::Status& damage);
+  Task<absl::Status> RememberStore();
   raft::RaftStart StartFrom(RaftStore::Contents contents) const;
 
   Task<void> Run();
   Task<void> TickLoop();
   Task<void> Drain();
   Task<void> DoWrite(raft::Write write);
+  Task<absl::Status> WriteToStore(raft::Write write);
   absl::Status Apply(const raft::LogEntry& entry);
   void OnRole(const raft::RoleChange& role);
   void UpdateActive();
@@ -208,6 +210,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   raft::ReplicaKey self_;
   // Who this replica is from now on, where its store does not say so yet (Damage, above).
   std::optional<DirectoryId> anew_;
+  bool store_remembered_ = false;
   std::unique_ptr<raft::RaftCore> core_;
   std::unique_ptr<RaftPeers> peers_;
   // State.

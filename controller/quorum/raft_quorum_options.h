@@ -37,9 +37,12 @@ struct RaftQuorumOptions {
   // There was a store of this replica before. One that is empty now was lost, and what was promised
   // with it: the replica goes on as another, as after damage.
   bool had_store = false;
-  // Awaited once there is a store and before this replica takes part: sees to it that `had_store`
-  // is true from now on, and durable. Null: nobody removes stores.
+  // Awaited before the store holds a term, and so a promise: sees to it that `had_store` is true
+  // from now on, and durable. Null: nobody removes stores.
   std::function<Task<absl::Status>()> remember_store;
+  // Awaited when the store turns out to be damaged while it is open (kDataLoss of a write): the next
+  // start is not to open it. Null: it is opened again.
+  std::function<Task<absl::Status>()> remember_damage;
   // controller.quorum.bootstrap.servers: who may know the quorum, for a replica that does not.
   std::vector<SocketAddress> bootstrap;
   // Where other controllers reach this one; enters the voter set when this replica leads.

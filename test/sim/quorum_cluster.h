@@ -43,6 +43,7 @@ class QuorumCluster {
       QuorumProgram::Options options;
       options.quorum = QuorumOptions(id, voters_, directories_[static_cast<size_t>(id - 1)]);
       options.connected = connected;
+      options.wrap_store = wrap_store;
       if (tune) tune(options.quorum);
       return std::make_unique<QuorumProgram>(process, std::move(options));
     });
@@ -82,6 +83,7 @@ class QuorumCluster {
   }
 
   std::function<void(RaftQuorumOptions&)> tune;
+  std::function<std::unique_ptr<KvStore>(std::unique_ptr<KvStore>)> wrap_store;
   bool connected;
 
  private:
