@@ -8,7 +8,7 @@
 //	            for --seconds after --warm-up
 //	failover    --groups with --partitions-each committed offsets in one partition of __consumer_offsets, whose coordinator
 //	            (--victim controller|other) is ended with SIGKILL; until another one answers, and takes commits
-//	standing    --groups of one member each over --connections, then one group of --members; memory and CPU of who does nothing
+//	standing    --groups of one member each over --connections, or --groups 1 of --members; memory and CPU of who does nothing
 //	fill        --bytes of --record-bytes with --keys to --topic of --partitions with --config NAME=VALUE
 //	alter       --config NAME=VALUE of --topic
 //
