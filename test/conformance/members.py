@@ -185,4 +185,7 @@ class JavaMember(CommittingMember):
         super().__init__(bootstrap, group, topic, commit, **timing, **settings)
 
     def program(self):
-        return [need("java"), "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", java_classes(), "Member"]
+        classes = java_classes()
+        # Its log goes to the standard error output: by default what it thinks is an error stands among the events.
+        log = f"-Dlog4j2.configurationFile=file:{os.environ['KAFKA_JAVA_HOME']}/log4j2-tools.properties"
+        return [need("java"), "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log, "-cp", classes, "Member"]
