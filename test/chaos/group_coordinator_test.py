@@ -196,10 +196,19 @@ def mid_rebalance(cluster):
     kill_in_turn(cluster, 3, disturb)
 
 
+def state(connection, group):
+    """Of a group of either protocol."""
+    listed = ask(connection, "list_groups", 5)["groups"]
+    return next((one["state"] for one in listed if one["group"] == group), None)
+
+
 def killed_with(member, whose, count=3, **settings):
     def disturb(number, consumers, victim):
-        if number:
-            consumers.more()
+        if not number:
+            return
+        one = consumers.more()
+        with wire.Connection(victim.port) as connection:
+            until(lambda: state(connection, consumers.group) != "Stable" or one.owned(), "the group rebalances", START_SECONDS_MAX)
 
     @test(f"kill the coordinator: of {whose} consumers, mid-rebalance too, with the same outcome")
     def one(cluster):
