@@ -351,6 +351,7 @@ Task<absl::Status> Node::OpenPartitions() {
 }
 
 void Node::OpenAdmin() {
+  if (controller_ != nullptr) controller_->quorum().RegisterMetrics(admin_.registry());
   NodeAdminView view;
   view.cluster_id = format_.cluster_id;
   view.advertised = advertised_;

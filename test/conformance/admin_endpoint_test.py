@@ -50,7 +50,7 @@ def counted(node):
     expect_equal((after["leaderless"], after["under_replicated"]), (0, 0), "troubles")
 
 
-@test("admin: metrics are Prometheus' text, of the logs, of requests and of the process", ours_only=OURS)
+@test("admin: metrics are Prometheus' text, of the logs, of requests, of the quorum and of the process", ours_only=OURS)
 def metrics(node):
     topic = fresh_topic("metrics")
     with wire.Connection(node.port) as connection:
@@ -71,6 +71,8 @@ def metrics(node):
     expect(values['millrace_request_seconds_count{api="Produce"}'] >= 1, "no produce was counted")
     expect(values["millrace_log_appended_bytes_total"] > 1000, "no appended bytes")
     expect_equal(values["millrace_ready"], 1, "millrace_ready")
+    expect_equal(values["millrace_quorum_active"], 1, "millrace_quorum_active")
+    expect(values["millrace_quorum_commit_seconds_count"] >= 1, "no commit was counted")
     rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{node.pid}/status").read_text())[1]) * 1024
     expect(rss / 2 < values["process_resident_memory_bytes"] < rss * 2, f"{values['process_resident_memory_bytes']} for {rss}")
     expect(values["process_open_fds"] > 3, "open descriptors")
