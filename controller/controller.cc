@@ -92,8 +92,13 @@ Task<absl::Status> Controller::CommitInTurn(Decide decide, bool gives_epoch) {
 
 Task<void> Controller::RunTurn() {
   deciding_ = true;
-  // With the entries that there are behind each one's decision.
-  std::vector<std::pair<Waiting*, size_t>> batch;
+  // Nobody is told before the turn has ended: whoever has a result may be gone in the next moment.
+  struct Taken {
+    Waiting* waiting;
+    size_t through;  // The entries that there are behind its decision.
+    absl::Status refusal;
+  };
+  std::vector<Taken> batch;
   TurnEntries entries(options_.entry_bytes_max);
   absl::Status status = CheckActive();
   std::shared_ptr<const MetadataImage> image = state_.image();
@@ -102,16 +107,16 @@ Task<void> Controller::RunTurn() {
     // Who gives an index away as an epoch begins a turn: it is that of the turn's first entry.
     if (entries.full() || (next->gives_epoch && entries.count() > 0)) break;
     waiting_.pop_front();
-    auto& [waiting, through] = batch.emplace_back(next, entries.count());
+    Taken& taken = batch.emplace_back(next, entries.count(), absl::OkStatus());
     if (!status.ok()) continue;
     MetadataRecords more = next->decide(*image);
     if (more.empty()) continue;
     auto after = waiting_.empty() ? image : ImageAfter(*image, more);
     if (absl::Status added = entries.Add(std::move(more)); !added.ok()) {
-      next->result = std::move(added);  // It alone: the others go on as if it had not been.
+      taken.refusal = std::move(added);  // It alone: the others go on as if it had not been.
       continue;
     }
-    through = entries.count();
+    taken.through = entries.count();
     image = std::move(after);
   }
   const bool active = status.ok();
@@ -121,11 +126,13 @@ Task<void> Controller::RunTurn() {
     if (!status.ok()) break;
     ++committed;
   }
-  // Those in the batch wait for this turn to end, so they are still there. What became of entries
-  // behind one's own is no matter.
-  for (const auto& [each, through] : batch) {
-    if (each->result.has_value()) continue;
-    each->result = active && through <= committed ? absl::OkStatus() : status;
+  // What became of entries behind one's own is no matter.
+  for (const Taken& taken : batch) {
+    if (!taken.refusal.ok()) {
+      taken.waiting->result = taken.refusal;
+    } else {
+      taken.waiting->result = active && taken.through <= committed ? absl::OkStatus() : status;
+    }
   }
   deciding_ = false;
   turn_ended_.Pulse();
