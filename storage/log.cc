@@ -187,7 +187,11 @@ uint64_t Log::size_bytes() const {
 }
 
 void Log::BeginEpoch(LeaderEpoch epoch) {
-  if (state_->epochs.Assign(epoch, state_->end)) state_->files_stale = true;
+  // A log that never had a record has no files to tell of it: whoever leads it next begins again, and
+  // a node with ten thousand of them stops at once.
+  if (state_->epochs.Assign(epoch, state_->end) && state_->end > Offset(0)) {
+    state_->files_stale = true;
+  }
 }
 
 void Log::DropEmptyEpochs() {

@@ -78,6 +78,18 @@ TEST_CASE("LogStore: a clean stop leaves an empty journal and the next start sca
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: a clean stop writes nothing of logs that never had a record") {
+  SimWorld world(9);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  constexpr uint64_t kLogs = 60;
+  for (uint64_t i = 1; i <= kLogs; ++i) store.Open(i).BeginEpoch(LeaderEpoch(3));
+  const uint64_t before = node.disk().operations();
+  REQUIRE(store.Stop().ok());
+  CHECK(node.disk().operations() - before < kLogs / 2);
+}
+
 TEST_CASE("LogStore: what was durable is there after a kill and after power loss") {
   const bool power_loss = GENERATE(false, true);
   SimWorld world(3);
