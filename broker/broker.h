@@ -21,6 +21,7 @@
 #include "broker/topic_config_source.h"
 #include "common/env.h"
 #include "common/ids.h"
+#include "common/runtime/semaphore.h"
 #include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
 #include "storage/log_store.h"
@@ -51,6 +52,9 @@ struct BrokerOptions {
   GroupsTopicOptions groups_topic = {};
 };
 
+// Look-ups by time at once on one shard. Higher: less waiting for slow disks, more memory.
+inline constexpr size_t kTimeSearchesMax = 3;
+
 struct Broker {
   // Constant after construction.
   BrokerOptions options;
@@ -71,6 +75,8 @@ struct Broker {
   FetchSessionCache sessions;
   ProducerIdSource producer_ids;
   ShardValidator validator;
+  // Look-ups by time, each of which has a decompressor and maybe a large batch in memory.
+  ByteBudget time_searches{env.reactor, kTimeSearchesMax};
 
   const std::shared_ptr<const MetadataImage>& image() const { return metadata.image(); }
 };

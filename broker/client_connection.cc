@@ -6,9 +6,13 @@
 namespace millrace {
 namespace {
 
-// Replies are sent in pieces of about this size, so that a slow client is told from one that does
-// not read.
-constexpr size_t kSendPieceBytes = size_t{256} << 10;
+// Replies are sent in pieces, so that a slow client is told from one that does not read: of the
+// first size, and of the second to a client that is fast enough.
+constexpr size_t kSendPieceBytes = size_t{32} << 10;
+constexpr size_t kSendFastPieceBytes = size_t{256} << 10;
+constexpr size_t kSendWholeBytes = size_t{64} << 10;  // In one piece.
+// Of what is coming in or going out; an idle connection is looked at more rarely.
+constexpr Duration kLookAtProgress = seconds(1);
 
 }  // namespace
 
@@ -19,14 +23,14 @@ ClientConnection::ClientConnection(Env& env, std::unique_ptr<Connection> connect
     : options_(options),
       env_(env),
       handler_(handler),
+      budget_(request_budget),
       replies_(request_budget.replies()),
       acceptor_(acceptor),
       connection_(std::move(connection)),
       context_(std::make_shared<ConnectionContext>()),
-      frames_(*connection_, request_budget, options.frame_bytes_max),
+      frames_(env.reactor, *connection_, request_budget, options.frame_bytes_max),
       requests_(env.reactor),
       changed_(env.reactor),
-      send_progress_(env.reactor.Now()),
       last_progress_(env.reactor.Now()),
       frame_progress_(env.reactor.Now()) {
   context_->kind = kind;
@@ -171,9 +175,15 @@ Task<void> ClientConnection::WriteReplies() {
   }
 }
 
-bool ClientConnection::SendingHoldsUpOthers() const {
-  return (reply_bytes_.counted > 0 && replies_.full()) ||
-         std::ranges::any_of(holds_, [](const auto& hold) { return hold->contended(); });
+bool ClientConnection::SendingIsTooSlow() const {
+  if (!sending_) return false;
+  const bool held =
+      std::ranges::any_of(holds_, [](const auto& hold) { return hold->holds_up_others(); });
+  const bool full = reply_bytes_.counted > 0 && replies_.full();
+  if (!held && !full) return false;
+  // Who fills the account alone keeps nobody but itself waiting.
+  const bool others = held || replies_.used() > reply_bytes_.counted;
+  return Stalls(sent_) || (others && IsLate(sent_));
 }
 
 bool ClientConnection::IsMuted() const {
@@ -194,17 +204,21 @@ void ClientConnection::TellFront() {
 
 Task<absl::Status> ClientConnection::SendAll(Chain out) {
   sending_ = true;
-  send_progress_ = env_.reactor.Now();
+  sent_ = {env_.reactor.Now(), env_.reactor.Now(), 0, 0};
   absl::Status sent;
   Chain piece;
+  size_t piece_bytes = out.size() <= kSendWholeBytes ? kSendWholeBytes : kSendPieceBytes;
   for (const Slice& slice : out.slices()) {
     for (size_t at = 0; sent.ok() && at < slice.size();) {
-      const size_t length = std::min(slice.size() - at, kSendPieceBytes - piece.size());
+      const size_t length = std::min(slice.size() - at, piece_bytes - piece.size());
       piece.Append(slice.Sub(at, length));
       at += length;
-      if (piece.size() < kSendPieceBytes) continue;
+      if (piece.size() < piece_bytes) continue;
+      sent_.piece = piece_bytes;
       sent = co_await connection_->Send(std::exchange(piece, Chain()));
-      send_progress_ = last_progress_ = env_.reactor.Now();
+      last_progress_ = env_.reactor.Now();
+      const bool fast = sent_.Add(kSendFastPieceBytes, last_progress_);
+      piece_bytes = fast ? kSendFastPieceBytes : kSendPieceBytes;
     }
   }
   if (sent.ok() && !piece.empty()) sent = co_await connection_->Send(std::move(piece));
@@ -213,8 +227,26 @@ Task<absl::Status> ClientConnection::SendAll(Chain out) {
 }
 
 void ClientConnection::ArmIdleTimer() {
-  const Duration step = std::min(options_.frame_max, options_.contended_frame_max);
+  const bool busy = sending_ || frames_.mid_frame();
+  const Duration step =
+      busy ? kLookAtProgress : std::min(options_.frame_max, options_.contended_piece_max);
   env_.reactor.Arm(*this, env_.reactor.Now() + std::min(step, options_.idle_max.value_or(step)));
+}
+
+bool ClientConnection::Stalls(const PieceProgress& progress) const {
+  const int times = progress.piece > kSendWholeBytes ? 2 : 1;
+  return env_.reactor.Now() - progress.latest >= times * options_.contended_piece_max;
+}
+
+bool ClientConnection::IsLate(const PieceProgress& progress) const {
+  const auto more = milliseconds(1000 * progress.bytes / options_.contended_bytes_per_second);
+  return env_.reactor.Now() - progress.begun >= options_.contended_whole_max + more;
+}
+
+void ClientConnection::MakeRoom(const char* why) {
+  budget_.CountClosed();
+  env_.logger.Warning("closing connection {}: {}", context_->peer.ToString(), why);
+  Shutdown(why);
 }
 
 void ClientConnection::Fire() {
@@ -224,21 +256,17 @@ void ClientConnection::Fire() {
   }
   const Duration quiet = env_.reactor.Now() - last_progress_;
   // Replies to what came before do not make the frame come on.
-  const Duration send_quiet = env_.reactor.Now() - send_progress_;
+  const Duration send_quiet = env_.reactor.Now() - sent_.latest;
   const Duration frame_quiet = env_.reactor.Now() - frame_progress_;
   if (frames_.mid_frame() && frame_quiet >= options_.frame_max) {
     Shutdown("a frame was begun and not finished in time");
-  } else if (frames_.holds_up_others() && frame_quiet >= options_.contended_frame_max) {
-    env_.logger.Warning(
-        "closing connection {}: a frame does not come on, and others wait for its memory",
-        context_->peer.ToString());
-    Shutdown("a frame does not come on, and others wait for its memory");
+  } else if (frames_.holds_up_others() &&
+             (Stalls(frames_.body_progress()) || IsLate(frames_.body_progress()))) {
+    MakeRoom("its request comes in too slowly while others wait for the memory");
   } else if (sending_ && send_quiet >= options_.frame_max) {
     Shutdown("the client does not read its replies");
-  } else if (sending_ && SendingHoldsUpOthers() && send_quiet >= options_.contended_reply_max) {
-    env_.logger.Warning("closing connection {}: it does not read, and others wait for the memory",
-                        context_->peer.ToString());
-    Shutdown("the client does not read its replies, and others wait for their memory");
+  } else if (SendingIsTooSlow()) {
+    MakeRoom("it reads its replies too slowly while others wait for the memory");
   } else if (reading_ended_ && !draining_ && quiet >= options_.frame_max) {
     Shutdown("the client left, and its last requests do not end");
   } else if (pending_.empty() && options_.idle_max.has_value() && quiet >= *options_.idle_max) {

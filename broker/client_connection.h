@@ -14,6 +14,7 @@
 // soon. Errors:   none reach the caller; why a connection was closed is logged.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -50,11 +51,16 @@ struct ClientConnectionOptions {
   // A frame or a reply that has begun must make progress: who stalls must not hold budget for the
   // idle time.
   Duration frame_max = milliseconds(60000);
-  // The same while others wait for the memory of this one: for a frame (a piece of
-  // kReceivePieceBytes in that time, 43 KB/s), and for a reply (26 KB/s). Lower: less can be held
-  // up by clients that stall, and slow ones lose their connection sooner.
-  Duration contended_frame_max = milliseconds(3000);
-  Duration contended_reply_max = milliseconds(10000);
+  // While others wait in vain for the memory of a frame or a reply (MemoryLine::held_up): a piece of
+  // it (32 KiB; a larger one of who was fast until then in twice the time) must have passed in this
+  // time. Lower: senders that stall hold up others for less
+  // long, and lines with gaps lose more connections.
+  Duration contended_piece_max = seconds(5);
+  // And all of it in this time, with a second more for every contended_bytes_per_second that have
+  // passed: a request of 1 MB at 40 KB/s gets through, however much others wait, and 100 MB that
+  // trickle do not. Lower: less time for slow clients, and less that others wait for them.
+  Duration contended_whole_max = seconds(30);
+  size_t contended_bytes_per_second = size_t{1} << 20;
   int64_t requests_in_flight_max = 128;  // Higher: deeper pipelining, more memory for one client.
   size_t reply_bytes_max = size_t{4} << 20;  // Replies waiting for a client that does not read.
 };
@@ -94,8 +100,9 @@ class ClientConnection final : private Timer {
     size_t counted = 0;  // In no budget, and therefore in the shard's account.
 
     void Add(const ApiReply& reply) {
+      const size_t held = reply.hold == nullptr ? 0 : reply.hold->covers();
       all += reply.body.size();
-      if (reply.hold == nullptr) counted += reply.body.size();
+      counted += reply.body.size() - std::min(reply.body.size(), held);
     }
   };
 
@@ -106,11 +113,15 @@ class ClientConnection final : private Timer {
   Task<void> RunRequest(Slice frame, std::shared_ptr<RequestOrder> order,
                         std::shared_ptr<Pending> pending);
   Task<void> WriteReplies();
-  // Others wait for memory that the replies being sent hold.
-  bool SendingHoldsUpOthers() const;
+  // The replies being sent pass too slowly, and others wait too long for the memory they hold.
+  bool SendingIsTooSlow() const;
   // No further request is read: too much waits already.
   bool IsMuted() const;
   void Forget(ReplyBytes sent);
+  // contended_piece_max, and contended_whole_max.
+  bool Stalls(const PieceProgress& progress) const;
+  bool IsLate(const PieceProgress& progress) const;
+  void MakeRoom(const char* why);
   Task<absl::Status> SendAll(Chain out);
   // Tells the first request that its reply is the next to leave.
   void TellFront();
@@ -122,6 +133,7 @@ class ClientConnection final : private Timer {
   // Borrowed.
   Env& env_;
   RequestHandler& handler_;
+  RequestBudget& budget_;
   ReplyAccount& replies_;
   StreamAcceptor* const acceptor_;
   // Owned.
@@ -138,7 +150,7 @@ class ClientConnection final : private Timer {
   bool reading_ended_ = false;
   bool draining_ = false;  // No further request is started.
   bool sending_ = false;
-  Instant send_progress_;                         // While sending_: when the client last took some.
+  PieceProgress sent_;                            // While sending_.
   std::vector<std::shared_ptr<ByteHold>> holds_;  // Of the replies being sent.
   Instant last_progress_;
   uint64_t progress_before_ = 0;  // FrameReader::progress() at the last check.

@@ -1,5 +1,3 @@
-#include "broker/client_connection.h"
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
@@ -8,160 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "broker/client_connection_fixture.h"
 #include "broker/request_budget.h"
 #include "common/bytes/endian.h"
 #include "common/runtime/sim/sim_contract_world.h"
 
 namespace millrace {
-namespace {
-
-using Story = std::vector<std::string>;
-
-Chain Framed(const std::string& payload) {
-  std::string bytes(sizeof(int32_t), '\0');
-  StoreBig<int32_t>(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int32_t>(payload.size()));
-  return Chain(Slice::Copy(bytes + payload));
-}
-
-// Does what a request says: "verb" or "verb:argument".
-class Scripted final : public RequestHandler {
- public:
-  explicit Scripted(Reactor& reactor) : go(reactor), reactor_(reactor) {}
-
-  Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext>,
-                        std::shared_ptr<RequestOrder> order, CancellationToken cancel,
-                        CancellationToken drain) override {
-    const std::string text(frame.view());
-    const std::string verb = text.substr(0, text.find(':'));
-    story.push_back(text);
-    if (verb == "hold") co_await go.Wait(std::nullopt, cancel);  // Keeps its turn.
-    if (verb == "close") co_return ApiReply::Close("asked to");
-    if (verb == "silent") co_return ApiReply::Silent();
-    if (verb == "take") {
-      ApiReply reply;
-      reply.action = ApiReply::Action::kTake;
-      reply.take = &Greet;
-      co_return reply;
-    }
-    order->Release();
-    if (verb == "wait") {
-      while (!cancel.cancelled() && !go.is_set() && turns_ == 0) {
-        co_await go.Wait(std::nullopt, cancel);
-      }
-      if (turns_ > 0) --turns_;
-    }
-    if (verb == "poll") co_await Sleep(reactor_, seconds(1000000), drain);
-    if (verb == "front") co_await order->Front(cancel);
-    story.push_back(text + " ends");
-    if (verb == "big") co_return ApiReply{ApiReply::Action::kSend, Framed(Big(text)), {}, nullptr};
-    co_return ApiReply{ApiReply::Action::kSend, Framed(text), {}, nullptr};
-  }
-
-  // Speaks something else: says what it is, then echoes one piece.
-  static Task<void> Greet(std::unique_ptr<Connection> connection) {
-    (void)co_await connection->Send(Framed("another protocol"));
-    absl::StatusOr<Slice> said = co_await connection->ReceiveSome(100);
-    if (said.ok() && !said->empty()) (void)co_await connection->Send(Chain(*said));
-    co_await connection->Close();
-  }
-  static std::string Big(const std::string& text) {
-    return std::string(std::stoul(text.substr(text.find(':') + 1)), 'b');
-  }
-
-  // One of those that wait goes on.
-  void TakeOne() {
-    ++turns_;
-    go.Pulse();
-  }
-
-  Story story;
-  Event go;
-
- private:
-  int turns_ = 0;
-  Reactor& reactor_;
-};
-
-// One served connection and the client at its other end.
-struct Bench {
-  explicit Bench(Env& world, ClientConnectionOptions connection_options = {})
-      : env(world),
-        options(connection_options),
-        handler(world.reactor),
-        budget(world.reactor, size_t{1} << 20, options.frame_bytes_max),
-        scope(world.reactor) {}
-
-  static Task<void> Serve(Bench* bench) {
-    co_await bench->served->Serve();
-    bench->ended = bench->env.reactor.Now();
-  }
-  Task<void> Open() {
-    auto listening = co_await env.network.Listen({"127.0.0.1", 0}, {});
-    MR_CHECK(listening.ok());
-    auto connected =
-        co_await env.network.Connect((*listening)->local(), env.reactor.Now() + seconds(5));
-    MR_CHECK(connected.ok());
-    client = *std::move(connected);
-    auto accepted = co_await (*listening)->Accept();
-    MR_CHECK(accepted.ok());
-    (*listening)->Shutdown();
-    co_await (*listening)->Close();
-    served = std::make_unique<ClientConnection>(env, *std::move(accepted), "PLAINTEXT", handler,
-                                                budget, options);
-    opened = env.reactor.Now();
-    scope.Spawn(Serve(this));
-  }
-  Task<void> Say(std::string payload) { MR_CHECK((co_await client->Send(Framed(payload))).ok()); }
-  Task<std::string> Hear() {
-    std::string got;
-    size_t wanted = sizeof(int32_t);
-    while (got.size() < wanted) {
-      absl::StatusOr<Slice> more = co_await client->ReceiveSome(wanted - got.size());
-      if (!more.ok() || more->empty()) co_return "(closed)";
-      got += more->view();
-      if (got.size() == sizeof(int32_t)) {
-        wanted += LoadBig<uint32_t>(reinterpret_cast<const uint8_t*>(got.data()));
-      }
-    }
-    co_return got.substr(sizeof(int32_t));
-  }
-  // Until what was sent has arrived and everything that can happen has.
-  Task<void> Settle() { co_await Sleep(env.reactor, milliseconds(50)); }
-  Task<void> End() {
-    client->Shutdown();
-    co_await scope.Join();
-    co_await client->Close();
-  }
-
-  Env& env;
-  const ClientConnectionOptions options;
-  Scripted handler;
-  RequestBudget budget;
-  TaskScope scope;
-  std::unique_ptr<Connection> client;
-  std::unique_ptr<ClientConnection> served;
-  Instant opened{0};
-  std::optional<Instant> ended;
-};
-
-// Runs `scenario` and gives the story it told.
-Story Tell(Task<void> (*scenario)(Bench* bench, Story* story), ClientConnectionOptions options = {},
-           uint64_t seed = 1) {
-  SimContractWorld world(seed);
-  Bench bench(world.env(), options);
-  Story story;
-  struct Runner {
-    static Task<void> Run(Task<void> scenario, Bench* bench) {
-      co_await bench->Open();
-      co_await scenario;
-      co_await bench->End();
-    }
-  };
-  world.RunUntilDone(Runner::Run(scenario(&bench, &story), &bench));
-  return story;
-}
-
-}  // namespace
 
 TEST_CASE("ClientConnection: replies leave in request order, whichever is ready first") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
@@ -371,7 +221,7 @@ TEST_CASE("ClientConnection: a frame that was begun and stalls is closed long be
 TEST_CASE("ClientConnection: a frame that waits for our memory is not held against its sender") {
   Tell([](Bench* bench, Story*) -> Task<void> {
     const std::string payload = "echo:" + std::string(50000, 'x');
-    ByteBudget& memory = bench->budget.For(payload.size());
+    MemoryLine& memory = bench->budget.For(payload.size());
     CHECK(memory.TryAcquire(memory.bytes_max()));
     co_await bench->Say(payload);
     co_await Sleep(bench->env.reactor, seconds(300));
@@ -382,32 +232,6 @@ TEST_CASE("ClientConnection: a frame that waits for our memory is not held again
     co_await bench->Settle();
     CHECK(memory.used() == 0);
   });
-}
-
-TEST_CASE("ClientConnection: a frame that stalls is closed soon when others wait for its memory") {
-  ClientConnectionOptions options;
-  Tell(
-      [](Bench* bench, Story*) -> Task<void> {
-        const Slice frame = Framed(std::string(100000, 'x')).Flatten();
-        ByteBudget& memory = bench->budget.For(100000);
-        CHECK(memory.TryAcquire(memory.bytes_max() - 100000));
-        MR_CHECK((co_await bench->client->Send(Chain(frame.Sub(0, 60000)))).ok());
-        // Alone it may take its time.
-        co_await Sleep(bench->env.reactor, seconds(30));
-        CHECK(!bench->ended.has_value());
-        // Small frames have a reserve, and the rest waits for what the stalled one holds.
-        ByteBudget& reserve = bench->budget.For(1000);
-        CHECK(&reserve != &memory);
-        CHECK(reserve.TryAcquire(1000));
-        reserve.Release(1000);
-        const Instant asked = bench->env.reactor.Now();
-        CHECK((co_await memory.Acquire(50000, {})).ok());
-        CHECK(bench->env.reactor.Now() - asked <= 3 * bench->options.contended_frame_max);
-        co_await bench->Settle();
-        CHECK(bench->ended.has_value());
-        memory.Release(memory.bytes_max() - 50000);
-      },
-      options);
 }
 
 TEST_CASE("ClientConnection: replies to earlier requests do not make a stalled frame come on") {

@@ -1,5 +1,6 @@
 #include "broker/fetch_plan.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -13,41 +14,83 @@ using kafka::KafkaError;
 constexpr int16_t kTopicIdVersion = 13;
 constexpr int16_t kSessionVersion = 7;
 constexpr int8_t kReadCommitted = 1;
-// Of a partition that is waited for, beside its target: its id and the offset that is news, a
-// waiter, and the waiter's place at the partition.
-constexpr size_t kWaiterBytes = 160;
-
-FetchKey KeyOf(const std::string& topic, const Uuid& topic_id, int32_t partition, bool by_id) {
-  if (by_id) return {topic_id, "", partition};
-  return {std::nullopt, topic, partition};
-}
 
 std::optional<LeaderEpoch> Epoch(int32_t epoch) {
   return epoch < 0 ? std::nullopt : std::optional(LeaderEpoch(epoch));
 }
 
-std::vector<FetchTarget> TargetsOf(const kafka::FetchRequest& request, bool by_id) {
+// Gives every topic of a request a number and its name once, whatever the request says how often.
+class Topics {
+ public:
+  explicit Topics(bool by_id) : by_id_(by_id) {}
+
+  // `topic` outlives this.
+  template <typename Topic>
+  size_t Number(const Topic& topic) {
+    // Names too long to be a topic's are not compared, which would cost as much as they are long.
+    if (!by_id_ && topic.topic.size() > kTopicNameBytesMax) return Add(topic);
+    const auto [place, first] =
+        numbers_.try_emplace(by_id_ ? std::tuple(topic.topic_id, std::string_view())
+                                    : std::tuple(Uuid(0, 0), std::string_view(topic.topic)),
+                             topics_.size());
+    return first ? Add(topic) : place->second;
+  }
+  FetchKey Key(size_t number, int32_t partition) const {
+    FetchKey key = topics_[number];
+    key.partition = partition;
+    return key;
+  }
+
+ private:
+  template <typename Topic>
+  size_t Add(const Topic& topic) {
+    topics_.push_back(by_id_ ? FetchKey{topic.topic_id, SharedName(), 0}
+                             : FetchKey{std::nullopt, SharedName(topic.topic), 0});
+    return topics_.size() - 1;
+  }
+
+  const bool by_id_;
+  std::map<std::tuple<Uuid, std::string_view>, size_t> numbers_;
+  std::vector<FetchKey> topics_;
+};
+
+std::vector<FetchTarget> TargetsOf(const kafka::FetchRequest& request, Topics& topics) {
   std::vector<FetchTarget> targets;
-  // By what the request holds, so that a mention costs nothing before it is known to be the first.
-  std::map<std::tuple<Uuid, std::string_view, int32_t>, size_t> places;
+  std::map<std::pair<size_t, int32_t>, size_t> places;
   for (const auto& topic : request.topics) {
+    const size_t number = topics.Number(topic);
     for (const auto& partition : topic.partitions) {
-      const auto [place, first] = places.try_emplace(
-          by_id ? std::tuple(topic.topic_id, std::string_view(), partition.partition)
-                : std::tuple(Uuid(0, 0), std::string_view(topic.topic), partition.partition),
-          targets.size());
-      FetchTarget target = {KeyOf(topic.topic, topic.topic_id, partition.partition, by_id),
-                            partition.fetch_offset, partition.partition_max_bytes,
-                            Epoch(partition.current_leader_epoch),
-                            Epoch(partition.last_fetched_epoch)};
-      if (first) {
-        targets.push_back(std::move(target));
-      } else {
-        targets[place->second] = std::move(target);
-      }
+      const auto [place, first] = places.try_emplace({number, partition.partition}, targets.size());
+      if (first) targets.emplace_back().key = topics.Key(number, partition.partition);
+      FetchTarget& target = targets[place->second];
+      target.fetch_offset = partition.fetch_offset;
+      target.bytes_max = partition.partition_max_bytes;
+      target.current_leader_epoch = Epoch(partition.current_leader_epoch);
+      target.last_fetched_epoch = Epoch(partition.last_fetched_epoch);
     }
   }
   return targets;
+}
+
+bool AllMayExist(const std::vector<FetchTarget>& targets) {
+  return std::ranges::all_of(
+      targets, [](const FetchTarget& target) { return target.key.topic.may_exist(); });
+}
+
+// Whether the bounds of all sessions allow what the request changes in `session`.
+bool Change(FetchSessionCache& sessions, FetchSession& session, const kafka::FetchRequest& request,
+            Topics& topics, std::vector<FetchTarget> named) {
+  if (!AllMayExist(named)) {
+    sessions.Close(session.id());
+    return false;
+  }
+  const FetchSessionSize before{session.size(), session.name_bytes()};
+  for (FetchTarget& target : named) session.Put(std::move(target));
+  for (const auto& topic : request.forgotten_topics_data) {
+    const size_t number = topics.Number(topic);
+    for (int32_t partition : topic.partitions) session.Forget(topics.Key(number, partition));
+  }
+  return sessions.Resized(session, before);
 }
 
 KafkaError ToError(FetchSessionCache::Refusal refusal) {
@@ -66,10 +109,32 @@ KafkaError ToError(FetchSessionCache::Refusal refusal) {
 
 }  // namespace
 
-size_t FetchPlan::waiting_bytes() const {
-  size_t bytes = rack.size() + targets.size() * (sizeof(FetchTarget) + kWaiterBytes);
-  for (const FetchTarget& target : targets) bytes += target.key.topic.size();
+size_t FetchPlan::name_bytes() const {
+  size_t bytes = 0;
+  const SharedName* last = nullptr;
+  for (const FetchTarget& target : targets) {
+    if (last == nullptr || *last != target.key.topic) bytes += target.key.topic.size();
+    last = &target.key.topic;
+  }
   return bytes;
+}
+
+size_t FetchPlan::waiting_bytes() const {
+  return rack.size() + name_bytes() + targets.size() * kPlanBytesOfPartition;
+}
+
+size_t PlanBytes(const FetchSessionCache& sessions, const kafka::FetchRequest& request,
+                 int16_t version) {
+  size_t bytes = request.rack_id.size();
+  size_t partitions = 0;
+  for (const auto& topic : request.topics) {
+    bytes += topic.topic.size();
+    partitions += topic.partitions.size();
+  }
+  if (version >= kSessionVersion && request.session_epoch > 0) {
+    partitions += sessions.PartitionsOf(request.session_id);
+  }
+  return bytes + partitions * kPlanBytesOfPartition;
 }
 
 FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& request,
@@ -81,11 +146,13 @@ FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& requ
   plan.bytes_max = request.max_bytes;
   plan.read_committed = request.isolation_level == kReadCommitted;
   plan.rack = request.rack_id;
-  std::vector<FetchTarget> named = TargetsOf(request, by_id);
+  Topics topics(by_id);
+  std::vector<FetchTarget> named = TargetsOf(request, topics);
   if (version < kSessionVersion || request.session_epoch <= 0) {
     // A full fetch; it ends the session it names, and epoch 0 asks for a new one.
     if (request.session_id != 0) sessions.Close(request.session_id);
-    if (version >= kSessionVersion && request.session_epoch == 0 && !named.empty()) {
+    if (version >= kSessionVersion && request.session_epoch == 0 && !named.empty() &&
+        AllMayExist(named)) {
       plan.session = sessions.Create(named, by_id, now, [&random] { return random.Next(); });
     }
     plan.targets = std::move(named);
@@ -97,14 +164,7 @@ FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& requ
     plan.error = ToError(refusal);
     return plan;
   }
-  const size_t before = plan.session->size();
-  for (FetchTarget& target : named) plan.session->Put(std::move(target));
-  for (const auto& topic : request.forgotten_topics_data) {
-    for (int32_t partition : topic.partitions) {
-      plan.session->Forget(KeyOf(topic.topic, topic.topic_id, partition, by_id));
-    }
-  }
-  if (!sessions.Resized(*plan.session, before)) {
+  if (!Change(sessions, *plan.session, request, topics, std::move(named))) {
     // The client makes a full fetch then, and is answered without a session if that is too large.
     plan.session = nullptr;
     plan.error = KafkaError::kFetchSessionIdNotFound;

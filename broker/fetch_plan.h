@@ -3,7 +3,8 @@
 // request may go. Pure but for the session cache, which it changes.
 //
 // Shard:    the connection's.
-// Bound:    as many partitions as the request and its session name.
+// Bound:    as many partitions as the request and its session name; each topic's name once. PlanBytes()
+//           says before it is made what it may take.
 // Source:   KIP-227; rules 2.30-2.36.
 #pragma once
 
@@ -34,12 +35,23 @@ struct FetchPlan {
   std::string rack;
 
   int32_t session_id() const { return session == nullptr ? 0 : session->id(); }
+  // Of topics' names, as often as an answer says them.
+  size_t name_bytes() const;
   // About what it keeps while it waits for records, waiters included.
   size_t waiting_bytes() const;
 };
 
+// Of a partition that is waited for: beside its target its id and the offset that is news, a waiter,
+// and the waiter's place at the partition.
+inline constexpr size_t kPlanBytesOfPartition = sizeof(FetchTarget) + 160;
+
+// About the most that the plan of `request` takes while it waits, made or not.
+size_t PlanBytes(const FetchSessionCache& sessions, const kafka::FetchRequest& request,
+                 int16_t version);
+
 // A partition that is named twice is asked for as the last mention says, in the place of the first
-// (as in Kafka, which keeps them in a LinkedHashMap).
+// (as in Kafka, which keeps them in a LinkedHashMap); but for topics whose names none can have. A
+// request that names one of those gets no session.
 FetchPlan PlanFetch(FetchSessionCache& sessions, const kafka::FetchRequest& request,
                     int16_t version, Instant now, Random& random);
 

@@ -5,11 +5,26 @@
 
 namespace millrace {
 
+const FetchKey* FetchSession::Sibling(const FetchKey& key) const {
+  const auto found = by_key_.lower_bound({key.topic_id, key.topic, INT32_MIN});
+  if (found == by_key_.end() || found->first.topic_id != key.topic_id ||
+      found->first.topic != key.topic) {
+    return nullptr;
+  }
+  return &found->first;
+}
+
 void FetchSession::Put(FetchTarget target) {
   auto found = by_key_.find(target.key);
   if (found != by_key_.end()) {
+    target.key.topic = found->first.topic;  // Not the request's copy of it.
     found->second->target = std::move(target);
     return;
+  }
+  if (const FetchKey* sibling = Sibling(target.key); sibling != nullptr) {
+    target.key.topic = sibling->topic;
+  } else {
+    name_bytes_ += target.key.topic.size();
   }
   order_.push_back(Entry{target});
   by_key_.emplace(target.key, std::prev(order_.end()));
@@ -20,6 +35,7 @@ void FetchSession::Forget(const FetchKey& key) {
   if (found == by_key_.end()) return;
   order_.erase(found->second);
   by_key_.erase(found);
+  if (Sibling(key) == nullptr) name_bytes_ -= key.topic.size();
 }
 
 std::vector<FetchTarget> FetchSession::Targets() const {
@@ -71,10 +87,27 @@ std::shared_ptr<FetchSession> FetchSessionCache::Continue(int32_t id, int32_t ep
   return found->second;
 }
 
-bool FetchSessionCache::MakeRoom(size_t partitions, Instant now) {
-  if (partitions > options_.partitions_max) return false;
-  while (sessions_.size() >= options_.slots_max ||
-         partitions_ + partitions > options_.partitions_max) {
+FetchSessionSize FetchSessionCache::SizeOf(const std::vector<FetchTarget>& targets) {
+  FetchSessionSize size{targets.size(), 0};
+  // Those of a topic mostly lie together; where they do not, its name counts more than once here.
+  const SharedName* last = nullptr;
+  for (const FetchTarget& target : targets) {
+    if (last == nullptr || *last != target.key.topic) size.name_bytes += target.key.topic.size();
+    last = &target.key.topic;
+  }
+  return size;
+}
+
+bool FetchSessionCache::Fits(FetchSessionSize more) const {
+  return used_.partitions + more.partitions <= options_.partitions_max &&
+         used_.name_bytes + more.name_bytes <= options_.name_bytes_max;
+}
+
+bool FetchSessionCache::MakeRoom(FetchSessionSize wanted, Instant now) {
+  if (wanted.partitions > options_.partitions_max || wanted.name_bytes > options_.name_bytes_max) {
+    return false;
+  }
+  while (sessions_.size() >= options_.slots_max || !Fits(wanted)) {
     // Only when full, and bounded by slots_max: the least recently used one.
     auto oldest = std::ranges::min_element(sessions_, {},
                                            [](const auto& entry) { return entry.second->used_; });
@@ -90,22 +123,31 @@ std::shared_ptr<FetchSession> FetchSessionCache::Insert(int32_t id,
                                                         bool by_topic_id, Instant now) {
   auto session = std::make_shared<FetchSession>(id, by_topic_id, now);
   for (const FetchTarget& target : targets) session->Put(target);
-  partitions_ += session->size();
+  used_.partitions += session->size();
+  used_.name_bytes += session->name_bytes();
   sessions_.emplace(id, session);
   return session;
 }
 
-bool FetchSessionCache::Resized(const FetchSession& session, size_t size_before) {
-  partitions_ = partitions_ - size_before + session.size();
-  if (partitions_ <= options_.partitions_max || session.size() <= size_before) return true;
+bool FetchSessionCache::Resized(const FetchSession& session, FetchSessionSize before) {
+  used_.partitions = used_.partitions - before.partitions + session.size();
+  used_.name_bytes = used_.name_bytes - before.name_bytes + session.name_bytes();
+  const bool grown = session.size() > before.partitions || session.name_bytes() > before.name_bytes;
+  if (!grown || Fits({})) return true;
   Close(session.id());
   return false;
+}
+
+size_t FetchSessionCache::PartitionsOf(int32_t id) const {
+  auto found = sessions_.find(id);
+  return found == sessions_.end() ? 0 : found->second->size();
 }
 
 void FetchSessionCache::Close(int32_t id) {
   auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
-  partitions_ -= found->second->size();
+  used_.partitions -= found->second->size();
+  used_.name_bytes -= found->second->name_bytes();
   sessions_.erase(found);
 }
 

@@ -11,9 +11,11 @@
 // Shard:    the connection's; sessions do not move between shards (a client that reconnects
 // elsewhere gets
 //           FETCH_SESSION_ID_NOT_FOUND and begins anew).
-// Bound:    `slots_max` sessions and `partitions_max` partitions over all of them; beyond, answers
-// are sessionless, and a session that grows beyond is closed. Source:   rules 2.30-2.36 of Kafka's
-// broker behaviour.
+// Bound:    `slots_max` sessions, and over all of them `partitions_max` partitions and
+//           `name_bytes_max` of topics' names (each once in a session); beyond, answers are
+//           sessionless, and a session that grows beyond is closed. A name that no topic can have
+//           is in no session.
+// Source:   rules 2.30-2.36 of Kafka's broker behaviour.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/shared_name.h"
 #include "common/ids.h"
 #include "common/time.h"
 
@@ -33,7 +36,7 @@ namespace millrace {
 // is empty.
 struct FetchKey {
   std::optional<TopicId> topic_id;
-  std::string topic;
+  SharedName topic;
   int32_t partition;
   friend auto operator<=>(const FetchKey&, const FetchKey&) = default;
 };
@@ -66,6 +69,7 @@ class FetchSession {
 
   int32_t id() const { return id_; }
   size_t size() const { return by_key_.size(); }
+  size_t name_bytes() const { return name_bytes_; }
   int32_t next_epoch() const { return next_epoch_; }
   bool by_topic_id() const { return by_topic_id_; }
 
@@ -86,18 +90,29 @@ class FetchSession {
     int64_t high_watermark = -1;
     int64_t log_start_offset = -1;
   };
+  // A key of the same topic, if there is one.
+  const FetchKey* Sibling(const FetchKey& key) const;
+
   const int32_t id_;
   const bool by_topic_id_;
   Instant used_;
   int32_t next_epoch_ = 1;
   std::list<Entry> order_;
   std::map<FetchKey, std::list<Entry>::iterator> by_key_;
+  size_t name_bytes_ = 0;  // Each topic's name once.
+};
+
+// What sessions take, as far as it is bounded.
+struct FetchSessionSize {
+  size_t partitions = 0;
+  size_t name_bytes = 0;
 };
 
 struct FetchSessionOptions {
   size_t slots_max = 1000;  // max.incremental.fetch.session.cache.slots.
   // Each partition of a session takes about 200 bytes: 4 MB at most.
   size_t partitions_max = 20'000;
+  size_t name_bytes_max = size_t{2} << 20;  // Of those that name topics (before version 13).
   // A session that was not used for so long gives way to a new one; a younger one does not
   // (rule 2.35).
   Duration eviction_age = seconds(120);
@@ -118,7 +133,7 @@ class FetchSessionCache {
   template <typename Draw>
   std::shared_ptr<FetchSession> Create(const std::vector<FetchTarget>& targets, bool by_topic_id,
                                        Instant now, Draw draw) {
-    if (!MakeRoom(targets.size(), now)) return nullptr;
+    if (!MakeRoom(SizeOf(targets), now)) return nullptr;
     int32_t id = 0;
     do {
       id = static_cast<int32_t>(draw() & 0x7fffffff);
@@ -128,19 +143,24 @@ class FetchSessionCache {
   void Close(int32_t id);
   // After an incremental request has changed the partitions of `session`. False: it has grown above
   // the bound of all sessions and is closed.
-  bool Resized(const FetchSession& session, size_t size_before);
+  bool Resized(const FetchSession& session, FetchSessionSize before);
+  // How many partitions a session has; 0: there is none of that id.
+  size_t PartitionsOf(int32_t id) const;
 
   size_t size() const { return sessions_.size(); }
-  size_t partitions() const { return partitions_; }
+  size_t partitions() const { return used_.partitions; }
+  size_t name_bytes() const { return used_.name_bytes; }
 
  private:
-  bool MakeRoom(size_t partitions, Instant now);
+  static FetchSessionSize SizeOf(const std::vector<FetchTarget>& targets);
+  bool Fits(FetchSessionSize more) const;
+  bool MakeRoom(FetchSessionSize wanted, Instant now);
   std::shared_ptr<FetchSession> Insert(int32_t id, const std::vector<FetchTarget>& targets,
                                        bool by_topic_id, Instant now);
 
   const FetchSessionOptions options_;
   std::map<int32_t, std::shared_ptr<FetchSession>> sessions_;
-  size_t partitions_ = 0;
+  FetchSessionSize used_;
 };
 
 }  // namespace millrace

@@ -64,7 +64,7 @@ TEST_CASE(
 
 TEST_CASE("FetchSession: an error is told every time, and what follows it is news") {
   FetchSession session(1, false, kNow);
-  FetchKey key{std::nullopt, "t", 0};
+  FetchKey key{std::nullopt, SharedName("t"), 0};
   session.Put({key, 0, 0, std::nullopt, std::nullopt});
   CHECK(session.Report(key, {.has_error = true}));
   CHECK(session.Report(key, {.has_error = true}));
@@ -166,4 +166,56 @@ TEST_CASE("FetchSessionCache: a session that grows above the bound of all is clo
   CHECK(anew.targets.size() == 4);
   CHECK(PlanFetch(sessions, Ask(other.session_id(), 1, {}), kByName, kNow, random).session !=
         nullptr);
+}
+
+namespace {
+
+kafka::FetchRequest Named(int32_t id, int32_t epoch, const std::string& name,
+                          std::vector<int32_t> partitions) {
+  kafka::FetchRequest request = Ask(id, epoch, std::move(partitions));
+  request.topics[0].topic = name;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("FetchSession: a topic's name is kept once, whichever requests say it, and counted") {
+  FetchSessionCache sessions({.name_bytes_max = 200});
+  CountingRandom random;
+  const std::string name(100, 'n');
+  const int32_t id =
+      PlanFetch(sessions, Named(0, 0, name, {0}), kByName, kNow, random).session_id();
+  FetchPlan more = PlanFetch(sessions, Named(id, 1, name, {1, 2}), kByName, kNow, random);
+  REQUIRE(more.targets.size() == 3);
+  CHECK(&more.targets[0].key.topic.text() == &more.targets[2].key.topic.text());
+  CHECK(sessions.name_bytes() == 100);
+  const std::string second(100, 'm');
+  CHECK(PlanFetch(sessions, Named(id, 2, second, {0}), kByName, kNow, random).session != nullptr);
+  CHECK(sessions.name_bytes() == 200);
+  // A session more does not fit, nor another topic of this one.
+  CHECK(PlanFetch(sessions, Named(0, 0, "x", {0}), kByName, kNow, random).session == nullptr);
+  kafka::FetchRequest forget = Ask(id, 3, {});
+  forget.forgotten_topics_data.push_back({.topic = second, .partitions = {0}});
+  CHECK(PlanFetch(sessions, forget, kByName, kNow, random).session != nullptr);
+  CHECK(sessions.name_bytes() == 100);
+  CHECK(
+      PlanFetch(sessions, Named(id, 4, std::string(101, 'l'), {0}), kByName, kNow, random).error ==
+      kafka::KafkaError::kFetchSessionIdNotFound);
+  CHECK(sessions.name_bytes() == 0);
+  CHECK(sessions.size() == 0);
+}
+
+TEST_CASE("FetchSession: a name that no topic can have is answered, and in no session") {
+  FetchSessionCache sessions({});
+  CountingRandom random;
+  const std::string impossible(250, 'n');
+  FetchPlan plan = PlanFetch(sessions, Named(0, 0, impossible, {0, 1}), kByName, kNow, random);
+  CHECK(plan.session == nullptr);
+  CHECK(plan.error == kafka::KafkaError::kNone);
+  CHECK(plan.targets.size() == 2);
+  const int32_t id = PlanFetch(sessions, Ask(0, 0, {0}), kByName, kNow, random).session_id();
+  REQUIRE(id != 0);
+  CHECK(PlanFetch(sessions, Named(id, 1, impossible, {0}), kByName, kNow, random).error ==
+        kafka::KafkaError::kFetchSessionIdNotFound);
+  CHECK(sessions.size() == 0);
 }

@@ -56,30 +56,35 @@ Task<absl::StatusOr<Slice>> FrameReader::Next(CancellationToken cancel) {
 
   // A peer that announces much and sends nothing takes no budget from the others.
   MR_CO_RETURN_IF_ERROR(co_await Fill(std::min(size, kLargeFrameBytes)));
-  ByteBudget& budget = budget_.For(size);
+  MemoryLine& line = budget_.For(size);
   mid_frame_ = false;
-  MR_CO_RETURN_IF_ERROR(co_await budget.Acquire(size, cancel));
+  MR_CO_RETURN_IF_ERROR(co_await line.Acquire(size, cancel));
   mid_frame_ = true;
   ++progress_;  // The peer's time begins now.
-  charged_ = &budget;
-  absl::StatusOr<Slice> body = co_await ReceiveBody(size, &budget);
+  body_progress_ = {reactor_.Now(), reactor_.Now(), 0, 0};
+  charged_ = &line;
+  absl::StatusOr<Slice> body = co_await ReceiveBody(size, &line);
   charged_ = nullptr;
   if (body.ok()) mid_frame_ = false;
   co_return body;
 }
 
-Task<absl::StatusOr<Slice>> FrameReader::ReceiveBody(size_t size, ByteBudget* budget) {
-  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, budget, size);
+Task<absl::StatusOr<Slice>> FrameReader::ReceiveBody(size_t size, MemoryLine* line) {
+  MutableBuffer body(size, size >= kLargeFrameBytes ? kPageSize : 64, &line->budget(), size);
   const size_t have = std::min(size, ahead_.size());
   std::memcpy(body.data(), ahead_.data(), have);
   ahead_ = have == ahead_.size() ? Slice() : ahead_.From(have);
+  size_t piece_bytes = kReceivePieceBytes;
   for (size_t at = have; at < size;) {
-    const size_t end = std::min(size, at + kReceivePieceBytes);
+    const size_t end = std::min(size, at + piece_bytes);
+    body_progress_.piece = end - at;
     absl::StatusOr<MutableBuffer> filled =
         co_await connection_.ReceiveExactly(std::move(body), at, end);
     if (!filled.ok()) co_return filled.status();
     body = *std::move(filled);
     progress_ += end - at;
+    const bool fast = body_progress_.Add(kReceiveFastPieceBytes, reactor_.Now());
+    piece_bytes = fast ? kReceiveFastPieceBytes : kReceivePieceBytes;
     at = end;
   }
   co_return std::move(body).Freeze(size);

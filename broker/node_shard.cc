@@ -223,6 +223,7 @@ void NodeShard::Open(const NodeServices& services) {
   FetchSessionOptions sessions;
   sessions.slots_max = Share(static_cast<size_t>(config.fetch_sessions_max), shards);
   sessions.partitions_max = Share(sessions.partitions_max, shards);
+  sessions.name_bytes_max = Share(sessions.name_bytes_max, shards);
   broker_.reset(new Broker{
       .options = {.node_id = config.node_id,
                   .cluster_id = context_.cluster_id,
@@ -264,6 +265,10 @@ void NodeShard::RegisterMetrics() {
   metrics_.AddCounter(
       {"millrace_connections_accepted_total", "Connections that were served."},
       [this] { return server_ == nullptr ? 0.0 : static_cast<double>(server_->accepted()); });
+  metrics_.AddCounter({"millrace_connections_closed_slow_total",
+                       "Connections closed because others waited for memory that a slow request "
+                       "or reply of theirs kept."},
+                      [this] { return static_cast<double>(request_budget_.closed()); });
   constexpr const char* kBudget = "Bytes of a memory budget in use.";
   metrics_.AddGauge({"millrace_memory_bytes", kBudget, {{"budget", "groups"}}}, [this] {
     return groups_ == nullptr ? 0.0 : static_cast<double>(groups_->memory_bytes());

@@ -15,13 +15,14 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
+#include "broker/memory_line.h"
 #include "common/check.h"
-#include "common/runtime/semaphore.h"
 
 namespace millrace {
 
-// Counts the bytes of replies that wait to be sent and are in no budget (those of Fetch are). Nobody
+// Counts the bytes of replies that wait to be sent and are in no budget (the records of Fetch are). Nobody
 // waits for room: a reply is there before its size is known. While it is full a connection whose
 // replies have not all been sent is asked for no further requests, and one that does not read them is
 // closed soon.
@@ -53,18 +54,23 @@ class RequestBudget {
         replies_(bytes_max / kRepliesPart) {}
 
   // Where a frame of `bytes` is charged, and waits if it must: to be asked anew for each.
-  ByteBudget& For(size_t bytes) {
+  MemoryLine& For(size_t bytes) {
     if (bytes > ordinary_.bytes_max() / kOrdinaryFrames) return large_;
     const bool small = bytes <= std::min(kSmallFrameBytes, small_.bytes_max() / kOrdinaryFrames);
     return small && !ordinary_.Fits(bytes) ? small_ : ordinary_;
   }
 
-  // Whether somebody waits who could have the memory of a frame that `charged` was charged for.
-  bool HoldsUpOthers(const ByteBudget& charged) const {
-    return charged.contended() || (&charged == &ordinary_ && small_.contended());
+  // Whether somebody waits too long who could have the memory of a frame that `charged` was charged
+  // for.
+  bool HoldsUpOthers(const MemoryLine& charged) const {
+    return charged.held_up() || (&charged == &ordinary_ && small_.held_up());
   }
 
   ReplyAccount& replies() { return replies_; }
+
+  // Connections that were closed because others waited for memory they kept: ClientConnection.
+  void CountClosed() { ++closed_; }
+  uint64_t closed() const { return closed_; }
 
   size_t used() const { return small_.used() + ordinary_.used() + large_.used(); }
 
@@ -76,10 +82,11 @@ class RequestBudget {
   // Most requests, and batches of producers that do not gather much.
   static constexpr size_t kSmallFrameBytes = size_t{64} << 10;
 
-  ByteBudget small_;
-  ByteBudget ordinary_;
-  ByteBudget large_;
+  MemoryLine small_;
+  MemoryLine ordinary_;
+  MemoryLine large_;
   ReplyAccount replies_;
+  uint64_t closed_ = 0;
 };
 
 }  // namespace millrace

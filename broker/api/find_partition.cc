@@ -1,5 +1,6 @@
 #include "broker/api/find_partition.h"
 
+#include "broker/shared_name.h"
 #include "common/check.h"
 #include "common/error_kind.h"
 
@@ -18,7 +19,9 @@ absl::StatusOr<TopicPartitionId> Resolve(const TopicImage& topic, int32_t partit
 
 absl::StatusOr<TopicPartitionId> ResolvePartition(const MetadataImage& image,
                                                   const std::string& topic, int32_t partition) {
-  MetadataImage::Topic found = image.FindTopic(topic);
+  // What no topic is called is not looked for: that would cost as much as it is long.
+  MetadataImage::Topic found;
+  if (topic.size() <= kTopicNameBytesMax) found = image.FindTopic(topic);
   if (found == nullptr) {
     return MakeError(ErrorKind::kUnknownTopicOrPartition,
                      "This server does not host this topic-partition.");

@@ -85,6 +85,25 @@ def minimum(node):
             expect_equal(min(sizes) > 0, waits, f"whether all partitions have records, of {sizes}")
 
 
+@test("shards: all shards together stay within a Fetch's limit where the first batch of one does", own_node=True,
+      ours_only="Kafka has no shards")
+def limit(node):
+    with_shards(node, 3)
+    name = fresh_topic("shards")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(name, PARTITIONS), 0, "error of CreateTopics")
+        for partition in range(PARTITIONS):
+            size = 5000 if partition == 0 else 1000
+            expect_equal(connection.produce(name, wire.batch([b"v" * size]), partition)["error"], 0, "error of Produce")
+        left = list(range(PARTITIONS))
+        while left:
+            answer = connection.ask("fetch", **wire.fetch_values([(name, partition, 0) for partition in left], 6000, 1500))
+            sizes = {part["index"]: len(part["records"] or b"") for topic in answer["topics"] for part in topic["partitions"]}
+            expect(0 < sum(sizes.values()) <= 6000, f"{sizes} with a limit of 6000")
+            expect(0 not in left or sizes[0] > 5000, f"the first partition has nothing in {sizes}")
+            left = [partition for partition in left if sizes[partition] == 0]
+
+
 @test("shards: a port in use is refused although both nodes would share theirs", own_node=True, ours_only="Kafka has no shards")
 def port_in_use(node):
     with_shards(node, 3)

@@ -60,6 +60,63 @@ def repeated(node):
             connection.close()
 
 
+def long_name(key, version, before, after, element, count=6000, unit=b""):
+    """A request of an old version that says one topic's name of 32,767 bytes, and so many partitions of it."""
+    name = b"n" * 32767
+    return wire.frame(wire.header(key, version, 1, False) + before + struct.pack(">i", 1) + struct.pack(">h", len(name)) + name
+                      + struct.pack(">i", count) + b"".join(element(index) for index in range(count)) + after)
+
+
+@test("hostile budget: a topic's name of 32 KiB is not copied for each of its partitions")
+def long_names(node):
+    fetch = lambda index: struct.pack(">iqi", index, 0, 1 << 20)
+    requests = [long_name(1, 4, struct.pack(">iiiib", -1, 0, 1, 1 << 20, 0), b"", fetch),
+                # With a session: a name that no topic can have is in none.
+                long_name(1, 7, struct.pack(">iiiibii", -1, 0, 1, 1 << 20, 0, 0, 0), struct.pack(">i", 0),
+                          lambda index: struct.pack(">iqqi", index, 0, 0, 1 << 20)),
+                long_name(2, 1, struct.pack(">i", -1), b"", lambda index: struct.pack(">iq", index, -1)),
+                long_name(21, 0, b"", struct.pack(">i", 1000), lambda index: struct.pack(">iq", index, 0)),
+                long_name(43, 0, b"", struct.pack(">i", 1000), lambda index: struct.pack(">i", index))]
+    for request in requests:
+        with unharmed(node, growth_kib_max=32 * 1024), wire.Connection(node.port, timeout=30) as connection:
+            connection.send(request)
+            answer = connection.read_frame()
+            expect(32767 < len(answer) < 1 << 20, f"an answer of {len(answer)} bytes to API {request[5]}")
+
+
+@test("hostile budget: DeleteRecords of a million partitions is refused, of one that is named often it is done once",
+      ours_only="Kafka answers each")
+def many_deletions(node):
+    topic = topic_of(node)
+    name = struct.pack(">h", len(topic)) + topic.encode()
+    def request(count, partition):
+        return wire.frame(wire.header(21, 0, 1, False) + struct.pack(">i", 1) + name + struct.pack(">i", count)
+                          + b"".join(struct.pack(">iq", partition(index), 0) for index in range(count)) + struct.pack(">i", 1000))
+    with unharmed(node, growth_kib_max=96 * 1024):
+        disconnects(node, request(900_000, lambda index: index), 30)
+        with wire.Connection(node.port, timeout=30) as connection:
+            connection.send(request(40_000, lambda index: 0))
+            expect(len(connection.read_frame()) < 1000, "one answer for one partition")
+
+
+@test("hostile budget: answers without records that nobody reads are bounded, too", ours_only=OURS)
+def unread_answers(node):
+    topic = topic_of(node)
+    # Topics that are not there, whose names the answer repeats: some 2 MB.
+    topics = b"".join(struct.pack(">h", 32767) + b"%06d" % index + b"n" * 32761 + struct.pack(">iiqi", 1, 0, 0, 1)
+                      for index in range(60))
+    request = wire.frame(wire.header(1, 4, 1, False) + struct.pack(">iiiibi", -1, 0, 1, 1 << 20, 0, 60) + topics)
+    with unharmed(node, growth_kib_max=96 * 1024) as neighbour, contextlib.ExitStack() as stack:
+        for _ in range(100):
+            deaf = stack.enter_context(wire.Connection(node.port, receive_buffer=4096, timeout=SOON))
+            deaf.socket.settimeout(0.2)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                deaf.send(request)
+        began = time.monotonic()
+        expect_equal(neighbour.fetch(topic, 0, wait_ms=200)["error"], 0, "error of another client's Fetch")
+        expect(time.monotonic() - began < SOON, "an ordinary consumer waits for those who do not read")
+
+
 @test("hostile budget: ListOffsets of a million partitions is refused", ours_only="Kafka answers each")
 def many_offsets(node):
     topic = topic_of(node).encode()
@@ -99,6 +156,87 @@ def stalled(node):
             served(node, topic, 10_000)
         # The first ones lose their connection, those who waited for their memory next, and so on.
         served(node, topic, 500_000, seconds=30)
+
+
+@test("hostile budget: a slow producer gets through while others wait for the memory, and frames that trickle do not stop them",
+      ours_only=OURS)
+def slow_producer(node):
+    topic = topic_of(node)
+    frame = wire.encode("produce", 7, **wire.produce_values(topic, wire.batch([b"v" * 700_000])))
+    with unharmed(node), contextlib.ExitStack() as stack:
+        slow = stack.enter_context(wire.Connection(node.port, timeout=30))
+        slow.send(frame[:30_000])
+        time.sleep(0.5)  # It has its memory.
+        def attack(count):
+            for _ in range(count):
+                trickling.append(stack.enter_context(wire.Connection(node.port)))
+                trickling[-1].send(struct.pack(">i", ORDINARY) + b"\0" * 20_000)
+        trickling = []
+        attack(10)
+        waiting = stack.enter_context(wire.Connection(node.port, timeout=40))
+        waiting.send(wire.encode("produce", 8, **wire.produce_values(topic, wire.batch([b"w" * 900_000]))))
+        for at in range(30_000, len(frame), 30_000):
+            slow.send(frame[at:at + 30_000])
+            attack(3)
+            for connection in trickling:
+                with contextlib.suppress(OSError):
+                    connection.send(b"\0" * 100)
+            time.sleep(1)
+        expect_equal(slow.answer("produce", 7)["topics"][0]["partitions"][0]["error"], 0, "error of the slow producer")
+        expect_equal(waiting.answer("produce", 8)["topics"][0]["partitions"][0]["error"], 0, "error of who waited")
+
+
+def taken_to_wait(node, stack, topic):
+    """Long polls that take what long polls may take: by client ids, which are kept as well."""
+    body = wire.body("fetch", **wire.fetch_values([(topic, 0, 0)], wait_ms=2**31 - 1))
+    client = "c" * 32_000
+    poll = wire.frame(wire.header(1, 12, 1, True, client) + body)
+    polls = []
+    for _ in range(FETCH // 15_000):
+        polls.append(stack.enter_context(wire.Connection(node.port)))
+        polls[-1].send(poll)
+    return polls
+
+
+@test("hostile budget: where there is no memory for long polls nobody spins, and whoever asks gets what there is", ours_only=OURS)
+def no_room_to_wait(node):
+    parked, read = topic_of(node), topic_of(node)
+    body = wire.body("fetch", **wire.fetch_values([(read, 0, 0)], wait_ms=500))
+    poll = wire.frame(wire.header(1, 12, 1, True, "h" * 32_000) + body)
+    with unharmed(node) as neighbour, contextlib.ExitStack() as stack:
+        taken_to_wait(node, stack, parked)
+        with wire.Connection(node.port) as connection:
+            asked, until = 0, time.monotonic() + 3
+            while time.monotonic() < until:
+                connection.send(poll)
+                connection.answer("fetch", 1)
+                asked += 1
+            expect(asked <= 15, f"{asked} polls of 500 ms were answered in 3 s")
+            expect_equal(neighbour.produce(read, wire.batch([b"news"]))["error"], 0, "error of Produce")
+            connection.send(poll)
+            answer = connection.answer("fetch", 1)
+            expect(answer["topics"][0]["partitions"][0]["records"], "no records in the answer")
+
+
+@test("hostile budget: a poll of many partitions is answered in time while others read nothing of what they got", ours_only=OURS)
+def many_and_nothing_to_read(node):
+    big = topic_of(node, **{"max.message.bytes": 4 << 20})
+    quiet = topic_of(node, partitions=100)
+    with wire.Connection(node.port, timeout=30) as writer:
+        for _ in range(8):
+            expect_equal(writer.produce(big, wire.batch([b"v" * 1_900_000]))["error"], 0, "error of Produce")
+    with unharmed(node), contextlib.ExitStack() as stack:
+        for _ in range(30):
+            deaf = stack.enter_context(wire.Connection(node.port, receive_buffer=4096))
+            deaf.send(wire.encode("fetch", **wire.fetch_values([(big, 0, 0)], max_bytes=2 << 20, wait_ms=0)))
+        time.sleep(1)  # As many as can have been read, and the others wait.
+        with wire.Connection(node.port, timeout=5) as poll:
+            values = wire.fetch_values([(quiet, index, 0) for index in range(100)], wait_ms=500)
+            began = time.monotonic()
+            answer = poll.ask("fetch", **values)
+            took = time.monotonic() - began
+            expect_equal(sum(len(topic["partitions"]) for topic in answer["topics"]), 100, "partitions in the answer")
+            expect(0.4 < took < 2, f"a poll of 500 ms took {took:.1f} s")
 
 
 @test("hostile budget: large batches that are fetched with max_bytes=1 and not read take no more than one beyond the budget",
