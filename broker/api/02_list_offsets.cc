@@ -10,16 +10,21 @@
 //           OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before v5) while a new leader's high
 //           watermark lags, INVALID_REQUEST for a partition asked for twice, UNSUPPORTED_VERSION
 //           for a special timestamp above its version.
-// Bound:    50,000 topics and partitions in one request.
+//           REQUEST_TIMED_OUT for times that were not looked up when the broker began to stop.
+// Bound:    50,000 topics and partitions in one request. A few look-ups by time at once on one shard
+//           (kTimeSearchesMax), the others wait for them; none begins once the client has left.
 // Source:   KIP-79, KIP-207, KIP-734, KIP-405, KIP-1005, KIP-1023; rules 3.1-3.9.
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <variant>
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
 #include "broker/on_shard.h"
+#include "broker/shared_name.h"
+#include "common/runtime/task_scope.h"
 #include "proto/kafka/list_offsets_request.h"
 #include "proto/kafka/list_offsets_response.h"
 #include "storage/leader_epoch_cache.h"
@@ -105,8 +110,33 @@ struct Terms {
   int16_t version;
 };
 
+// In its turn. `partition` may be gone when the search ends; the log keeps itself until the store's
+// deletion has drained reads.
+Task<absl::StatusOr<std::optional<OffsetAndTimestamp>>> SearchInTurn(Broker* broker,
+                                                                     TopicPartitionId id,
+                                                                     Lookup lookup,
+                                                                     CancellationToken drain) {
+  if (!(co_await broker->time_searches.Acquire(1, drain)).ok()) {
+    co_return MakeError(ErrorKind::kRequestTimedOut, "the broker stops, or the client has left");
+  }
+  absl::StatusOr<std::optional<OffsetAndTimestamp>> found;
+  absl::StatusOr<Partition*> partition = HostedPartition(*broker, id);
+  if (partition.ok()) {
+    Log* log = &(*partition)->log();
+    // While the bound may be behind what clients have seen, what lies above it is not the same as
+    // nothing.
+    const bool current = (*partition)->high_watermark_is_current();
+    found = co_await Search(log, lookup.timestamp,
+                            current ? lookup.bound : std::max(lookup.bound, log->end_offset()));
+  } else {
+    found = partition.status();
+  }
+  broker->time_searches.Release(1);
+  co_return found;
+}
+
 // On the partition's shard.
-Task<void> Answer(Broker* broker, Asked item, Terms terms) {
+Task<void> Answer(Broker* broker, Asked item, Terms terms, CancellationToken drain) {
   const ListOffsetsRequest::ListOffsetsPartition& asked = *item.partition;
   PartitionAnswer& answer = *item.answer;
   const auto [committed, debug, version] = terms;
@@ -130,12 +160,9 @@ Task<void> Answer(Broker* broker, Asked item, Terms terms) {
   }
   std::optional<OffsetAndTimestamp> result = Immediate(partition, lookup);
   if (!result.has_value() && (asked.timestamp >= 0 || asked.timestamp == kMaxTimestamp)) {
-    Log& log = partition.log();
-    // `partition` may be gone when the search ends; the log keeps itself until the store's deletion
-    // has drained reads. While the bound may be behind what clients have seen, what lies above it
-    // is not the same as nothing.
-    absl::StatusOr<std::optional<OffsetAndTimestamp>> searched = co_await Search(
-        &log, asked.timestamp, current ? lookup.bound : std::max(lookup.bound, log.end_offset()));
+    // `partition` may be gone when it ends.
+    absl::StatusOr<std::optional<OffsetAndTimestamp>> searched =
+        co_await SearchInTurn(broker, item.id, lookup, drain);
     if (!searched.ok()) {
       answer.error_code = ErrorCode(searched.status());
       co_return;
@@ -157,9 +184,46 @@ Task<void> Answer(Broker* broker, Asked item, Terms terms) {
 }
 
 // Everything asked of one shard, there.
-Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked, Terms terms) {
-  for (const Asked& one : *asked) co_await Answer(broker, one, terms);
+Task<std::monostate> AnswerAll(Broker* broker, const std::vector<Asked>* asked, Terms terms,
+                               CancellationToken drain) {
+  for (const Asked& one : *asked) co_await Answer(broker, one, terms, drain);
+  co_return std::monostate();
 }
+
+Task<void> AnswerAt(Broker* from, ShardId shard, const std::vector<Asked>* asked, Terms terms,
+                    CancellationToken drain) {
+  const ShardId here = from->env.reactor.shard();
+  if (shard == here) {
+    co_await AnswerAll(from, asked, terms, drain);
+    co_return;
+  }
+  Broker* there = from->shards.at(shard);
+  co_await from->shards.calls().CallUntil<std::monostate>(
+      here, shard, drain, [there, asked, terms](CancellationToken token) {
+        return AnswerAll(there, asked, terms, token);
+      });
+}
+
+// Which partitions are named more than once. Names that no topic has are not compared: that would
+// cost as much as they are long, and they are refused anyway.
+class TimesAsked {
+ public:
+  explicit TimesAsked(const ListOffsetsRequest& request) {
+    for (const auto& topic : request.topics) {
+      if (topic.name.size() > kTopicNameBytesMax) continue;
+      for (const auto& partition : topic.partitions) {
+        ++times_[{topic.name, partition.partition_index}];
+      }
+    }
+  }
+  bool more_than_once(const std::string& topic, int32_t partition) const {
+    if (topic.size() > kTopicNameBytesMax) return false;
+    return times_.at({topic, partition}) > 1;
+  }
+
+ private:
+  std::map<std::pair<std::string_view, int32_t>, int> times_;
+};
 
 }  // namespace
 
@@ -167,11 +231,7 @@ Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
   absl::StatusOr<ListOffsetsRequest> body = DecodeBody<ListOffsetsRequest>(request, kElementsMax);
   if (!body.ok()) co_return Undecodable(body.status());
   request.body = Slice();
-  std::map<std::pair<std::string_view, int32_t>, int> times_asked;
-  for (const auto& topic : body->topics) {
-    for (const auto& partition : topic.partitions)
-      ++times_asked[{topic.name, partition.partition_index}];
-  }
+  const TimesAsked times_asked(*body);
   ListOffsetsResponse response;
   std::vector<std::vector<Asked>> by_shard(broker->shards.count());
   response.topics.resize(body->topics.size());
@@ -186,7 +246,7 @@ Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
       answer->partition_index = asked.partition_index;
       absl::StatusOr<TopicPartitionId> id =
           ResolvePartition(*broker->image(), topic.name, asked.partition_index);
-      if (times_asked[{topic.name, asked.partition_index}] > 1) {
+      if (times_asked.more_than_once(topic.name, asked.partition_index)) {
         answer->error_code = ErrorCode(kafka::KafkaError::kInvalidRequest);
       } else if (!id.ok()) {
         answer->error_code = ErrorCode(id.status());
@@ -197,9 +257,11 @@ Task<ApiReply> HandleListOffsets(Broker* broker, ApiRequest request) {
   }
   const Terms terms{body->isolation_level == kReadCommitted, body->replica_id == kDebugReplica,
                     request.version};
-  co_await OnShards(broker, ShardsWith(by_shard), [&by_shard, terms](Broker& there) {
-    return AnswerAll(&there, &by_shard[there.env.reactor.shard().value()], terms);
-  });
+  TaskScope calls(broker->env.reactor);
+  for (ShardId shard : ShardsWith(by_shard)) {
+    calls.Spawn(AnswerAt(broker, shard, &by_shard[shard.value()], terms, request.drain));
+  }
+  co_await calls.Join();
   co_return Reply(request, response);
 }
 

@@ -3,7 +3,9 @@
 //
 // Promises: when the answer arrives the new start is durable: no crash brings back what lies below
 //           it, on no replica that is alive. The low watermark is where all of those start then. An offset at or below the
-//           start changes nothing and is no error. Files go later (file.delete.delay.ms).
+//           start changes nothing and is no error. Files go later (file.delete.delay.ms). Of a
+//           partition that is named twice the last mention counts, as in Kafka.
+// Bound:    50,000 topics and partitions in one request.
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE
 //           (above the high watermark, or below -1), POLICY_VIOLATION (cleanup.policy=compact),
 //           INVALID_TOPIC_EXCEPTION (an internal topic), KAFKA_STORAGE_ERROR.
@@ -13,12 +15,14 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
+#include "broker/shared_name.h"
 #include "common/runtime/task_scope.h"
 #include "proto/kafka/delete_records_request.h"
 #include "proto/kafka/delete_records_response.h"
@@ -29,12 +33,14 @@ namespace {
 using kafka::DeleteRecordsRequest;
 using kafka::DeleteRecordsResponse;
 
+// Topics and partitions of one request.
+constexpr size_t kElementsMax = 50'000;
 constexpr int64_t kHighWatermark = -1;
 constexpr int64_t kNoLowWatermark = -1;
 
 // One partition of the request, and its answer. Touched by one shard at a time.
 struct Deletion {
-  std::string topic;
+  SharedName topic;
   int32_t partition;
   int64_t offset;
   std::optional<TopicPartitionId> id = {};  // Nothing: answered already.
@@ -44,19 +50,20 @@ struct Deletion {
 
 void Resolve(Broker& broker, Deletion& deletion) {
   absl::StatusOr<TopicPartitionId> id =
-      ResolvePartition(*broker.image(), deletion.topic, deletion.partition);
+      ResolvePartition(*broker.image(), deletion.topic.text(), deletion.partition);
   deletion.status = id.status();
   if (!id.ok()) return;
-  if (IsInternalTopic(deletion.topic)) {
+  if (IsInternalTopic(deletion.topic.text())) {
     deletion.status =
         MakeError(ErrorKind::kInvalidTopic,
-                  fmt::format("Cannot delete records of internal topic {}", deletion.topic));
+                  fmt::format("Cannot delete records of internal topic {}", deletion.topic.text()));
     return;
   }
   if (deletion.offset < kHighWatermark) {
-    deletion.status = MakeError(ErrorKind::kOffsetOutOfRange,
-                                fmt::format("The offset {} for partition {}-{} is not valid",
-                                            deletion.offset, deletion.topic, deletion.partition));
+    deletion.status =
+        MakeError(ErrorKind::kOffsetOutOfRange,
+                  fmt::format("The offset {} for partition {}-{} is not valid", deletion.offset,
+                              deletion.topic.text(), deletion.partition));
     return;
   }
   deletion.id = *id;
@@ -145,42 +152,64 @@ Task<void> DeleteAt(Broker* from, ShardId shard, std::vector<Deletion>* deletion
       });
 }
 
-}  // namespace
-
-Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request) {
-  absl::StatusOr<DeleteRecordsRequest> body = DecodeBody<DeleteRecordsRequest>(request);
-  if (!body.ok()) co_return Undecodable(body.status());
-  std::vector<Deletion> deletions;
-  std::set<ShardId> shards;
-  for (const auto& topic : body->topics) {
+// Each topic and partition once, by topic: Kafka answers so, wherever they stood in the request.
+std::vector<Deletion> DeletionsOf(const DeleteRecordsRequest& request) {
+  // The request's names: a mention costs nothing before it is known to be the first.
+  std::map<std::string_view, std::map<int32_t, int64_t>> asked;
+  for (const auto& topic : request.topics) {
+    if (topic.partitions.empty()) continue;
+    std::map<int32_t, int64_t>& offsets = asked[topic.name];
     for (const auto& partition : topic.partitions) {
-      Deletion& deletion =
-          deletions.emplace_back(Deletion{topic.name, partition.partition_index, partition.offset});
-      Resolve(*broker, deletion);
-      if (deletion.id.has_value()) shards.insert(broker->shards.Of(*deletion.id));
+      offsets[partition.partition_index] = partition.offset;
     }
   }
-  request.body = Slice();
-  const Patience patience{request.received + milliseconds(std::max(0, body->timeout_ms)),
-                          request.drain};
-  TaskScope calls(broker->env.reactor);
-  for (ShardId shard : shards) calls.Spawn(DeleteAt(broker, shard, &deletions, patience));
-  co_await calls.Join();
-  // Kafka answers each topic once, wherever its partitions stood in the request.
-  std::map<std::string, DeleteRecordsResponse::DeleteRecordsTopicResult> answers;
+  std::vector<Deletion> deletions;
+  for (const auto& [name, offsets] : asked) {
+    const SharedName topic{std::string(name)};
+    for (const auto& [partition, offset] : offsets) {
+      deletions.push_back({topic, partition, offset});
+    }
+  }
+  return deletions;
+}
+
+DeleteRecordsResponse Answer(const std::vector<Deletion>& deletions) {
+  DeleteRecordsResponse response;
+  const SharedName* last = nullptr;
   for (const Deletion& deletion : deletions) {
+    if (last == nullptr || *last != deletion.topic) {
+      response.topics.emplace_back().name = deletion.topic.text();
+    }
+    last = &deletion.topic;
     DeleteRecordsResponse::DeleteRecordsPartitionResult result;
     result.partition_index = deletion.partition;
     result.low_watermark = deletion.low_watermark;
     result.error_code = ErrorCode(deletion.status);
-    answers[deletion.topic].partitions.push_back(result);
+    response.topics.back().partitions.push_back(result);
   }
-  DeleteRecordsResponse response;
-  for (auto& [name, answer] : answers) {
-    answer.name = name;
-    response.topics.push_back(std::move(answer));
+  return response;
+}
+
+}  // namespace
+
+Task<ApiReply> HandleDeleteRecords(Broker* broker, ApiRequest request) {
+  absl::StatusOr<DeleteRecordsRequest> body =
+      DecodeBody<DeleteRecordsRequest>(request, kElementsMax);
+  if (!body.ok()) co_return Undecodable(body.status());
+  std::vector<Deletion> deletions = DeletionsOf(*body);
+  const Patience patience{request.received + milliseconds(std::max(0, body->timeout_ms)),
+                          request.drain};
+  body = DeleteRecordsRequest();
+  request.body = Slice();
+  std::set<ShardId> shards;
+  for (Deletion& deletion : deletions) {
+    Resolve(*broker, deletion);
+    if (deletion.id.has_value()) shards.insert(broker->shards.Of(*deletion.id));
   }
-  co_return Reply(request, response);
+  TaskScope calls(broker->env.reactor);
+  for (ShardId shard : shards) calls.Spawn(DeleteAt(broker, shard, &deletions, patience));
+  co_await calls.Join();
+  co_return Reply(request, Answer(deletions));
 }
 
 }  // namespace millrace
