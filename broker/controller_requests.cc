@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "broker/api/api_table.h"
 #include "broker/api/refuse_whole.h"
+#include "broker/byte_hold.h"
+#include "controller/session/session_message.h"
 
 namespace millrace {
 namespace {
@@ -68,13 +71,25 @@ Task<ForwardedReply> AnswerForwarded(AdminContext* admin, ForwardedRequest packe
 }
 
 Task<ApiReply> AskController(Shards* shards, ShardId here, ControllerRequests* requests,
-                             ApiRequest request) {
-  ForwardedReply reply = co_await shards->Call<ForwardedReply>(
-      here, ShardId(0),
-      [requests, packed = Pack(request)]() mutable { return requests->Answer(std::move(packed)); });
-  if (reply.too_large) {
-    co_return RefuseWhole(request, kafka::KafkaError::kInvalidRequest, reply.reason);
+                             MemoryLine* copies, ApiRequest request) {
+  const size_t bytes = request.body.size();
+  if (bytes > session::kForwardedBytesMax) {
+    co_return RefuseWhole(
+        request, kafka::KafkaError::kInvalidRequest,
+        fmt::format("a request of {} bytes (API key {}) is not sent to the controller; at most {} "
+                    "are",
+                    bytes, request.api_key, session::kForwardedBytesMax));
   }
+  ForwardedRequest packed = Pack(request);
+  std::optional<ByteHold> hold;
+  if (copies->TryAcquire(bytes)) {
+    hold.emplace(*copies, bytes);
+    request.body = Slice();  // Else what it is charged stands for the copy.
+  }
+  ForwardedReply reply = co_await shards->Call<ForwardedReply>(
+      here, ShardId(0), [requests, packed = std::move(packed)]() mutable {
+        return requests->Answer(std::move(packed));
+      });
   ApiReply answer;
   answer.action = reply.action;
   if (!reply.frame.empty()) answer.body = Chain(Slice::Copy(reply.frame));

@@ -16,6 +16,7 @@
 
 #include "broker/admin_context.h"
 #include "broker/api_request.h"
+#include "broker/memory_line.h"
 #include "common/ids.h"
 #include "common/network.h"
 #include "common/runtime/shards.h"
@@ -41,8 +42,6 @@ struct ForwardedReply {
   ApiReply::Action action = ApiReply::Action::kSend;
   std::string frame;   // As ApiReply::body: size, response header, body. Empty unless kSend.
   std::string reason;  // As ApiReply::reason.
-  // Nothing was done of the request: it is larger than what can be sent to the controller.
-  bool too_large = false;
   // The metadata that the answer stands for: who has applied it sees what the client was told.
   std::optional<RaftIndex> index;
 };
@@ -61,8 +60,10 @@ class ControllerRequests {
 // The request's key and version are checked here: another node, maybe of another release, sent it.
 Task<ForwardedReply> AnswerForwarded(AdminContext* admin, ForwardedRequest request);
 
-// From the dispatcher of any shard. `requests` is shard 0's; both outlive the call.
+// From the dispatcher of any shard. `requests` is shard 0's; all outlive the call. What is larger than
+// can be sent to another node is refused, wherever the controller is. `copies`: memory for requests
+// that are asked; one that gets some keeps no receive buffer, however long there is no controller.
 Task<ApiReply> AskController(Shards* shards, ShardId here, ControllerRequests* requests,
-                             ApiRequest request);
+                             MemoryLine* copies, ApiRequest request);
 
 }  // namespace millrace

@@ -81,7 +81,7 @@ Task<ApiReply> Dispatcher::Handle(Slice frame, std::shared_ptr<ConnectionContext
 
 Task<ApiReply> Dispatcher::Answer(const ApiEntry* api, ApiRequest request) {
   if (api->by == AnsweredBy::kActiveController) {
-    co_return co_await AskController(&shards_, admin_.env.reactor.shard(), &controller_,
+    co_return co_await AskController(&shards_, admin_.env.reactor.shard(), &controller_, &copies_,
                                      std::move(request));
   }
   if (api->admin_handler != nullptr) {

@@ -28,7 +28,8 @@ class Dispatcher final : public RequestHandler {
         broker_(broker),
         shards_(shards),
         controller_(controller),
-        metrics_(metrics) {}
+        metrics_(metrics),
+        copies_(admin.env.reactor, kCopiesMax) {}
   Task<ApiReply> Handle(Slice frame, std::shared_ptr<ConnectionContext> connection,
                         std::shared_ptr<RequestOrder> order, CancellationToken cancel,
                         CancellationToken drain) override;
@@ -36,11 +37,15 @@ class Dispatcher final : public RequestHandler {
  private:
   Task<ApiReply> Answer(const ApiEntry* api, ApiRequest request);
 
+  // Of requests for the controller that wait for its answer: the largest one fits.
+  static constexpr size_t kCopiesMax = size_t{8} << 20;
+
   AdminContext& admin_;
   Broker* const broker_;
   Shards& shards_;
   ControllerRequests& controller_;
   RequestMetrics& metrics_;
+  MemoryLine copies_;
 };
 
 }  // namespace millrace

@@ -247,8 +247,6 @@ Task<ForwardedReply> NodeLink::Answer(ForwardedRequest request) {
     if (!response.ok()) {
       reply.action = ApiReply::Action::kClose;
       reply.reason = std::string(response.status().message());
-      reply.too_large = absl::IsInvalidArgument(response.status());
-      if (reply.too_large) env_.logger.Warning("{}", reply.reason);
       co_return reply;
     }
     reply = FromSession(*std::move(response));

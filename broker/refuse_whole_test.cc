@@ -58,6 +58,19 @@ TEST_CASE("RefuseWhole: everything that a request names gets the error and the r
   }
 }
 
+TEST_CASE("RefuseWhole: of very many things only the first get the reason, all the error") {
+  kafka::CreateTopicsRequest create;
+  for (int i = 0; i < 1000; ++i) create.topics.push_back({.name = "t" + std::to_string(i)});
+  const std::string why(200, 'w');
+  const ApiReply reply = RefuseWhole(Asked(create, 5), kafka::KafkaError::kInvalidRequest, why);
+  CHECK(reply.body.size() < 50'000);
+  const auto response = Answered<kafka::CreateTopicsResponse>(reply, 5);
+  REQUIRE(response.topics.size() == 1000);
+  CHECK(response.topics.front().error_message == why);
+  CHECK(response.topics.back().error_message == std::nullopt);
+  CHECK(response.topics.back().error_code == 42);
+}
+
 TEST_CASE(
     "RefuseWhole: an answer with an error of its own has that, one without any place closes") {
   ApiRequest list;

@@ -1,5 +1,6 @@
 #include "broker/api/refuse_whole.h"
 
+#include <optional>
 #include <utility>
 
 #include "broker/api/api_support.h"
@@ -23,9 +24,17 @@ namespace {
 
 using kafka::ApiKey;
 
+// So many things get the reason, all of them the error: a request may name a million.
+constexpr size_t kReasonsMax = 10;
+
 struct Refusal {
   int16_t code;
   const std::string& why;
+
+  // Of the `number`th thing.
+  std::optional<std::string> reason(size_t number) const {
+    return number < kReasonsMax ? std::optional(why) : std::nullopt;
+  }
 };
 
 void Refuse(const kafka::CreateTopicsRequest& request, Refusal refusal,
@@ -34,7 +43,7 @@ void Refuse(const kafka::CreateTopicsRequest& request, Refusal refusal,
     auto& result = response.topics.emplace_back();
     result.name = topic.name;
     result.error_code = refusal.code;
-    result.error_message = refusal.why;
+    result.error_message = refusal.reason(response.topics.size() - 1);
   }
 }
 
@@ -44,21 +53,21 @@ void Refuse(const kafka::DeleteTopicsRequest& request, Refusal refusal,
     auto& result = response.responses.emplace_back();
     result.name = name;
     result.error_code = refusal.code;
-    result.error_message = refusal.why;
+    result.error_message = refusal.reason(response.responses.size() - 1);
   }
   for (const auto& topic : request.topics) {
     auto& result = response.responses.emplace_back();
     result.name = topic.name;
     result.topic_id = topic.topic_id;
     result.error_code = refusal.code;
-    result.error_message = refusal.why;
+    result.error_message = refusal.reason(response.responses.size() - 1);
   }
 }
 
 void Refuse(const kafka::CreatePartitionsRequest& request, Refusal refusal,
             kafka::CreatePartitionsResponse& response) {
   for (const auto& topic : request.topics) {
-    response.results.push_back({topic.name, refusal.code, refusal.why});
+    response.results.push_back({topic.name, refusal.code, refusal.reason(response.results.size())});
   }
 }
 
@@ -70,7 +79,7 @@ void Refuse(const Request& request, Refusal refusal, Response& response) {
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
     result.error_code = refusal.code;
-    result.error_message = refusal.why;
+    result.error_message = refusal.reason(response.responses.size() - 1);
   }
 }
 

@@ -1,5 +1,5 @@
 // RefuseWhole: the answer to a request for the controller of which nothing is done, whatever it asks:
-// each thing it names gets the error, or the answer as a whole where it has an error of its own.
+// each thing it names gets the error (and the first ones the reason), or the answer as a whole where it has an error of its own.
 //
 // Shard: the connection's.
 #pragma once
