@@ -91,7 +91,7 @@ class FetchRun {
   Task<bool> Survey();
   // Takes `bytes` of a line, all that is needed before anything is read: who had a part of it already
   // could wait for the rest for ever. Nothing is kept while it is waited for.
-  Task<Memory> Take(MemoryLine& line, size_t bytes);  // Borrowed: awaited in place.
+  Task<Memory> Take(MemoryLine* line, size_t bytes);
   // For records; for an answer without, if that is large; for a first batch that is larger than what
   // was taken for records.
   Task<Memory> TakeForRecords();
@@ -228,12 +228,11 @@ Task<bool> FetchRun::Survey() {
   co_return !request_.cancel.cancelled();
 }
 
-Task<FetchRun::Memory> FetchRun::Take(MemoryLine& line,
-                                      size_t bytes) {  // Borrowed: awaited in place.
-  if (line.TryAcquire(bytes)) co_return Memory::kHad;
+Task<FetchRun::Memory> FetchRun::Take(MemoryLine* line, size_t bytes) {
+  if (line->TryAcquire(bytes)) co_return Memory::kHad;
   Drop();
   const absl::Status taken =
-      co_await line.Acquire(bytes, request_.cancel, {Now() + kRecordsPatience, request_.drain});
+      co_await line->Acquire(bytes, request_.cancel, {Now() + kRecordsPatience, request_.drain});
   if (taken.ok()) co_return Memory::kGiven;
   co_return absl::IsCancelled(taken) ? Memory::kLeft : Memory::kNone;
 }
@@ -241,7 +240,7 @@ Task<FetchRun::Memory> FetchRun::Take(MemoryLine& line,
 Task<FetchRun::Memory> FetchRun::TakeForRecords() {
   if (hold_ != nullptr) co_return Memory::kHad;
   const size_t bytes = FetchAnswerMax(broker_) + answers_bytes_;
-  const Memory taken = co_await Take(records(), bytes);
+  const Memory taken = co_await Take(&records(), bytes);
   if (taken == Memory::kNone) gave_up_ = true;
   if (taken == Memory::kHad || taken == Memory::kGiven) {
     hold_ = std::make_shared<ByteHold>(records(), bytes);
@@ -255,7 +254,7 @@ Task<FetchRun::Memory> FetchRun::TakeForAnswer() {
   MemoryLine& line = broker_.fetch_budget.answers();
   const size_t bytes =
       std::min(plan_.targets.size() * kFetchEncodedBytes + plan_.name_bytes(), line.bytes_max());
-  const Memory taken = co_await Take(line, bytes);
+  const Memory taken = co_await Take(&line, bytes);
   if (taken == Memory::kHad || taken == Memory::kGiven) {
     answer_hold_ = std::make_shared<ByteHold>(line, bytes);
   }
@@ -265,7 +264,7 @@ Task<FetchRun::Memory> FetchRun::TakeForAnswer() {
 Task<FetchRun::Memory> FetchRun::TakeTurn() {
   Drop();
   MemoryLine& turns = broker_.fetch_budget.oversize();
-  const Memory taken = co_await Take(turns, 1);
+  const Memory taken = co_await Take(&turns, 1);
   if (taken == Memory::kNone) gave_up_ = true;
   if (taken == Memory::kHad || taken == Memory::kGiven) {
     hold_ = std::make_shared<ByteHold>(turns, 1);
