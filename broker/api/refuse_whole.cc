@@ -37,13 +37,19 @@ struct Refusal {
   }
 };
 
+// `result` is the last of as many as `results` has.
+template <typename Result, typename Results>
+void Fail(Result& result, const Refusal& refusal, const Results& results) {
+  result.error_code = refusal.code;
+  result.error_message = refusal.reason(results.size() - 1);
+}
+
 void Refuse(const kafka::CreateTopicsRequest& request, Refusal refusal,
             kafka::CreateTopicsResponse& response) {
   for (const auto& topic : request.topics) {
     auto& result = response.topics.emplace_back();
     result.name = topic.name;
-    result.error_code = refusal.code;
-    result.error_message = refusal.reason(response.topics.size() - 1);
+    Fail(result, refusal, response.topics);
   }
 }
 
@@ -52,15 +58,13 @@ void Refuse(const kafka::DeleteTopicsRequest& request, Refusal refusal,
   for (const std::string& name : request.topic_names) {
     auto& result = response.responses.emplace_back();
     result.name = name;
-    result.error_code = refusal.code;
-    result.error_message = refusal.reason(response.responses.size() - 1);
+    Fail(result, refusal, response.responses);
   }
   for (const auto& topic : request.topics) {
     auto& result = response.responses.emplace_back();
     result.name = topic.name;
     result.topic_id = topic.topic_id;
-    result.error_code = refusal.code;
-    result.error_message = refusal.reason(response.responses.size() - 1);
+    Fail(result, refusal, response.responses);
   }
 }
 
@@ -78,8 +82,7 @@ void Refuse(const Request& request, Refusal refusal, Response& response) {
     auto& result = response.responses.emplace_back();
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    result.error_code = refusal.code;
-    result.error_message = refusal.reason(response.responses.size() - 1);
+    Fail(result, refusal, response.responses);
   }
 }
 

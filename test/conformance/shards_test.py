@@ -21,6 +21,16 @@ def write(node, name, partition, values, producer, sequence):
         expect_equal(part["error"], 0, f"error of partition {partition}")
 
 
+def filled(connection, size_of):
+    """A new topic with one batch in each partition, of a value of `size_of(partition)` bytes."""
+    name = fresh_topic("shards")
+    expect_equal(connection.create_topic(name, PARTITIONS), 0, "error of CreateTopics")
+    for partition in range(PARTITIONS):
+        batch = wire.batch([b"v" * size_of(partition)])
+        expect_equal(connection.produce(name, batch, partition)["error"], 0, "error of Produce")
+    return name
+
+
 def read(node, name):
     with wire.Connection(node.port) as connection:
         return [connection.read_all(name, partition) for partition in range(PARTITIONS)]
@@ -70,11 +80,8 @@ def with_kcat(node):
       ours_only="Kafka has no shards")
 def minimum(node):
     with_shards(node, 3)
-    name = fresh_topic("shards")
     with wire.Connection(node.port) as connection:
-        expect_equal(connection.create_topic(name, PARTITIONS), 0, "error of CreateTopics")
-        for partition in range(PARTITIONS):
-            expect_equal(connection.produce(name, wire.batch([b"v" * 100]), partition)["error"], 0, "error of Produce")
+        name = filled(connection, lambda partition: 100)
         everything = [(name, partition, 0) for partition in range(PARTITIONS)]
         for wait_ms, max_bytes, waits in ((1500, 1 << 20, True), (15_000, 600, False)):
             began = time.monotonic()
@@ -89,12 +96,8 @@ def minimum(node):
       ours_only="Kafka has no shards")
 def limit(node):
     with_shards(node, 3)
-    name = fresh_topic("shards")
     with wire.Connection(node.port) as connection:
-        expect_equal(connection.create_topic(name, PARTITIONS), 0, "error of CreateTopics")
-        for partition in range(PARTITIONS):
-            size = 5000 if partition == 0 else 1000
-            expect_equal(connection.produce(name, wire.batch([b"v" * size]), partition)["error"], 0, "error of Produce")
+        name = filled(connection, lambda partition: 5000 if partition == 0 else 1000)
         left = list(range(PARTITIONS))
         while left:
             answer = connection.ask("fetch", **wire.fetch_values([(name, partition, 0) for partition in left], 6000, 1500))
