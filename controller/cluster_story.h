@@ -39,6 +39,7 @@
 #include "controller/broker_changes.h"
 #include "controller/broker_heartbeat.h"
 #include "controller/broker_registration.h"
+#include "controller/config_decisions.h"
 #include "controller/directory_assignment.h"
 #include "controller/feature_decisions.h"
 #include "controller/image/feature_levels.h"
@@ -348,8 +349,9 @@ class ClusterTable {
   }
 
   void Min() {
-    Apply({ConfigRecord{ConfigResource::kTopic, words_[0], "min.insync.replicas", words_[1]}});
-    Apply(DecideAfterIsrMinChange(*image_, {}, {words_[0]}));
+    const ConfigChange change{"min.insync.replicas", ConfigOp::kSet, words_[1]};
+    const AlterConfigsRequest request{ConfigResource::kTopic, words_[0], {change}};
+    Apply(DecideAlterConfigs(*image_, {}, {request}, /*validate_only=*/false).records);
   }
 
   std::shared_ptr<const MetadataImage> image_ = std::make_shared<const MetadataImage>();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "controller/cluster_story.h"
+#include "controller/config_decisions.h"
 #include "test/rounds.h"
 
 namespace millrace {
@@ -272,9 +273,9 @@ class RandomCluster {
   bool Electable(size_t p) const { return !State(p).isr.empty() || !State(p).elr.empty(); }
 
   void ChangeMin() {
-    Apply({ConfigRecord{ConfigResource::kTopic, "t", "min.insync.replicas",
-                        std::to_string(1 + Below(3))}});
-    Apply(DecideAfterIsrMinChange(*image_, {}, {"t"}));
+    const ConfigChange change{"min.insync.replicas", ConfigOp::kSet, std::to_string(1 + Below(3))};
+    Apply(
+        DecideAlterConfigs(*image_, {}, {{ConfigResource::kTopic, "t", {change}}}, false).records);
     for (size_t p = 0; p < models_.size(); ++p) Commit(p);
   }
 

@@ -191,25 +191,4 @@ MetadataRecords DecideFirstFeatures(const MetadataImage& image, const TopicSetti
   return records;
 }
 
-MetadataRecords DecideAfterIsrMinChange(const MetadataImage& after, const TopicSettings& defaults,
-                                        const std::vector<std::string>& topics) {
-  MetadataRecords records;
-  if (!ElrEnabled(after)) return records;
-  const ClusterView cluster(after);
-  for (const std::string& name : topics) {
-    MetadataImage::Topic topic = after.FindTopic(name);
-    if (topic == nullptr) continue;
-    const TopicSettings settings = SettingsOf(after, *topic, defaults);
-    for (size_t p = 0; p < topic->partitions.size(); ++p) {
-      if (topic->partitions[p].elr.empty()) continue;
-      PartitionChange change(topic->partitions[p], cluster, settings, /*elr_enabled=*/true);
-      if (std::optional<PartitionImage> state = change.Build(); state.has_value()) {
-        records.emplace_back(PartitionRecord{topic->topic_id, PartitionId(static_cast<int32_t>(p)),
-                                             *std::move(state)});
-      }
-    }
-  }
-  return records;
-}
-
 }  // namespace millrace

@@ -32,9 +32,4 @@ Verdict DecideFeatures(const MetadataImage& image, const TopicSettings& defaults
 MetadataRecords DecideFirstFeatures(const MetadataImage& image, const TopicSettings& defaults,
                                     int32_t metadata_version, const FeatureLevels& chosen);
 
-// The eligible leader replicas of `topics` (names) after min.insync.replicas changed in `after`:
-// where the ISR is large enough now, there are none.
-MetadataRecords DecideAfterIsrMinChange(const MetadataImage& after, const TopicSettings& defaults,
-                                        const std::vector<std::string>& topics);
-
 }  // namespace millrace
