@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,21 @@ LOAD_MAX = 3.0
 SETTLE_SECONDS = 3
 WARM_UPS_MAX = 8
 COLUMNS = {"kafka": "Kafka, page cache", "millrace": "Millrace, disk (default)"}
+
+
+class RunFailed(Exception):
+    """A run that gave no figures, and why."""
+
+
+def told(command, seconds):
+    """What a program printed, as JSON; its last complaint is why the run failed."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise RunFailed(f"{pathlib.Path(command[0]).name} did not end in {seconds} s") from late
+    if done.returncode != 0:
+        raise RunFailed((done.stderr.strip().splitlines() or [f"{command[0]}: exit status {done.returncode}"])[-1])
+    return json.loads(done.stdout)
 
 
 def note(text):
@@ -88,6 +104,7 @@ class Bench:
         self.options, self.scenarios, self.make_rival = options, scenarios, make_rival
         self.keys = [key for key in COLUMNS if key != "kafka" or options.kafka != "none"]
         self.rivals, self.results = [], {}
+        self.failures = []  # Lines: which run of whom gave no figures, and why.
 
     def measure(self, name):
         scenario = self.scenarios[name]
@@ -99,12 +116,19 @@ class Bench:
             for rival in self.rivals:
                 if rival.key not in scenario.who:
                     continue
+                which = f"{name} {turn + 1}/{rounds} {rival.cluster.name}"
                 rival.start()
                 begin = time.monotonic()
-                run = scenario.run(rival, self.options)
+                try:
+                    run = scenario.run(rival, self.options)
+                except (RunFailed, RuntimeError) as why:  # The latter of nodes that do not start or end.
+                    note(f"{which} failed: {why}")
+                    self.failures.append(f"{which}: {why}")
+                    rival.stop()  # What comes next begins with nodes that are whole.
+                    continue
                 self.results.setdefault(f"{name}/{rival.key}", []).append(run)
                 figures = ", ".join(f"{what} {report.number(figure(run))}" for what, figure in scenario.figures)
-                note(f"{name} {turn + 1}/{rounds} {rival.cluster.name} ({time.monotonic() - begin:.0f} s): {figures}, "
+                note(f"{which} ({time.monotonic() - begin:.0f} s): {figures}, "
                      f"{run['errors']} errors")
 
     def stop(self):
@@ -127,7 +151,10 @@ class Bench:
         lines = [f"Made by `{words}` on {when}, commit {report.version()}, in {minutes:.1f} minutes; load average before it "
                  f"{load:.1f}. Machine: {report.machine(folder)}.", ""]
         head = ["", *(COLUMNS[key] for key in self.keys), *(["ours / Kafka's"] if len(self.keys) == 2 else [])]
-        return "\n".join(lines + report.table(head, [row[:len(head)] for row in self.rows(names)])) + "\n"
+        lines += report.table(head, [row[:len(head)] for row in self.rows(names)])
+        if self.failures:
+            lines += ["", "Runs that failed, and are in no figure:", "", *(f"- {failure}" for failure in self.failures)]
+        return "\n".join(lines) + "\n"
 
 
 def parser(doc, scenarios):
@@ -146,8 +173,9 @@ def parser(doc, scenarios):
 
 
 def run(program, options, scenarios, marks, make_rival):
-    """Measures what is asked for, prints the table, and puts it between the two marks of docs/performance.md with --write.
-    `make_rival` takes a key of COLUMNS, a number of nodes and a folder."""
+    """Measures what is asked for, prints the table, and puts it between the two marks of docs/performance.md with --write. A run
+    that fails is told beneath the table, and in the exit status. `make_rival` takes a key of COLUMNS, a number of nodes and a
+    folder."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{program}: told to stop"))  # The nodes go too.
     load = os.getloadavg()[0]
     if options.write and load > LOAD_MAX and not options.force:
@@ -167,3 +195,4 @@ def run(program, options, scenarios, marks, make_rival):
         pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1))
     if options.write:
         report.put(*marks, content)
+    sys.exit(1 if bench.failures else 0)
