@@ -205,7 +205,8 @@ class Settings {
     }
     const size_t others = Elements("controller.quorum.voters").size() +
                           Elements("controller.quorum.bootstrap.servers").size();
-    if (others > 1) {
+    // A node that is not a cluster by itself must find the others under the same id.
+    if (others > 1 || HasRole("broker") != HasRole("controller")) {
       config_.cluster_id = std::string(kPackagedClusterId);
       config_.warnings.push_back(
           fmt::format("CLUSTER_ID is not set: {} it is, as in apache/kafka", kPackagedClusterId));

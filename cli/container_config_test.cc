@@ -116,6 +116,17 @@ TEST_CASE("ContainerConfig: nodes of one compose file without CLUSTER_ID get the
   CHECK(Properties(config)["listeners"] == "PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9094");
 }
 
+TEST_CASE(
+    "ContainerConfig: a controller apart and its broker get the same cluster id without "
+    "CLUSTER_ID") {
+  for (const char* role : {"controller", "broker"}) {
+    ContainerConfig config = Read({{"KAFKA_NODE_ID", "2"},
+                                   {"KAFKA_PROCESS_ROLES", role},
+                                   {"KAFKA_CONTROLLER_QUORUM_VOTERS", "1@controller-1:9093"}});
+    CHECK(config.cluster_id == std::string(kPackagedClusterId));
+  }
+}
+
 TEST_CASE("ContainerConfig: listeners come from what is advertised when they are absent") {
   CHECK(Properties(Read({{"KAFKA_ADVERTISED_LISTENERS",
                           "PLAINTEXT://kafka:29092,PLAINTEXT_HOST://localhost:9092"},
