@@ -147,6 +147,10 @@ class Member(Admin, Node):
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
+    def said(self):
+        """Its log since it was made."""
+        return self.log_file.read_text(errors="replace")
+
     def kill(self):
         if self.paused:
             self.resume()  # A stopped process dies too, but not before it is continued on every kernel.
@@ -253,6 +257,7 @@ class Cluster(View):
     ours = True
     host = "127.0.0.1"
     member_of = Member
+    rounds = 2  # Of killing each one in turn.
 
     def __init__(self, options, settings=(), nodes=3, roles="broker,controller"):
         self.options = options
