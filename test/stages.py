@@ -21,8 +21,6 @@ CI = os.environ.get("CI") in ("true", "1")
 UNIT_SECONDS_MAX = 480  # One test binary. The slowest takes a fifth of this under a sanitizer.
 SUITE_SECONDS_MAX = {"conformance": 960, "hostile": 300, "chaos": 960, "compose": 600}
 SUITES = list(SUITE_SECONDS_MAX)
-# Run when they are asked for: making an image from nothing takes minutes.
-ON_REQUEST = ["compose"]
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
 SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 10, "cluster-shards": 30, "cluster": 30,
          "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
@@ -216,7 +214,7 @@ def main():
     tally = Tally()
 
     def wanted(stage):
-        return stage in only or (not only and stage not in ON_REQUEST)
+        return not only or stage in only
 
     def save():
         if options.results:

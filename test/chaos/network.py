@@ -21,7 +21,11 @@ from harness import Skip, expect, need, run
 BRIDGE = "millrace-br"
 NETWORK = "10.213.77"
 CLIENTS = f"{NETWORK}.1"
-PASSES = ["FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"]
+
+
+def passes(bridge):
+    """A rule for iptables: beside Docker, whose rules drop what is forwarded, on bridges too."""
+    return ["FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"]
 
 
 class Host(Member):
@@ -56,7 +60,7 @@ class SeparateHosts(Cluster):
         run(["ip", "link", "add", BRIDGE, "type", "bridge"])
         run(["ip", "addr", "add", f"{CLIENTS}/24", "dev", BRIDGE])
         run(["ip", "link", "set", BRIDGE, "up"])
-        run(["iptables", "-I", *PASSES])  # Beside Docker, whose rules drop what is forwarded, on bridges too.
+        run(["iptables", "-I", *passes(BRIDGE)])
         for one in self.members:
             end = f"mr-{one.id}"
             run(["ip", "netns", "add", one.namespace])
@@ -72,7 +76,7 @@ class SeparateHosts(Cluster):
             subprocess.run(["ip", "link", "del", f"mr-{one.id}"], capture_output=True, check=False)
             subprocess.run(["ip", "netns", "del", one.namespace], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
-        subprocess.run(["iptables", "-D", *PASSES], capture_output=True, check=False)
+        subprocess.run(["iptables", "-D", *passes(BRIDGE)], capture_output=True, check=False)
 
     def wipe(self):
         self.tear_down()

@@ -1,16 +1,19 @@
 """deploy/docker-compose.yml with the image of the binary under test: clients outside and inside, and a leader that is killed."""
 
+import functools
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/chaos")
 
 from checker import Load
-from containers import Compose, without_io_uring
+from containers import FIRST_PORT, Compose, compose, without_io_uring
 from go_program import go_program
-from harness import expect, expect_equal, expect_in, fresh_topic, need, run, test, until
+from harness import Failure, expect, expect_equal, expect_in, fresh_topic, need, run, test, until
 
 NODE = Compose
 RECORDS = int(os.environ.get("MILLRACE_COMPOSE_RECORDS", "100000"))
@@ -19,8 +22,7 @@ RECORDS = int(os.environ.get("MILLRACE_COMPOSE_RECORDS", "100000"))
 @test("compose: three containers become healthy, run as appuser, and name one controller")
 def healthy(cluster):
     for one in cluster:
-        until(lambda one=one: "healthy" in run(["docker", "inspect", "-f", "{{.State.Health.Status}}", one.name]).split(),
-              f"{one.name} is healthy to Docker", 60)
+        until(lambda one=one: one.health() == "healthy", f"{one.name} is healthy to Docker", 60)
         expect_equal(one.execute("id", "-un").strip(), "appuser", "user")
         expect_equal(one.execute("millrace", "health").strip(), "ready", "millrace health")
         expect_equal(sorted(peer["id"] for peer in one.status()["brokers"]), [1, 2, 3], "brokers")
@@ -75,6 +77,35 @@ def scripts(cluster):
     expect_in("Produce(0)", one.execute("kafka-broker-api-versions.sh", *server))
     expect_in("cluster.id=4L6g3nShT-eMCtK--X86sw",
               one.execute("kafka-storage.sh", "info", "-c", "/opt/kafka/config/server.properties"))
+
+
+@test("compose: a file for apache/kafka with another image's name: a controller apart, mounted settings, Kafka's scripts in its services")
+def apache_file(cluster):
+    port = FIRST_PORT + 20
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # For the image's user.
+        pathlib.Path(folder, "server.properties").write_text("num.partitions=7\nlog.dirs=/proc/nowhere\n")
+        file = pathlib.Path(__file__).with_name("apache_kafka.yml")
+        do = functools.partial(compose, f"{cluster.name}-apache", [file], {"PORT": str(port), "SETTINGS": folder})
+        tool = functools.partial(do, "exec", "-T", "broker-1")
+        server = ("--bootstrap-server", "broker-1:19092")
+        try:
+            do("up", "-d")  # Waits for the health check, before the service that makes the topic.
+            bootstrap = f"localhost:{port}"
+            until(lambda: 'topic "orders" with 4 partitions' in run([need("kcat"), "-b", bootstrap, "-L"], status=None),
+                  "the topic is made", 30)
+            tool("/opt/kafka/bin/kafka-topics.sh", *server, "--create", "--topic", "default")
+            expect_in('topic "default" with 7 partitions', run(["kcat", "-b", bootstrap, "-L", "-t", "default"]), "mounted settings")
+            values = [f"value-{number}" for number in range(100)]
+            run(["kcat", "-b", bootstrap, "-P", "-t", "orders", "-X", "enable.idempotence=true"], input="\n".join(values))
+            do("restart", "-t", "30", "broker-1")
+            seen = tool("/opt/kafka/bin/kafka-console-consumer.sh", *server, "--topic", "orders", "--group", "billing", "--from-beginning",
+                        "--max-messages", "100", "--timeout-ms", "30000")
+            expect_equal(sorted(seen.split()), sorted(values), "records after a restart")
+        except Failure as problem:
+            raise Failure(f"{problem}\n{do('ps', '-a')}\n{do('logs', '--no-color')[-3000:]}") from problem
+        finally:
+            do("down", "-v", "-t", "30")
 
 
 @test("compose: a container that is forbidden io_uring says so and serves with epoll")
