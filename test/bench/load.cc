@@ -8,7 +8,8 @@
 //                 [--replication-factor N]
 //   millrace_load --port P --topic T --first-produce      waits for a listener, creates the topic,
 //                                                         reports when a produce was accepted
-//   millrace_load --port P --topic T --fill BYTES ...     creates the topic, produces so much, ends
+//   millrace_load --port P --topic T --fill BYTES ...     creates the topic unless it is there,
+//                                                         produces so much, ends
 //   millrace_load --port P --topic T --fetch [--fetch-bytes B] [--once] ...
 //                                                         reads a topic that is there
 //
@@ -30,8 +31,11 @@ namespace millrace::bench {
 namespace {
 
 constexpr int64_t kStartWaitNs = 60 * kSecondNs;
+// Whoever has much to recover listens late; the caller knows when to give up.
+constexpr int64_t kFirstProduceWaitNs = 600 * kSecondNs;
 constexpr useconds_t kRetryUs = 1000;
 constexpr double kFillSecondsMax = 600;
+constexpr int16_t kTopicAlreadyExists = 36;
 
 template <typename T>
 T Number(const std::string& name, const std::string& text) {
@@ -121,10 +125,12 @@ int Main(int count, char** words) {
     std::printf("%s\n", load.Report().c_str());
     return 0;
   }
-  LoadConnection control(options.port, MonotonicNs() + kStartWaitNs);
+  const int64_t wait = options.mode == LoadMode::kFirstProduce ? kFirstProduceWaitNs : kStartWaitNs;
+  LoadConnection control(options.port, MonotonicNs() + wait);
   const Frame create = EncodeCreateTopic(options.topic, options.partitions,
                                          options.replication_factor, options.configs);
   while (int16_t error = CreateTopicError(control.Call(create))) {
+    if (options.mode == LoadMode::kFill && error == kTopicAlreadyExists) break;
     if (options.mode != LoadMode::kFirstProduce)
       Fail("the topic was not created: error " + std::to_string(error));
     usleep(kRetryUs);

@@ -55,6 +55,7 @@ std::string LoadMeter::Report(size_t late) const {
       << ", \"p99_ms\": " << percentile(0.99) << ", \"p999_ms\": " << percentile(0.999)
       << ", \"broker_cpu_s\": " << broker_.cpu_s - broker_before_.cpu_s
       << ", \"broker_written_bytes\": " << broker_.written_bytes - broker_before_.written_bytes
+      << ", \"broker_read_bytes\": " << broker_.read_bytes - broker_before_.read_bytes
       << ", \"client_cpu_s\": " << client_.cpu_s - client_before_.cpu_s << "}";
   return out.str();
 }

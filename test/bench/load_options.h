@@ -15,7 +15,7 @@ inline constexpr int64_t kSecondNs = 1'000'000'000;
 enum class LoadMode : uint8_t {
   kProduce,       // Create the topic, produce, delete it.
   kFirstProduce,  // Wait for a listener, create the topic, say when a produce was accepted.
-  kFill,          // Create the topic and produce `fill_bytes`; the topic stays.
+  kFill,          // Create the topic, unless it is there, and produce `fill_bytes`; it stays.
   kFetch,         // Read a topic that is there, from its beginning, again and again.
 };
 

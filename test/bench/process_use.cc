@@ -28,6 +28,7 @@ ProcessUse ProcessUse::Of(int pid) {
   std::ifstream io(folder + "/io");
   while (io >> field) {
     if (field == "write_bytes:") io >> use.written_bytes;
+    if (field == "read_bytes:") io >> use.read_bytes;
   }
   return use;
 }
@@ -38,6 +39,7 @@ ProcessUse ProcessUse::Of(std::span<const int> pids) {
     const ProcessUse one = Of(pid);
     sum.cpu_s += one.cpu_s;
     sum.written_bytes += one.written_bytes;
+    sum.read_bytes += one.read_bytes;
   }
   return sum;
 }

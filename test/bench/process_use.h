@@ -11,6 +11,7 @@ namespace millrace::bench {
 struct ProcessUse {
   double cpu_s = 0;            // User and system.
   uint64_t written_bytes = 0;  // That reached, or will reach, a disk.
+  uint64_t read_bytes = 0;     // That came from a disk: not what the page cache had.
 
   static ProcessUse Of(int pid);
   // Of all of them together.
