@@ -1,5 +1,7 @@
 """The two brokers under measurement, as processes: started, found in /proc, stopped by their own id."""
 
+import glob
+import itertools
 import json
 import os
 import pathlib
@@ -15,10 +17,13 @@ sys.path.insert(0, str(ROOT / "test"))
 from seccomp import deny_io_uring  # noqa: E402  (The path above makes it importable.)
 
 STOP_SECONDS_MAX = 30
-FIRST_PRODUCE_SECONDS_MAX = 90
+FIRST_PRODUCE_SECONDS_MAX = 180
+REMOVALS_SECONDS_MAX = 15
 
-# Kafka's files of a deleted topic would stay for a minute, dirty pages and all; ours alike.
+# The files of a deleted topic would stay for a minute, dirty pages and all. Kafka looks at the broker's setting instead, and
+# all the time if that is 0.
 TOPIC_CONFIGS = {"file.delete.delay.ms": "0"}
+KAFKA_SETTINGS = ["log.segment.delete.delay.ms=1000"]
 
 
 class Broker:
@@ -27,6 +32,7 @@ class Broker:
     def __init__(self, name, port, folder, load):
         self.name, self.port, self.folder, self.load = name, port, pathlib.Path(folder), load
         self.process = None
+        self.restarts = itertools.count()
         self.preexec = None  # Runs in the new process before the broker.
         self.starts_ms = []  # Process start to first accepted produce, on an empty and on a used directory.
         self.restarts_ms = []
@@ -72,14 +78,31 @@ class Broker:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def restart_killed(self, topic):
+    def restart_killed(self):
         """Milliseconds from the start after a kill -9 until a produce was accepted."""
         self.process.kill()
         self.process.wait()
+        return self._start_again()
+
+    def revive(self):
+        """Starts it again if it has ended by itself. Whether it had."""
+        ended = self.process is None or self.process.poll() is not None
+        if ended:
+            self._start_again()
+        return ended
+
+    def _start_again(self):
         # The kernel takes io_uring's files apart after the process has gone: its listener answers until then.
         while self.listens():
             time.sleep(0.001)
-        return self._timed_start(topic)
+        return self._timed_start(f"again-{next(self.restarts)}")
+
+    def wait_for_removals(self):
+        """Until deleted topics are gone from the disk: letting go of large files holds up who waits for it. Not for ever."""
+        until = time.monotonic() + REMOVALS_SECONDS_MAX
+        # Not rglob(), which fails where a folder goes meanwhile.
+        while any(glob.iglob(f"{self.folder}/**/*-delete", recursive=True)) and time.monotonic() < until:
+            time.sleep(0.1)
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -135,7 +158,11 @@ class Kafka(Broker):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         place = ["--port", str(self.port), "--data", str(self.folder)]
-        subprocess.run([self.script, "start", "--stock", *place], check=True, stdout=subprocess.DEVNULL)
+        try:
+            subprocess.run([self.script, "start", "--stock", *place, *KAFKA_SETTINGS], check=True, stdout=subprocess.DEVNULL)
+        except subprocess.CalledProcessError:
+            subprocess.run([self.script, "stop", *place], check=False, stdout=subprocess.DEVNULL)
+            raise
         pid = int((self.folder / "1/pid").read_text())
         self.words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
         subprocess.run([self.script, "stop", *place], check=True, stdout=subprocess.DEVNULL)

@@ -1,18 +1,13 @@
-"""Turns the measurements of test/bench/run into the tables of docs/performance.md."""
+"""What the programs of test/bench tell alike: medians, tables, the machine, and where they stand in docs/performance.md."""
 
-import datetime
 import os
 import pathlib
 import platform
 import statistics
 import subprocess
 
-import standing
-from workloads import WORKLOADS
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def median(values):
@@ -32,18 +27,6 @@ def cell(runs, figure):
         return "–"
     bad = sum(run["errors"] for run in runs)
     return number(median([figure(run) for run in runs])) + (f" ({bad} errors)" if bad else "")
-
-
-def spread(runs, figure):
-    values = [figure(run) for run in runs]
-    return f"{number(median(values))} ({number(min(values))}–{number(max(values))})" if values else "–"
-
-
-AGAINST = [  # What is compared: Kafka's column, ours.
-    ("page cache against page cache", "kafka-cache", "millrace-cache"),
-    ("disk against disk", "kafka-disk", "millrace-disk"),
-    ("ours on disk against Kafka's page cache", "kafka-cache", "millrace-disk"),
-]
 
 
 def file_system(path):
@@ -69,64 +52,8 @@ def table(head, rows):
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def workload_rows(results, titles, columns):
-    rows = []
-    for workload, title in titles.items():
-        runs = {column: results.get(f"{workload}/{column}", []) for column in columns}
-        for name, figure in WORKLOADS[workload].figures:
-            rows.append([f"{title}: {name}", *(cell(runs[column], figure) for column in columns)])
-    return rows
-
-
-def ratio_rows(results, titles):
-    rows = []
-    for workload, title in titles.items():
-        cost = WORKLOADS[workload].cost
-        if cost is None:
-            continue
-        row = [title]
-        for _, theirs, ours in AGAINST:
-            a = median([cost(run) for run in results.get(f"{workload}/{theirs}", [])])
-            b = median([cost(run) for run in results.get(f"{workload}/{ours}", [])])
-            row.append(f"{a / b:.1f}" if a and b else "–")
-        rows.append(row)
-    return rows
-
-
-def start_rows(facts):
-    rows = []
-    for name, fact in facts["brokers"].items():
-        rows.append([name, number(fact["idle_mb"]), number(fact["peak_mb"]), number(median(fact["starts_ms"])),
-                     number(median(fact["restarts_ms"]))])
-    return rows
-
-
-def text(facts, results, titles, columns):
-    when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    lines = [
-        f"Made by `{facts['command']}` on {when}, commit {facts['commit']}, in {facts['minutes']:.1f} minutes; "
-        f"load average before it {facts['load']:.1f}.",
-        f"Machine: {facts['machine']}.",
-        f"Its limits beside it: synced direct writes of 512 KiB {number(facts['disk_mb_s'])} MB/s; the load program "
-        f"used {number(facts['client_share'] * 100)} % of its core at most.", ""]
-    lines += table(["", *columns.values()], workload_rows(results, titles, columns))
-    lines += ["", "How many times less CPU ours needs for the same (medians):", ""]
-    lines += table(["", *(name for name, _, _ in AGAINST)], ratio_rows(results, titles))
-    lines += ["", "Memory in MB; milliseconds from before the process exists to the first accepted produce:", ""]
-    lines += table(["", "RSS idle", "RSS peak", "start, empty directory", "start, used directory"], start_rows(facts))
-    if facts["standing"]:
-        lines += ["", "Standing still, and coming back:", ""]
-        lines += table(["", *facts["standing"]], [[title, *(number(figures[key]) for figures in facts["standing"].values())]
-                                                  for key, title in standing.FIGURES.items()])
-    return "\n".join(lines) + "\n"
-
-
 def put(begin, end, content):
     """Replaces what stands between the two marks of the page."""
     before, rest = PAGE.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
     PAGE.write_text(f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}", encoding="utf-8")
-
-
-def write(content):
-    put(BEGIN, END, content)
