@@ -18,7 +18,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "common/check.h"
@@ -55,10 +54,7 @@ class Shards {
 
   // Runs `what` on shard `to` and does not wait for it: returns when it is on its way, before any
   // later message of the caller. What it touches must still be there when it runs.
-  Task<void> Tell(ShardId from, ShardId to, std::move_only_function<void()> what) {
-    auto shared = std::make_shared<std::move_only_function<void()>>(std::move(what));
-    co_await Deliver(&lane(from), &lane(to), [shared] { (*shared)(); });
-  }
+  Task<void> Tell(ShardId from, ShardId to, std::move_only_function<void()> what);
 
   // On `shard`: returns when no call of others is running here.
   Task<void> JoinServed(ShardId shard) { return lane(shard).served.Join(); }
@@ -73,80 +69,41 @@ class Shards {
     Event call_ended;
   };
 
-  // A call under way; lives in the caller's frame, and belongs to the callee from request to reply.
-  template <typename T>
-  struct Pending {
-    Pending(Lane& from, Lane& to, std::move_only_function<Task<T>()> work)
-        : from(from),
-          to(to),
-          sched_class(from.reactor.current_class()),
-          work(std::move(work)),
-          done(from.reactor) {}
-    Lane& from;
-    Lane& to;
-    const SchedClass sched_class;
-    std::move_only_function<Task<T>()> work;
-    std::optional<T> result;
-    Event done;
-  };
-
   Lane& lane(ShardId shard) {
     MR_CHECK(shard.value() < lanes_.size());
     return *lanes_[shard.value()];
   }
 
-  // Puts `message` into the inbox of `to`, however long that is full.
-  template <typename Message>
-  static Task<void> Deliver(Lane* from, Lane* to, Message message) {
-    while (!to->reactor.Post(message)) co_await Sleep(from->reactor, milliseconds(1));
-  }
+  // Below the templates nothing knows what a call gives: its work puts that into the caller's frame,
+  // which belongs to the callee from request to reply. So the way there and back is compiled once.
+  struct Pending;  // A call under way.
+  class Relay;     // Carries a cancellation across.
+  using Work = std::move_only_function<Task<void>()>;
 
+  // Runs `work` there; returns here when it has ended.
+  Task<void> Send(ShardId from, ShardId to, Work work);
+  // The same for one of the `calls_max` calls.
+  Task<void> SendCounted(ShardId from, ShardId to, Work work);
+  Task<void> SendUntil(ShardId from, ShardId to, CancellationToken token,
+                       std::move_only_function<Task<void>(CancellationToken)> work);
+  static Task<void> Serve(Pending* call);
+  // Puts a message into the inbox of `to`, however long that is full: it calls `what` with `on`.
+  static Task<void> Deliver(Lane* from, Lane* to, void (*what)(void* on), void* on);
+
+  // On the callee's shard, where what the work captured dies too.
   template <typename T>
-  static Task<void> Serve(Pending<T>* call) {
-    Lane* to = &call->to;
-    Lane* from = &call->from;
-    call->result.emplace(co_await call->work());
-    call->work = nullptr;  // What it captured dies where it was used.
-    co_await Deliver(to, from, [call] { call->done.Set(); });
+  static Task<void> Keep(std::move_only_function<Task<T>()>* work, std::optional<T>* result) {
+    result->emplace(co_await (*work)());
+    *work = nullptr;
   }
-
-  // A call that is not counted.
+  static Task<void> Run(Work* work) {
+    co_await (*work)();
+    *work = nullptr;
+  }
   template <typename T>
-  Task<T> Send(ShardId from, ShardId to, std::move_only_function<Task<T>()> work);
-
-  // Carries a cancellation across. Lives in the caller's frame; `there` belongs to the other shard.
-  class Relay final : public CancellationCallback {
-   public:
-    Relay(Shards& shards, ShardId from, ShardId to)
-        : shards_(shards), from_(from), to_(to), telling_(shards.reactor(from)) {}
-    void OnCancel() override { telling_.Spawn(Tell(this)); }
-    // No cancellation is on its way any more.
-    Task<void> Ended() {
-      Unlink();
-      co_await telling_.Join();
-    }
-    CancellationSource& there() { return there_; }
-
-   private:
-    static Task<void> Tell(Relay* relay) {
-      (void)co_await relay->shards_.Send<std::monostate>(
-          relay->from_, relay->to_, [relay] { return CancelThere(&relay->there_); });
-    }
-    static Task<std::monostate> CancelThere(CancellationSource* there) {
-      there->Cancel();
-      co_return std::monostate();
-    }
-
-    Shards& shards_;
-    const ShardId from_;
-    const ShardId to_;
-    TaskScope telling_;
-    CancellationSource there_;
-  };
-
-  static Task<std::monostate> AsValue(std::move_only_function<Task<void>()> work) {
-    co_await work();
-    co_return std::monostate();
+  static Task<void> KeepUntil(std::move_only_function<Task<T>(CancellationToken)>* work,
+                              CancellationToken token, std::optional<T>* result) {
+    result->emplace(co_await (*work)(token));
   }
 
   const size_t calls_max_;
@@ -159,42 +116,25 @@ Task<T> Shards::Call(ShardId from, ShardId to, std::move_only_function<Task<T>()
     if (from == to) {
       co_await work();
     } else {
-      std::move_only_function<Task<std::monostate>()> valued = [work = std::move(work)]() mutable {
-        return AsValue(std::move(work));
-      };
-      co_await Call<std::monostate>(from, to, std::move(valued));
+      co_await SendCounted(from, to, [&work] { return Run(&work); });
     }
   } else {
     if (from == to) co_return co_await work();
-    Lane& here = lane(from);
-    while (here.calls >= calls_max_) co_await here.call_ended.Wait();
-    ++here.calls;
-    T result = co_await Send<T>(from, to, std::move(work));
-    --here.calls;
-    if (here.call_ended.has_waiters()) here.call_ended.Pulse();
-    co_return std::move(result);
+    std::optional<T> result;
+    co_await SendCounted(from, to, [&work, &result] { return Keep(&work, &result); });
+    co_return *std::move(result);
   }
-}
-
-template <typename T>
-Task<T> Shards::Send(ShardId from, ShardId to, std::move_only_function<Task<T>()> work) {
-  Lane& here = lane(from);
-  Pending<T> call(here, lane(to), std::move(work));
-  co_await Deliver(&here, &call.to,
-                   [&call] { call.to.served.Spawn(Serve(&call), call.sched_class); });
-  co_await call.done.Wait();
-  co_return std::move(*call.result);
 }
 
 template <typename T>
 Task<T> Shards::CallUntil(ShardId from, ShardId to, CancellationToken token,
                           std::move_only_function<Task<T>(CancellationToken)> work) {
   if (from == to) co_return co_await work(token);
-  Relay relay(*this, from, to);
-  token.Register(relay);
-  T result = co_await Send<T>(from, to, [&relay, &work] { return work(relay.there().token()); });
-  co_await relay.Ended();
-  co_return std::move(result);
+  std::optional<T> result;
+  co_await SendUntil(from, to, token, [&work, &result](CancellationToken there) {
+    return KeepUntil(&work, there, &result);
+  });
+  co_return *std::move(result);
 }
 
 }  // namespace millrace

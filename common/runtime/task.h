@@ -14,7 +14,7 @@
 
 #include <coroutine>
 #include <exception>
-#include <optional>
+#include <new>
 #include <utility>
 
 #include "common/check.h"
@@ -45,18 +45,30 @@ class TaskPromiseBase {
   std::coroutine_handle<> continuation_;
 };
 
+// A union and not std::optional, which costs every source several times as much for each T.
 template <typename T>
 class TaskPromise : public TaskPromiseBase {
  public:
+  TaskPromise() {}
+  TaskPromise(const TaskPromise&) = delete;
+  TaskPromise& operator=(const TaskPromise&) = delete;
+  ~TaskPromise() {
+    if (returned_) value_.~T();
+  }
+
   Task<T> get_return_object();
   template <typename U>
   void return_value(U&& value) {
-    value_.emplace(std::forward<U>(value));
+    new (&value_) T(std::forward<U>(value));
+    returned_ = true;
   }
-  T Take() { return std::move(*value_); }
+  T Take() { return std::move(value_); }
 
  private:
-  std::optional<T> value_;
+  union {
+    T value_;  // From return_value() on.
+  };
+  bool returned_ = false;
 };
 
 template <>
