@@ -78,16 +78,22 @@ constexpr int16_t kLegacyOffsetCommit = 0;
 template <size_t I = 0>
 absl::StatusOr<std::optional<GroupRecord>> DecodeAny(
     int16_t type, std::span<const uint8_t> key, std::optional<std::span<const uint8_t>> value) {
-  if constexpr (I == std::variant_size_v<GroupRecord>) {
+  if constexpr (I == std::variant_size_v<GroupRecordVariant>) {
     return std::optional<GroupRecord>();
   } else {
-    using Record = std::variant_alternative_t<I, GroupRecord>;
+    using Record = std::variant_alternative_t<I, GroupRecordVariant>;
     if (type == Record::Key::kRecordType) return DecodeAs<Record>(key, value);
     return DecodeAny<I + 1>(type, key, value);
   }
 }
 
 }  // namespace
+
+GroupRecord::GroupRecord(const GroupRecord& other) = default;
+GroupRecord::GroupRecord(GroupRecord&& other) noexcept = default;
+GroupRecord& GroupRecord::operator=(const GroupRecord& other) = default;
+GroupRecord& GroupRecord::operator=(GroupRecord&& other) noexcept = default;
+GroupRecord::~GroupRecord() = default;
 
 EncodedRecord EncodeGroupRecord(const GroupRecord& record) {
   return std::visit(

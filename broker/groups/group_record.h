@@ -63,10 +63,22 @@ using CurrentAssignmentRecord = KeyedRecord<kafka::ConsumerGroupCurrentMemberAss
 using RegexRecord = KeyedRecord<kafka::ConsumerGroupRegularExpressionKey,
                                 kafka::ConsumerGroupRegularExpressionValue>;
 
-using GroupRecord =
+using GroupRecordVariant =
     std::variant<OffsetCommitRecord, ClassicGroupRecord, ConsumerGroupEpochRecord,
                  ConsumerGroupPartitionsRecord, ConsumerMemberRecord, TargetAssignmentEpochRecord,
                  TargetAssignmentRecord, CurrentAssignmentRecord, RegexRecord>;
+
+// One of them; std::get(), std::visit() and the like take it as they take the variant. Copying, moving
+// and destroying it are functions of group_record.cc, so that they are compiled once.
+class GroupRecord : public GroupRecordVariant {
+ public:
+  using GroupRecordVariant::GroupRecordVariant;
+  GroupRecord(const GroupRecord& other);
+  GroupRecord(GroupRecord&& other) noexcept;
+  GroupRecord& operator=(const GroupRecord& other);
+  GroupRecord& operator=(GroupRecord&& other) noexcept;
+  ~GroupRecord();
+};
 
 // As it lies in the log.
 struct EncodedRecord {
