@@ -12,6 +12,8 @@
 //           REQUEST_TIMED_OUT: a replica that is alive has not moved its start in timeout_ms, or
 //           before this broker began to stop; it will.
 // Source:   KIP-107; rules 12.1-12.4.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>

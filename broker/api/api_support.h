@@ -2,7 +2,7 @@
 // sentinels.
 #pragma once
 
-#include <fmt/format.h>
+#include <absl/status/statusor.h>
 
 #include <cstdint>
 #include <optional>
@@ -18,6 +18,9 @@
 
 namespace millrace {
 
+// What DecodeBody() says of a body of which `status` is wrong.
+absl::Status DoesNotDecode(int16_t api_key, int16_t version, const absl::Status& status);
+
 // The request's body. An undecodable one gives a status whose message names the API; the connection
 // is closed then, because where the next field would begin is unknown (Kafka does the same).
 // `elements_max`: of all its arrays together.
@@ -28,25 +31,19 @@ absl::StatusOr<Request> DecodeBody(const ApiRequest& request,
   Request decoded;
   decoded.Decode(reader, request.version);
   absl::Status status = reader.Finish();
-  if (!status.ok()) {
-    return absl::Status(status.code(), fmt::format("{} v{} does not decode: {}",
-                                                   kafka::FindApi(Request::kApiKey)->name,
-                                                   request.version, std::string(status.message())));
-  }
+  if (!status.ok()) return DoesNotDecode(Request::kApiKey, request.version, status);
   return decoded;
 }
 
+// A frame that was encoded; without one the connection is closed.
+ApiReply ReplyWith(absl::StatusOr<Chain> frame);
+
 template <typename Response>
 ApiReply Reply(const ApiRequest& request, const Response& response) {
-  absl::StatusOr<Chain> frame =
-      kafka::EncodeResponse(response, request.version, request.correlation_id);
-  if (!frame.ok()) return ApiReply::Close(std::string(frame.status().message()));
-  return {ApiReply::Action::kSend, *std::move(frame), {}, nullptr};
+  return ReplyWith(kafka::EncodeResponse(response, request.version, request.correlation_id));
 }
 
-inline ApiReply Undecodable(const absl::Status& status) {
-  return ApiReply::Close(std::string(status.message()));
-}
+ApiReply Undecodable(const absl::Status& status);
 
 // The same for an API whose answer has an error code of its own from `error_since` on: a request
 // whose arrays are more than may be held in memory was understood, and is told INVALID_REQUEST.
