@@ -14,8 +14,8 @@
 
 #include "broker/broker_shards.h"
 #include "broker/controller_access.h"
-#include "broker/fetch_budget.h"
-#include "broker/fetch_session.h"
+#include "broker/fetch/fetch_budget.h"
+#include "broker/fetch/fetch_session.h"
 #include "broker/metadata_applier.h"
 #include "broker/producer_id_source.h"
 #include "broker/topic_config_source.h"
@@ -25,7 +25,7 @@
 #include "controller/image/metadata_image.h"
 #include "replication/partition_table.h"
 #include "storage/log_store.h"
-#include "storage/shard_validator.h"
+#include "storage/record/shard_validator.h"
 
 namespace millrace {
 

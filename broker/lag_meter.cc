@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/runtime/reactor.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "broker/coordinator/group_service.h"
-#include "broker/directory_reporter.h"
+#include "broker/directory_reports.h"
 #include "broker/replica_repair.h"
 #include "common/runtime/reactor.h"
 #include "common/runtime/task_scope.h"

@@ -10,8 +10,8 @@
 #include <memory>
 #include <string>
 
-#include "broker/api_request.h"
 #include "broker/broker_shards.h"
+#include "broker/server/api_request.h"
 #include "common/bytes/slice.h"
 #include "common/env.h"
 #include "common/runtime/task.h"

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "cli/line_splitter.h"
+#include "cli/records/line_splitter.h"
 
 namespace millrace {
 namespace {

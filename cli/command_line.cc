@@ -10,7 +10,7 @@
 
 #include "cli/client_verb.h"
 #include "cli/command_parser.h"
-#include "cli/kafka_tools.h"
+#include "cli/kafka/kafka_tools.h"
 
 namespace millrace {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "broker/node.h"
-#include "broker/shard_count.h"
+#include "broker/node/node.h"
+#include "broker/node/shard_count.h"
 #include "cli/command_line.h"
 #include "cli/command_parser.h"
 #include "cli/node_settings.h"
@@ -22,7 +22,7 @@
 #include "common/sys/real_world.h"
 #include "common/sys/signals.h"
 #include "controller/grpc/grpc_streams.h"
-#include "storage/kv_store_rocksdb.h"
+#include "storage/kv/kv_store_rocksdb.h"
 
 namespace millrace {
 namespace {

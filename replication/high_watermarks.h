@@ -22,7 +22,7 @@
 #include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 
 namespace millrace {
 

@@ -4,7 +4,7 @@
 
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 #include "storage/log_test_tools.h"
 
 namespace millrace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/error_kind.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 
 namespace millrace {
 namespace {

@@ -45,7 +45,7 @@
 #include "replication/throttled_partitions.h"
 #include "storage/log.h"
 #include "storage/log_store.h"
-#include "storage/shard_validator.h"
+#include "storage/record/shard_validator.h"
 
 namespace millrace {
 

@@ -28,7 +28,7 @@
 #include "replication/isr_channel.h"
 #include "replication/partition.h"
 #include "replication/partition_observer.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 #include "storage/log_store.h"
 
 namespace millrace {

@@ -5,7 +5,7 @@
 #include "common/error_kind.h"
 #include "replication/partition_table.h"
 #include "storage/log_test_tools.h"
-#include "storage/transaction_test_tools.h"
+#include "storage/producer/transaction_test_tools.h"
 
 namespace millrace {
 namespace {

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "storage/batch_builder.h"
+#include "storage/compaction/record_filter.h"
 #include "storage/log_test_tools.h"
-#include "storage/record.h"
-#include "storage/record_filter.h"
+#include "storage/record/batch_builder.h"
+#include "storage/record/record.h"
 
 namespace millrace {
 

@@ -39,9 +39,9 @@
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "common/time.h"
-#include "storage/aborted_index.h"
-#include "storage/log_config.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
+#include "storage/segment/aborted_index.h"
+#include "storage/segment/log_config.h"
 
 namespace millrace {
 

@@ -17,8 +17,8 @@
 
 #include "common/ids.h"
 #include "common/time.h"
-#include "storage/journal_entry.h"
-#include "storage/segment.h"
+#include "storage/journal/journal_entry.h"
+#include "storage/segment/segment.h"
 
 namespace millrace {
 

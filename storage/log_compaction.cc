@@ -13,7 +13,7 @@
 #include "common/status_macros.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
-#include "storage/segment_scanner.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/segment_swap.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"

@@ -33,10 +33,10 @@
 #include "common/ids.h"
 #include "common/runtime/cancellation.h"
 #include "common/runtime/task.h"
-#include "storage/compaction_rules.h"
+#include "storage/compaction/compaction_rules.h"
+#include "storage/compaction/record_filter.h"
 #include "storage/log_state.h"
 #include "storage/log_store.h"
-#include "storage/record_filter.h"
 
 namespace millrace {
 

@@ -12,7 +12,7 @@
 #include "common/runtime/sim/sim_random.h"
 #include "common/runtime/sim/sim_world.h"
 #include "storage/log_test_tools.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 #include "test/rounds.h"
 
 namespace millrace {

@@ -16,9 +16,9 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer_recovery.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
-#include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"
 

@@ -25,7 +25,7 @@
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "common/time.h"
-#include "storage/journal.h"
+#include "storage/journal/journal.h"
 #include "storage/log.h"
 #include "storage/log_files.h"
 

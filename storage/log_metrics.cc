@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "storage/journal.h"
+#include "storage/journal/journal.h"
 #include "storage/log_cleaner.h"
 #include "storage/log_directory.h"
 #include "storage/log_store.h"

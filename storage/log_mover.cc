@@ -14,8 +14,8 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/segment_index.h"
-#include "storage/segment_scanner.h"
 #include "storage/segment_writer.h"
 #include "storage/store_context.h"
 

@@ -6,7 +6,7 @@
 #include "common/error_kind.h"
 #include "storage/log_files.h"
 #include "storage/log_test_tools.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 
 namespace millrace {
 namespace {

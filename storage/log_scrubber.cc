@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 #include "storage/log_files.h"
-#include "storage/segment_scanner.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/store_context.h"
 
 namespace millrace {

@@ -28,11 +28,11 @@
 #include "common/runtime/gate.h"
 #include "common/time.h"
 #include "storage/intrusive_list.h"
-#include "storage/journal.h"
+#include "storage/journal/journal.h"
 #include "storage/leader_epoch_cache.h"
 #include "storage/log.h"
-#include "storage/producer_state.h"
-#include "storage/segment.h"
+#include "storage/producer/producer_state.h"
+#include "storage/segment/segment.h"
 #include "storage/tail_cache.h"
 
 namespace millrace {

@@ -49,7 +49,7 @@
 #include "common/runtime/semaphore.h"
 #include "common/runtime/task.h"
 #include "storage/log.h"
-#include "storage/log_config.h"
+#include "storage/segment/log_config.h"
 
 namespace millrace {
 

@@ -1,5 +1,5 @@
 #include "common/check.h"
-#include "storage/journal.h"
+#include "storage/journal/journal.h"
 #include "storage/log_store.h"
 
 namespace millrace {

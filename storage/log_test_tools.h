@@ -15,11 +15,11 @@
 #include "common/env.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/batch_builder.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 #include "storage/log_directory.h"
 #include "storage/log_store.h"
-#include "storage/record.h"
+#include "storage/record/batch_builder.h"
+#include "storage/record/record.h"
 
 namespace millrace {
 

@@ -8,8 +8,8 @@
 
 #include "common/status_macros.h"
 #include "storage/log_files.h"
-#include "storage/record_stream.h"
-#include "storage/segment_scanner.h"
+#include "storage/record/record_stream.h"
+#include "storage/segment/segment_scanner.h"
 
 namespace millrace {
 namespace {

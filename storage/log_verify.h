@@ -23,10 +23,10 @@
 #include "common/disk.h"
 #include "common/ids.h"
 #include "common/runtime/task.h"
-#include "storage/compression.h"
-#include "storage/offset_index.h"
-#include "storage/record_batch.h"
-#include "storage/time_index.h"
+#include "storage/record/compression.h"
+#include "storage/record/record_batch.h"
+#include "storage/segment/offset_index.h"
+#include "storage/segment/time_index.h"
 
 namespace millrace {
 

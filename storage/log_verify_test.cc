@@ -10,8 +10,8 @@
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "common/status_macros.h"
-#include "storage/batch_builder.h"
 #include "storage/log_files.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

@@ -7,7 +7,7 @@
 #include "common/runtime/sim/sim_world.h"
 #include "storage/log_state.h"
 #include "storage/log_test_tools.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 #include "storage/store_context.h"
 
 namespace millrace {

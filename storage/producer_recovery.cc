@@ -8,9 +8,9 @@
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
+#include "storage/producer/producer_snapshot.h"
 #include "storage/producer_expiry.h"
-#include "storage/producer_snapshot.h"
-#include "storage/segment_scanner.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/store_context.h"
 
 namespace millrace {

@@ -19,7 +19,7 @@
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "storage/log_state.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 
 namespace millrace {
 

@@ -10,8 +10,8 @@
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/log_test_tools.h"
-#include "storage/producer_snapshot.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_snapshot.h"
+#include "storage/producer/producer_state.h"
 
 namespace millrace {
 namespace {

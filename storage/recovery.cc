@@ -11,11 +11,11 @@
 #include "common/status_macros.h"
 #include "storage/log_cut.h"
 #include "storage/log_files.h"
+#include "storage/producer/producer_snapshot.h"
 #include "storage/producer_expiry.h"
 #include "storage/producer_recovery.h"
-#include "storage/producer_snapshot.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/segment_aborted.h"
-#include "storage/segment_scanner.h"
 #include "storage/segment_swap.h"
 #include "storage/segment_writer.h"
 

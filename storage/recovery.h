@@ -34,7 +34,7 @@
 #include <vector>
 
 #include "common/runtime/task.h"
-#include "storage/journal_recovery.h"
+#include "storage/journal/journal_recovery.h"
 #include "storage/log.h"
 #include "storage/log_checkpoint.h"
 #include "storage/log_directory.h"

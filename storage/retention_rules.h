@@ -12,8 +12,8 @@
 
 #include "common/ids.h"
 #include "common/time.h"
-#include "storage/log_config.h"
-#include "storage/segment.h"
+#include "storage/segment/log_config.h"
+#include "storage/segment/segment.h"
 
 namespace millrace {
 

@@ -9,7 +9,7 @@
 #include "common/status_macros.h"
 #include "storage/log_files.h"
 #include "storage/producer_recovery.h"
-#include "storage/segment_scanner.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/store_context.h"
 
 namespace millrace {

@@ -19,8 +19,8 @@
 
 #include "common/ids.h"
 #include "common/runtime/task.h"
-#include "storage/aborted_index.h"
 #include "storage/log_state.h"
+#include "storage/segment/aborted_index.h"
 
 namespace millrace {
 

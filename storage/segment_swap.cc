@@ -11,7 +11,7 @@
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
 #include "storage/log_files.h"
-#include "storage/segment_scanner.h"
+#include "storage/segment/segment_scanner.h"
 #include "storage/store_context.h"
 
 namespace millrace {

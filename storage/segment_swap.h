@@ -39,9 +39,9 @@
 #include "common/env.h"
 #include "common/ids.h"
 #include "common/runtime/task.h"
-#include "storage/aborted_index.h"
 #include "storage/log_state.h"
-#include "storage/segment.h"
+#include "storage/segment/aborted_index.h"
+#include "storage/segment/segment.h"
 
 namespace millrace {
 

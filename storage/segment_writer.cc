@@ -9,7 +9,7 @@
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
-#include "storage/producer_snapshot.h"
+#include "storage/producer/producer_snapshot.h"
 #include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
 

@@ -17,7 +17,7 @@
 #include "common/runtime/semaphore.h"
 #include "storage/cold_chunks.h"
 #include "storage/fd_cache.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 #include "storage/log.h"
 #include "storage/log_metrics.h"
 #include "storage/log_state.h"

@@ -6,7 +6,7 @@
 
 #include "common/bytes/endian.h"
 #include "common/check.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 namespace {

@@ -41,12 +41,12 @@ CALLS = [
 # (library, include pattern, its adapter, paths that may)
 LIBRARIES = [
     ("spdlog", r"<spdlog/", "common/log", ("common/log/",)),
-    ("RocksDB", r"<rocksdb/", "storage/kv_store.h", ("storage/kv_store_rocksdb",)),
+    ("RocksDB", r"<rocksdb/", "storage/kv/kv_store.h", ("storage/kv/kv_store_rocksdb",)),
     ("gRPC", r"<grpc", "controller/transport", ("controller/grpc/grpc_library",)),
     ("liburing", r"<liburing", "Reactor", ("common/runtime/uring/",)),
     ("CLI11", r"<CLI/", "cli/command_parser.h", ("cli/command_parser.cc",)),
-    ("a codec", r"<(?:zstd|lz4|lz4frame|snappy|snappy-c|zlib)\.h>", "storage/codec.h",
-     ("storage/codec", "storage/compress", "test/bench/")),
+    ("a codec", r"<(?:zstd|lz4|lz4frame|snappy|snappy-c|zlib)\.h>", "storage/record/codec.h",
+     ("storage/record/codec", "storage/record/compress", "test/bench/")),
     ("ISA-L", r"<isa-l|<isal|<crc\.h>", "common/bytes/crc32c.h", ("common/bytes/crc32c",)),
     ("std::thread", r"<(?:thread|future)>", "the helper pool", (*MACHINE, *PROGRAMS)),
     ("the file system", r"<(?:filesystem|fstream)>", "Disk&", (*MACHINE, *PROGRAMS)),
@@ -54,7 +54,7 @@ LIBRARIES = [
 
 # Pure cores: same input, same output, same order, in every process. A path here is a prefix.
 PURE_CORES = (
-    "controller/", "replication/", "storage/producer_state", "storage/leader_epoch_cache", "broker/fetch_session",
+    "controller/", "replication/", "storage/producer/producer_state", "storage/leader_epoch_cache", "broker/fetch/fetch_session",
     "broker/groups/", "broker/transactions/", "broker/shares/", "broker/quotas/",
 )
 ORDER = [

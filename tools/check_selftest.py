@@ -14,12 +14,14 @@ import check_size
 import check_tidy
 
 CASES = [  # (check, file, text, part of the finding; None: clean)
-    (check_layers, "storage/log.h", '#include "broker/server.h"\n', "storage may not include broker/server.h"),
+    (check_layers, "storage/log.h", '#include "broker/server/server.h"\n', "storage may not include broker/server/server.h"),
     (check_layers, "controller/image/topic.h", '#include "storage/log.h"\n', "may not include storage/log.h"),
-    (check_layers, "broker/server.h", '#include "controller/raft/raft.h"\n', "may not include controller/raft"),
-    (check_layers, "broker/server.h", '#include "server_impl.h"\n', "not a path from the root"),
+    (check_layers, "broker/server/server.h", '#include "controller/raft/raft.h"\n', "may not include controller/raft"),
+    (check_layers, "broker/server/server.h", '#include "server_impl.h"\n', "not a path from the root"),
     (check_layers, "util/x.h", "", "no layer of its own"),
-    (check_layers, "broker/server.h", '#include "storage/log.h"\n#include "controller/image/image.h"\n', None),
+    (check_layers, "storage/segment/segment.h", '#include "storage/log.h"\n', "storage/segment may not include storage/log.h"),
+    (check_layers, "broker/server/server.h", '#include "broker/broker.h"\n', "broker/server may not include broker/broker.h"),
+    (check_layers, "broker/broker.h", '#include "storage/log.h"\n#include "controller/image/image.h"\n', None),
     (check_layers, "storage/log_test.cc", '#include "common/runtime/sim/sim_reactor.h"\n', None),
     (check_banned, "storage/a.cc", "auto t = std::chrono::steady_clock::now();\n", "clock"),
     (check_banned, "storage/a.cc", "int fd = ::open(path, 0);\n", "Disk&"),

@@ -38,10 +38,10 @@
 #include "broker/api/fetch_part.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
-#include "broker/byte_hold.h"
-#include "broker/cancel_forward.h"
-#include "broker/fetch_plan.h"
+#include "broker/fetch/fetch_plan.h"
 #include "broker/on_shard.h"
+#include "broker/server/byte_hold.h"
+#include "broker/server/cancel_forward.h"
 #include "proto/kafka/fetch_request.h"
 #include "proto/kafka/fetch_response.h"
 

@@ -24,7 +24,7 @@
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
-#include "broker/shared_name.h"
+#include "broker/fetch/shared_name.h"
 #include "common/runtime/task_scope.h"
 #include "proto/kafka/delete_records_request.h"
 #include "proto/kafka/delete_records_response.h"

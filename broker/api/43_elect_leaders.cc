@@ -18,7 +18,7 @@
 
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
-#include "broker/shared_name.h"
+#include "broker/fetch/shared_name.h"
 #include "proto/kafka/elect_leaders_request.h"
 #include "proto/kafka/elect_leaders_response.h"
 

@@ -4,7 +4,7 @@
 //
 // Promises: in the order of producer ids; -1 for what a producer does not have.
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR.
-// Bounds:   kProducersMax (storage/producer_state.h) for each partition asked.
+// Bounds:   kProducersMax (storage/producer/producer_state.h) for each partition asked.
 // Source:   KIP-664; rule 10.21.
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
@@ -12,7 +12,7 @@
 #include "broker/on_shard.h"
 #include "proto/kafka/describe_producers_request.h"
 #include "proto/kafka/describe_producers_response.h"
-#include "storage/producer_state.h"
+#include "storage/producer/producer_state.h"
 
 namespace millrace {
 namespace {

@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "broker/api_request.h"
 #include "broker/broker.h"
 #include "broker/kafka_error.h"
+#include "broker/server/api_request.h"
 #include "common/ids.h"
 #include "proto/kafka/header.h"
 #include "proto/kafka/reader.h"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "broker/admin_context.h"
-#include "broker/api_request.h"
 #include "broker/broker.h"
+#include "broker/server/api_request.h"
 #include "common/runtime/task.h"
 #include "proto/kafka/api.h"
 

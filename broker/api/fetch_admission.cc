@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "broker/api/fetch_part.h"
-#include "broker/fetch_plan.h"
+#include "broker/fetch/fetch_plan.h"
 
 namespace millrace {
 namespace {

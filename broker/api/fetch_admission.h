@@ -14,9 +14,9 @@
 #include <memory>
 #include <optional>
 
-#include "broker/api_request.h"
 #include "broker/broker.h"
-#include "broker/byte_hold.h"
+#include "broker/server/api_request.h"
+#include "broker/server/byte_hold.h"
 
 namespace millrace {
 

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "broker/api/find_partition.h"
+#include "broker/fetch/replica_selector.h"
 #include "broker/kafka_error.h"
 #include "broker/own_copy.h"
-#include "broker/replica_selector.h"
 #include "common/check.h"
 #include "common/error_kind.h"
 #include "common/runtime/event.h"

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "broker/broker.h"
-#include "broker/fetch_session.h"
+#include "broker/fetch/fetch_session.h"
 #include "common/ids.h"
 #include "common/runtime/cancellation.h"
 #include "common/runtime/task.h"

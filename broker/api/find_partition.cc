@@ -1,6 +1,6 @@
 #include "broker/api/find_partition.h"
 
-#include "broker/shared_name.h"
+#include "broker/fetch/shared_name.h"
 #include "common/check.h"
 #include "common/error_kind.h"
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "broker/admin_context.h"
-#include "broker/api_request.h"
 #include "broker/broker.h"
+#include "broker/server/api_request.h"
 #include "common/runtime/task.h"
 
 namespace millrace {

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "broker/api_request.h"
+#include "broker/server/api_request.h"
 #include "proto/kafka/kafka_error.h"
 
 namespace millrace {

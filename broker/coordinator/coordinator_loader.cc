@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "common/status_macros.h"
-#include "storage/compression.h"
-#include "storage/record.h"
-#include "storage/transaction_marker.h"
+#include "storage/record/compression.h"
+#include "storage/record/record.h"
+#include "storage/record/transaction_marker.h"
 
 namespace millrace {
 namespace {

@@ -20,7 +20,7 @@
 #include "common/bytes/slice.h"
 #include "common/env.h"
 #include "common/ids.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 

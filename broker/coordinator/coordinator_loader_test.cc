@@ -4,7 +4,7 @@
 
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

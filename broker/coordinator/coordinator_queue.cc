@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

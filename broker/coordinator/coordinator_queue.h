@@ -17,7 +17,7 @@
 
 #include "broker/coordinator/coordinator_machine.h"
 #include "common/time.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 

@@ -4,7 +4,7 @@
 
 #include "common/error_kind.h"
 #include "common/status_macros.h"
-#include "storage/compression.h"
+#include "storage/record/compression.h"
 
 namespace millrace {
 

@@ -19,8 +19,8 @@
 
 #include "common/bytes/slice.h"
 #include "common/ids.h"
-#include "storage/record.h"
-#include "storage/record_batch.h"
+#include "storage/record/record.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 

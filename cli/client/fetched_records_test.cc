@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

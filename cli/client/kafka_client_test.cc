@@ -19,7 +19,7 @@
 #include "proto/kafka/list_offsets_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,7 @@
 #include "proto/kafka/init_producer_id_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 
 namespace millrace {
 namespace {

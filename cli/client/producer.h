@@ -29,7 +29,7 @@
 #include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 

@@ -33,7 +33,7 @@
 #include "controller/quorum/raft_codec.h"
 #include "controller/raft/raft_output.h"
 #include "controller/raft/raft_types.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 
 namespace millrace {
 

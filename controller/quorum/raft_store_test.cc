@@ -9,7 +9,7 @@
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_random.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 
 using namespace millrace;
 

@@ -17,7 +17,7 @@
 
 #include "common/log/spdlog_logger.h"
 #include "common/sys/real_world.h"
-#include "storage/kv_store_rocksdb.h"
+#include "storage/kv/kv_store_rocksdb.h"
 
 namespace millrace::bench {
 namespace {

@@ -18,8 +18,8 @@
 #include "proto/kafka/metadata_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
-#include "storage/batch_builder.h"
-#include "storage/batch_validator.h"
+#include "storage/record/batch_builder.h"
+#include "storage/record/batch_validator.h"
 #include "test/bench/micro_node.h"
 
 namespace millrace::bench {

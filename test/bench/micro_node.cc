@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "common/check.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 #include "storage/log_directory.h"
 
 namespace millrace::bench {

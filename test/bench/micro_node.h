@@ -14,18 +14,18 @@
 #include <vector>
 
 #include "broker/broker.h"
-#include "broker/dispatcher.h"
-#include "broker/local_controller.h"
-#include "broker/local_controller_requests.h"
+#include "broker/control/local_controller.h"
+#include "broker/control/local_controller_requests.h"
 #include "broker/metadata_applier.h"
 #include "broker/metadata_publisher.h"
-#include "broker/request_metrics.h"
+#include "broker/node/dispatcher.h"
+#include "broker/server/request_metrics.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "controller/controller.h"
 #include "controller/metadata_state.h"
 #include "controller/quorum/raft_quorum.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 
 namespace millrace::bench {
 

@@ -11,7 +11,7 @@ import wire
 
 OURS = "these metrics and this command are ours"
 BASE = 1700000000000  # Timestamps of records: one more second for each offset.
-POSITIONS_MAX = 5000  # kGroupPositionsMax of broker/group_lag.h.
+POSITIONS_MAX = 5000  # kGroupPositionsMax of broker/node/group_lag.h.
 
 
 def samples(node, name):

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/check.h"
-#include "storage/compression.h"
+#include "storage/record/compression.h"
 
 namespace millrace {
 namespace {

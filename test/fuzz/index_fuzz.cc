@@ -7,8 +7,8 @@
 #include <span>
 
 #include "common/check.h"
-#include "storage/offset_index.h"
-#include "storage/time_index.h"
+#include "storage/segment/offset_index.h"
+#include "storage/segment/time_index.h"
 
 namespace millrace {
 namespace {

@@ -15,9 +15,9 @@
 #include "common/check.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/journal_extents.h"
-#include "storage/journal_frame.h"
-#include "storage/journal_recovery.h"
+#include "storage/journal/journal_extents.h"
+#include "storage/journal/journal_frame.h"
+#include "storage/journal/journal_recovery.h"
 
 namespace millrace {
 namespace {

@@ -10,9 +10,9 @@
 #include "common/bytes/endian.h"
 #include "common/bytes/slice.h"
 #include "common/check.h"
-#include "storage/batch_validator.h"
-#include "storage/record.h"
-#include "storage/record_batch.h"
+#include "storage/record/batch_validator.h"
+#include "storage/record/record.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace {
 namespace {

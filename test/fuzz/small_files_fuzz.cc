@@ -16,7 +16,7 @@
 #include "storage/leader_epoch_cache.h"
 #include "storage/log_checkpoint.h"
 #include "storage/log_files.h"
-#include "storage/producer_snapshot.h"
+#include "storage/producer/producer_snapshot.h"
 
 namespace millrace {
 namespace {

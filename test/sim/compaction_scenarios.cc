@@ -11,12 +11,12 @@
 
 #include "common/runtime/event.h"
 #include "common/status_macros.h"
-#include "storage/batch_builder.h"
-#include "storage/kv_store_log.h"
+#include "storage/compaction/record_filter.h"
+#include "storage/kv/kv_store_log.h"
 #include "storage/log_directory.h"
 #include "storage/log_store.h"
-#include "storage/record.h"
-#include "storage/record_filter.h"
+#include "storage/record/batch_builder.h"
+#include "storage/record/record.h"
 #include "test/sim/scenarios.h"
 
 namespace millrace::simtest {

@@ -2,8 +2,8 @@
 
 #include "proto/kafka/fetch_request.h"
 #include "proto/kafka/fetch_response.h"
-#include "storage/record.h"
-#include "storage/record_batch.h"
+#include "storage/record/record.h"
+#include "storage/record/record_batch.h"
 #include "test/sim/workload.h"
 
 namespace millrace::simtest {

@@ -7,7 +7,7 @@
 #include "common/check.h"
 #include "common/config/broker_config.h"
 #include "controller/transport/framed_streams.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 #include "test/sim/story.h"
 
 namespace millrace::simtest {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "broker/node.h"
+#include "broker/node/node.h"
 #include "common/runtime/sim/sim_node.h"
 
 namespace millrace::simtest {

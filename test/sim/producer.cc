@@ -9,7 +9,7 @@
 #include "proto/kafka/metadata_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
-#include "storage/batch_builder.h"
+#include "storage/record/batch_builder.h"
 #include "test/sim/workload.h"
 
 namespace millrace::simtest {

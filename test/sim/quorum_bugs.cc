@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "controller/quorum/raft_codec.h"
-#include "storage/kv_store_keys.h"
+#include "storage/kv/kv_store_keys.h"
 
 namespace millrace::simtest {
 namespace {

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "controller/raft/voter_set.h"
-#include "storage/kv_store.h"
+#include "storage/kv/kv_store.h"
 #include "test/sim/quorum_story.h"
 
 namespace millrace::simtest {

@@ -19,7 +19,7 @@
 #include "controller/metadata_state.h"
 #include "controller/quorum/raft_quorum.h"
 #include "controller/transport/framed_streams.h"
-#include "storage/kv_store_log.h"
+#include "storage/kv/kv_store_log.h"
 
 namespace millrace::simtest {
 

@@ -21,7 +21,7 @@
 #include "proto/kafka/header.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
-#include "storage/record_batch.h"
+#include "storage/record/record_batch.h"
 
 namespace millrace::simtest {
 

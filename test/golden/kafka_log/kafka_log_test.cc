@@ -9,13 +9,13 @@
 
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
-#include "storage/compression.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/log_test_tools.h"
 #include "storage/log_verify.h"
-#include "storage/producer_state.h"
-#include "storage/transaction_test_tools.h"
+#include "storage/producer/producer_state.h"
+#include "storage/producer/transaction_test_tools.h"
+#include "storage/record/compression.h"
 
 namespace millrace {
 namespace {

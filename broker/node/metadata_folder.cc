@@ -1,0 +1,71 @@
+#include "broker/node/metadata_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "storage/log_files.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kStoreFolder = "millrace-state";
+constexpr std::string_view kMarkFile = ".millrace_started";
+constexpr std::string_view kMarkText =
+    "There has been a metadata log in millrace-state/. Where that is gone or empty, this "
+    "controller\n"
+    "is restored from the others under a new directory id, for it may have voted. Where there are "
+    "no\n"
+    "others and everything is to begin anew, remove this file, too.\n"
+    "directory.id=";
+constexpr std::string_view kDamageFile = ".millrace_damaged";
+constexpr size_t kMarkBytesMax = 4096;
+
+}  // namespace
+
+std::string MetadataFolder::store_path() const { return JoinPath(path_, kStoreFolder); }
+std::string MetadataFolder::mark_path() const { return JoinPath(path_, kMarkFile); }
+
+std::string MetadataFolder::MarkText() const { return fmt::format("{}{}\n", kMarkText, identity_); }
+
+Task<absl::StatusOr<bool>> MetadataFolder::HadStore() {
+  const absl::StatusOr<Slice> text = co_await ReadWholeFile(disk_, mark_path(), kMarkBytesMax);
+  if (absl::IsNotFound(text.status())) co_return false;
+  if (!text.ok()) co_return text.status();
+  co_return text->view() == MarkText();
+}
+
+Task<absl::StatusOr<bool>> MetadataFolder::HasDamage() {
+  MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
+  co_return std::ranges::find(entries, kDamageFile, &DirectoryEntry::name) != entries.end();
+}
+
+Task<absl::Status> MetadataFolder::RememberDamage() {
+  return ReplaceFile(disk_, JoinPath(path_, kDamageFile), "");
+}
+
+Task<absl::Status> MetadataFolder::RememberStore() {
+  MR_CO_ASSIGN_OR_RETURN(const bool known, co_await HadStore());
+  if (known) co_return absl::OkStatus();
+  co_return co_await ReplaceFile(disk_, mark_path(), MarkText());
+}
+
+Task<absl::StatusOr<std::string>> MetadataFolder::SetStoreAside() {
+  MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
+  std::string name;
+  for (int number = 1; name.empty(); ++number) {
+    std::string free = fmt::format("{}.damaged.{}", kStoreFolder, number);
+    if (std::ranges::find(entries, free, &DirectoryEntry::name) == entries.end()) name = free;
+  }
+  std::string aside = JoinPath(path_, name);
+  MR_CO_RETURN_IF_ERROR(co_await disk_.Rename(store_path(), aside));
+  const absl::Status removed = co_await disk_.Remove(JoinPath(path_, kDamageFile));
+  if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
+  MR_CO_RETURN_IF_ERROR(co_await disk_.SyncDirectory(path_));
+  co_return aside;
+}
+
+}  // namespace millrace

@@ -1,0 +1,63 @@
+#include "broker/node/metadata_folder.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/runtime/sim/sim_node.h"
+#include "common/runtime/sim/sim_world.h"
+#include "storage/log_files.h"
+
+namespace millrace {
+
+TEST_CASE("MetadataFolder: that there was a store is known after power loss") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  Env* env = &node.Boot();
+  REQUIRE(world.Run(*env, CreateDirectoriesDurably(env->disk, "/data")).ok());
+  MetadataFolder before(env->disk, "/data");
+  before.SetIdentity(DirectoryId(1, 1));
+  CHECK_FALSE(*world.Run(*env, before.HadStore()));
+  REQUIRE(world.Run(*env, before.RememberStore()).ok());
+  node.PowerLoss();
+  env = &node.Boot();
+  MetadataFolder after(env->disk, "/data");
+  after.SetIdentity(DirectoryId(1, 1));
+  CHECK(*world.Run(*env, after.HadStore()));
+  // Of a life before the directory was formatted anew it says nothing.
+  after.SetIdentity(DirectoryId(1, 2));
+  CHECK_FALSE(*world.Run(*env, after.HadStore()));
+  REQUIRE(world.Run(*env, after.RememberStore()).ok());
+  CHECK(*world.Run(*env, after.HadStore()));
+}
+
+TEST_CASE("MetadataFolder: damage is known until the store was set aside") {
+  SimWorld world(1);
+  Env& env = world.AddNode("n1").Boot();
+  MetadataFolder folder(env.disk, "/data");
+  REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder.store_path())).ok());
+  CHECK_FALSE(*world.Run(env, folder.HasDamage()));
+  REQUIRE(world.Run(env, folder.RememberDamage()).ok());
+  CHECK(*world.Run(env, folder.HasDamage()));
+  REQUIRE(world.Run(env, folder.SetStoreAside()).ok());
+  CHECK_FALSE(*world.Run(env, folder.HasDamage()));
+}
+
+TEST_CASE("MetadataFolder: stores that are set aside do not take each other's place") {
+  SimWorld world(1);
+  Env& env = world.AddNode("n1").Boot();
+  MetadataFolder folder(env.disk, "/data");
+  for (const char* name : {"/data/millrace-state.damaged.1", "/data/millrace-state.damaged.2"}) {
+    REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder.store_path())).ok());
+    const auto aside = world.Run(env, folder.SetStoreAside());
+    REQUIRE(aside.ok());
+    CHECK(*aside == name);
+  }
+  const auto left = world.Run(env, env.disk.List("/data"));
+  REQUIRE(left.ok());
+  CHECK(left->size() == 2);
+  // In a log directory they are nobody's replica.
+  for (const DirectoryEntry& entry : *left) {
+    CHECK_FALSE(ParsePartitionDirectoryName(entry.name).has_value());
+  }
+}
+
+}  // namespace millrace
