@@ -235,13 +235,11 @@ void FollowerFeed::MarkChanged(FeedSubscription& subscription) {
   wake_.Pulse();
 }
 
-void FollowerFeed::MarkState(FeedSubscription& subscription) {
-  if (subscription.queued || subscription.stated) return;
-  subscription.stated = true;
-  stated_.push_back(&subscription);
-  if (!state_timer_.armed()) {
-    env_.reactor.Arm(state_timer_, env_.reactor.Now() + options_.state_delay);
-  }
+void FollowerFeed::MarkState(FeedSubscription& subscription, Duration wait) {
+  if (subscription.queued) return;
+  if (!std::exchange(subscription.stated, true)) stated_.push_back(&subscription);
+  const Instant due = env_.reactor.Now() + wait;
+  if (!state_timer_.armed() || due < state_timer_.deadline()) env_.reactor.Arm(state_timer_, due);
 }
 
 void FollowerFeed::StateTimer::Fire() {

@@ -8,7 +8,7 @@
 // What is sent, first to last: answers; batches from memory, changed partitions in turn; one piece
 // for a partition that is behind, read from disk by a task of lower class and bounded in rate; high
 // watermarks and log starts that nothing else carries, and which are worth a send of their own only
-// after state_delay. One send is under way at a time and what
+// after high_watermark_delay and start_delay. One send is under way at a time and what
 // changes meanwhile goes with the next, so batching of data needs no timer. Data leaves before the leader's
 // own sync: a follower's disk and ours work at the same time.
 //
@@ -87,8 +87,9 @@ class FollowerFeed final : private Timer {
 
   // From the shard, in the middle of things.
   void MarkChanged(FeedSubscription& subscription);
-  // The same when only its high watermark or log start have moved: that can wait for company.
-  void MarkState(FeedSubscription& subscription);
+  // The same when only its high watermark or log start have moved: that can wait for company, so
+  // long.
+  void MarkState(FeedSubscription& subscription, Duration wait);
   // It may be that it is not held back any more.
   void Reconsider(FeedSubscription& subscription);
   // So many bytes of the throttle's are for it; it has claimed them.

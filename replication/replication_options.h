@@ -43,9 +43,13 @@ struct ReplicationOptions {
   // What is read from disk for one follower's shard; 0: no limit. Raise: it is back sooner; live
   // partitions wait longer for the disk and the network.
   uint64_t catch_up_bytes_per_second = uint64_t{256} << 20;
-  // High watermarks and log starts go with whatever else is sent, or alone after so long. Raise:
-  // fewer frames for small batches; followers know later what is committed.
-  Duration state_delay = milliseconds(5);
+  // High watermarks and log starts go with whatever else is sent, or alone after a while. A log start
+  // after so long: somebody waits for its DeleteRecords. Raise: fewer frames; those wait longer.
+  Duration start_delay = milliseconds(5);
+  // A high watermark after so long: whoever does not read from followers gets nothing from it, and a
+  // frame for each batch wakes every follower once more. Raise: less work at low rates; consumers of
+  // followers see later what is committed. Whoever sends consumers there wants it short.
+  Duration high_watermark_delay = milliseconds(50);
   // A stream without other news says so this often. Raise: less idle work.
   Duration keep_alive = seconds(1);
   // After so much silence a stream is given up. Lower: half-open streams are found sooner; a peer

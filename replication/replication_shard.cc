@@ -204,7 +204,9 @@ void ReplicationShard::OnReplicaChange(Partition& partition, ReplicaChange chang
     if (change == ReplicaChange::kAppended) {
       subscription->feed.MarkChanged(*subscription);
     } else {
-      subscription->feed.MarkState(*subscription);
+      subscription->feed.MarkState(*subscription, change == ReplicaChange::kLogStart
+                                                      ? options_.start_delay
+                                                      : options_.high_watermark_delay);
     }
   }
 }

@@ -301,6 +301,8 @@ void NodeShard::OpenReplication() {
   options.self = config.node_id;
   options.shards = static_cast<uint32_t>(context_.shards.count());
   options.batch_bytes_max = static_cast<size_t>(config.connections.request_bytes_max);
+  // Consumers that are sent to followers see there what is committed.
+  if (config.replication.read_from_rack) options.high_watermark_delay = options.start_delay;
   options.on_loss = [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
     if (how == StreamLoss::kBroken && epoch.has_value()) {
       doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
