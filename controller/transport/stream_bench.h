@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,8 @@ class StreamRelay {
   void Thaw() { thawed_.Set(); }
   // These bytes go to the side that dialed, or that accepted, instead of what comes next.
   void Garble(std::string bytes) { garbage_ = std::move(bytes); }
+  // Told what passes, and whether the side that dialed has sent it.
+  void Tap(std::function<void(bool dialed, std::string_view)> tap) { tap_ = std::move(tap); }
 
   Task<void> Stop() {
     thawed_.Set();
@@ -90,6 +93,7 @@ class StreamRelay {
       absl::StatusOr<Slice> some = co_await from->ReceiveSome(64 << 10);
       if (!some.ok() || some->empty()) break;
       co_await thawed_.Wait();
+      if (tap_) tap_(from == pair->near.get(), some->view());
       Chain out(*std::move(some));
       if (!garbage_.empty()) out = Chain(Slice::Copy(std::exchange(garbage_, std::string())));
       if (!(co_await to->Send(std::move(out))).ok()) break;
@@ -109,6 +113,7 @@ class StreamRelay {
   TaskScope scope_;
   Event thawed_;
   std::string garbage_;
+  std::function<void(bool dialed, std::string_view)> tap_;
 };
 
 // What a kind of streams brings.
