@@ -33,7 +33,40 @@ std::string FolderOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+Task<absl::Status> MakeFolder(Disk* disk, std::string path, NewFolder folder) {
+  auto present = co_await disk->List(path);
+  if (present.ok()) co_return absl::AlreadyExistsError(fmt::format("{} is there already", path));
+  if (!absl::IsNotFound(present.status())) co_return present.status();
+  MR_CO_RETURN_IF_ERROR(co_await disk->CreateDirectories(path));
+  auto file = co_await disk->Open(fmt::format("{}/{}", path, folder.file),
+                                  OpenOptions{.create = true, .exclusive = true});
+  if (!file.ok()) co_return file.status();
+  absl::Status made =
+      co_await (*file)->WriteAt(0, Chain(Slice::Copy(folder.content)), WriteFlags{});
+  made.Update(co_await (*file)->Close());
+  co_return made;
+}
+
 }  // namespace
+
+Task<std::vector<absl::Status>> Disk::MakeFolders(std::string path,
+                                                  std::vector<NewFolder> folders) {
+  std::vector<absl::Status> made;
+  for (NewFolder& folder : folders) {
+    std::string place = fmt::format("{}/{}", path, folder.name);
+    made.push_back(co_await MakeFolder(this, std::move(place), std::move(folder)));
+  }
+  co_return made;
+}
+
+Task<std::vector<absl::StatusOr<std::vector<DirectoryEntry>>>> Disk::ListEach(
+    std::string path, std::vector<std::string> folders) {
+  std::vector<absl::StatusOr<std::vector<DirectoryEntry>>> lists;
+  for (const std::string& folder : folders) {
+    lists.push_back(co_await List(fmt::format("{}/{}", path, folder)));
+  }
+  co_return lists;
+}
 
 Task<absl::StatusOr<Slice>> ReadWholeFile(Disk& disk, std::string path, size_t bytes_max) {
   absl::StatusOr<std::unique_ptr<File>> file =

@@ -84,6 +84,13 @@ struct DirectoryEntry {
   uint64_t size;  // 0 for directories.
 };
 
+// A folder to be made, and the one file in it.
+struct NewFolder {
+  std::string name;
+  std::string file;
+  std::string content;
+};
+
 // Of a file system, as its owner's quota and reserved blocks leave it.
 struct DiskSpace {
   uint64_t total_bytes;
@@ -104,8 +111,17 @@ class Disk {
                                                            OpenOptions options) = 0;
   // Creates the folder and its parents; ok if present.
   virtual Task<absl::Status> CreateDirectories(std::string path) = 0;
+  // Makes folders in `path`, which is there, each with one file; what came of each, in their order.
+  // For very many: they share what a call costs. Nothing of it is durable yet, and of one that
+  // failed there may be a part. kAlreadyExists: something has the folder's name.
+  virtual Task<std::vector<absl::Status>> MakeFolders(std::string path,
+                                                      std::vector<NewFolder> folders);
   // Sorted by name, so that the order is the same in every process.
   virtual Task<absl::StatusOr<std::vector<DirectoryEntry>>> List(std::string path) = 0;
+  // What List() says of each of these folders of `path`, in their order. For very many folders:
+  // they share what a call costs.
+  virtual Task<std::vector<absl::StatusOr<std::vector<DirectoryEntry>>>> ListEach(
+      std::string path, std::vector<std::string> folders);
   virtual Task<absl::Status> Rename(std::string from, std::string to) = 0;
   // A file or an empty folder. kNotFound when absent.
   virtual Task<absl::Status> Remove(std::string path) = 0;

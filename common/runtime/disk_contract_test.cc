@@ -133,6 +133,34 @@ TEST_CASE("Disk: names are made, listed in order, renamed over others and remove
                "'c'", "FAILED_PRECONDITION", "OK", "NOT_FOUND", "y/0", "a 1"});
 }
 
+Task<Story> ManyFolders(ContractWorld* world) {
+  Story story;
+  Disk& disk = world->env().disk;
+  const std::string path = world->folder();
+  story.push_back(Say(co_await disk.CreateDirectories(path + "/a-1")));
+  std::vector<NewFolder> wanted;
+  for (const char* name : {"a-2", "a-1", "a-0"}) wanted.push_back({name, "about", name});
+  for (const absl::Status& made : co_await disk.MakeFolders(path, std::move(wanted))) {
+    story.push_back(Say(made));
+  }
+  story.push_back(Say(co_await ReadWholeFile(disk, path + "/a-0/about", 10)));
+  story.push_back(Say(co_await disk.CreateDirectories(path + "/a-0/inside")));
+  for (const auto& list : co_await disk.ListEach(path, {"a-0", "a-1", "none", "a-2/about"})) {
+    story.push_back(Say(list));
+    if (!list.ok()) continue;
+    for (const DirectoryEntry& entry : *list) {
+      story.push_back(entry.name + (entry.is_directory ? "/" : " ") + std::to_string(entry.size));
+    }
+  }
+  co_return story;
+}
+
+TEST_CASE("Disk: many folders are made, and listed, by one call each") {
+  InEveryWorld<Story>(
+      &ManyFolders, {"OK", "OK", "ALREADY_EXISTS", "OK", "'a-0'", "OK", "OK", "about 3", "inside/0",
+                     "OK", "NOT_FOUND", "FAILED_PRECONDITION"});
+}
+
 Task<Story> Locks(ContractWorld* world) {
   Story story;
   Disk& disk = world->env().disk;

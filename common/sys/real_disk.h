@@ -20,7 +20,11 @@ class RealDisk final : public Disk {
 
   Task<absl::StatusOr<std::unique_ptr<File>>> Open(std::string path, OpenOptions options) override;
   Task<absl::Status> CreateDirectories(std::string path) override;
+  Task<std::vector<absl::Status>> MakeFolders(std::string path,
+                                              std::vector<NewFolder> folders) override;
   Task<absl::StatusOr<std::vector<DirectoryEntry>>> List(std::string path) override;
+  Task<std::vector<absl::StatusOr<std::vector<DirectoryEntry>>>> ListEach(
+      std::string path, std::vector<std::string> folders) override;
   Task<absl::Status> Rename(std::string from, std::string to) override;
   Task<absl::Status> Remove(std::string path) override;
   Task<absl::Status> SyncDirectory(std::string path) override;

@@ -39,8 +39,9 @@ void SimDiskImage::Wipe() {
   locks_.clear();
 }
 
-void SimDiskImage::CountOperation() {
+void SimDiskImage::CountOperation(bool sync) {
   ++operations_;
+  if (sync) ++syncs_;
   if (hook_) hook_(operations_);
 }
 
