@@ -99,10 +99,14 @@ struct LogStore::Impl {
   }
 
   std::vector<Log*> Sorted() const {
+    // With their ids, so that comparing visits no log.
+    std::vector<std::pair<TopicPartitionId, Log*>> by_id;
+    by_id.reserve(logs.size());
+    for (const auto& [id, log] : logs) by_id.emplace_back(id, log.get());
+    std::ranges::sort(by_id, {}, [](const auto& entry) { return entry.first; });
     std::vector<Log*> sorted;
-    sorted.reserve(logs.size());
-    for (const auto& [id, log] : logs) sorted.push_back(log.get());
-    std::ranges::sort(sorted, {}, [](Log* log) { return log->id(); });
+    sorted.reserve(by_id.size());
+    for (const auto& [id, log] : by_id) sorted.push_back(log);
     return sorted;
   }
 

@@ -22,7 +22,10 @@
 namespace millrace {
 namespace {
 
+// Loaded beside each other, because some of their logs have to be read.
 constexpr size_t kFoldersAtOnce = 16;
+// Listed by one call, because most of them are not.
+constexpr size_t kFoldersPerCall = 64;
 constexpr size_t kSmallFileBytesMax = 16 << 20;
 
 // What a crash may leave of work on files that did not finish.
@@ -111,34 +114,72 @@ Task<absl::Status> Recovery::ReadCheckpoints() {
                                   std::string(checkpoint.status().message()));
       continue;
     }
-    ids_by_folder_.emplace(PartitionDirectoryName(checkpoint->topic, id->partition), *id);
-    checkpoints_.emplace(*id, *std::move(checkpoint));
+    std::string folder = PartitionDirectoryName(checkpoint->topic, id->partition);
+    // They come in the order of ids.
+    auto known = checkpoints_.emplace_hint(checkpoints_.end(), *id, Known{*std::move(checkpoint)});
+    auto [named, first] = checkpointed_.emplace(std::move(folder), &*known);
+    if (!first) named->second = nullptr;
   }
   co_return absl::OkStatus();
 }
 
 Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
-  co_await ReadStarts(directory);
-  std::vector<PartitionDirectory> folders;
+  Loading loading{.directory = &directory, .folders = {}};
+  bool all_known = true;
   for (const std::string& folder : listed_[directory.path()].folders) {
-    folders.push_back(*ParsePartitionDirectoryName(folder));
+    loading.folders.push_back(*ParsePartitionDirectoryName(folder));
+    all_known = all_known && CheckpointedIn(directory, folder) != nullptr;
   }
-  for (size_t begin = 0; begin < folders.size(); begin += kFoldersAtOnce) {
-    const size_t count = std::min(kFoldersAtOnce, folders.size() - begin);
-    std::vector<absl::Status> results(count);
-    TaskScope group(context_.env.reactor);
-    for (size_t i = 0; i < count; ++i) {
-      group.Spawn(LoadFolder(&directory, std::move(folders[begin + i]), &results[i]));
+  starts_.clear();
+  if (!all_known) co_await ReadStarts(directory);
+  TaskScope group(context_.env.reactor);
+  for (size_t i = 0; i < kFoldersAtOnce; ++i) group.Spawn(LoadFolders(&loading));
+  co_await group.Join();
+  co_return loading.result;
+}
+
+Task<void> Recovery::LoadFolders(Loading* loading) {
+  LogDirectory& directory = *loading->directory;
+  while (loading->result.ok() && loading->next < loading->folders.size()) {
+    // Of few folders each takes one, so that their logs are read beside each other.
+    const size_t left = loading->folders.size() - loading->next;
+    const size_t count = std::clamp<size_t>(left / kFoldersAtOnce, 1, kFoldersPerCall);
+    std::vector<Folder> ours;
+    std::vector<std::string> names;
+    const size_t end = loading->next + count;
+    for (size_t at = std::exchange(loading->next, end); at < end; ++at) {
+      PartitionDirectory& place = loading->folders[at];
+      std::string name = PartitionDirectoryName(place.topic, place.partition);
+      Checkpointed* checkpointed = CheckpointedIn(directory, name);
+      absl::StatusOr<TopicPartitionId> id = TopicPartitionId{Uuid(0, 0), place.partition};
+      if (checkpointed != nullptr) {
+        // One checkpoint with that name: it is that one. This saves a file per partition.
+        id = checkpointed->first;
+      } else {
+        id = co_await IdOf(directory, name, place.partition);
+      }
+      if (!id.ok()) {
+        context_.env.logger.Warning("[dir {}] {} is no partition and is left alone: {}",
+                                    directory.path(), name, std::string(id.status().message()));
+        continue;
+      }
+      if (ShardOf(*id, context_.options.shards) != context_.options.shard) continue;
+      names.push_back(name);
+      ours.push_back({*id, KnownOf(*id, checkpointed), std::move(place.topic), std::move(name)});
     }
-    co_await group.Join();
-    for (const absl::Status& result : results) MR_CO_RETURN_IF_ERROR(result);
+    auto lists = co_await context_.env.disk.ListEach(directory.path(), std::move(names));
+    for (size_t i = 0; i < ours.size() && loading->result.ok(); ++i) {
+      absl::Status loaded = lists[i].status();
+      if (loaded.ok()) {
+        loaded = co_await LoadFolder(directory, std::move(ours[i]), *std::move(lists[i]));
+      }
+      loading->result.Update(loaded);
+    }
   }
-  co_return absl::OkStatus();
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> Recovery::ReadStarts(LogDirectory& directory) {
-  starts_.clear();
   auto text = co_await ReadWholeFile(context_.env.disk, JoinPath(directory.path(), kLogStartFile),
                                      kSmallFileBytesMax);
   if (absl::IsNotFound(text.status())) co_return;
@@ -156,68 +197,50 @@ Task<void> Recovery::ReadStarts(LogDirectory& directory) {
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<TopicPartitionId>> Recovery::IdOf(LogDirectory& directory,
-                                                      PartitionDirectory name) {
-  const std::string folder = PartitionDirectoryName(name.topic, name.partition);
-  auto [begin, end] = ids_by_folder_.equal_range(folder);
-  // One checkpoint with that name: it is that one. This saves a file per partition.
-  if (begin != end && std::next(begin) == end) {
-    const std::optional<DirectoryId>& at = checkpoints_.at(begin->second).directory;
-    if (!at || at == directory.id()) co_return begin->second;
-  }
+Task<absl::StatusOr<TopicPartitionId>> Recovery::IdOf(LogDirectory& directory, std::string folder,
+                                                      PartitionId partition) {
   const std::string path = JoinPath(JoinPath(directory.path(), folder), kPartitionMetadataFile);
   auto text = co_await ReadWholeFile(context_.env.disk, path, kSmallFileBytesMax);
   if (!text.ok()) co_return text.status();
   absl::StatusOr<TopicId> topic_id = ParsePartitionMetadata(text->view());
   if (!topic_id.ok()) co_return topic_id.status();
-  co_return TopicPartitionId{*topic_id, name.partition};
+  co_return TopicPartitionId{*topic_id, partition};
 }
 
-Task<void> Recovery::LoadFolder(LogDirectory* directory, PartitionDirectory name,
-                                absl::Status* result) {
-  const std::string folder = PartitionDirectoryName(name.topic, name.partition);
-  auto id = co_await IdOf(*directory, name);
-  if (!id.ok()) {
-    context_.env.logger.Warning("[dir {}] {} is no partition and is left alone: {}",
-                                directory->path(), folder, std::string(id.status().message()));
-    co_return;
-  }
-  if (ShardOf(*id, context_.options.shards) != context_.options.shard) co_return;
-  auto entries = co_await context_.env.disk.List(JoinPath(directory->path(), folder));
-  if (!entries.ok()) {
-    *result = entries.status();
-    co_return;
-  }
-  auto checkpointed = checkpoints_.find(*id);
-  const bool elsewhere = IsElsewhere(
-      *directory, checkpointed == checkpoints_.end() ? nullptr : &checkpointed->second, folder);
-  if (elsewhere || logs_.contains(*id)) {
+Task<absl::Status> Recovery::LoadFolder(LogDirectory& directory, Folder folder,
+                                        std::vector<DirectoryEntry> entries) {
+  const TopicPartitionId id = folder.id;
+  Known* known = folder.known;
+  Loaded loaded{known == nullptr ? nullptr : &known->checkpoint, {}, Offset(0)};
+  auto [place, is_first] = logs_.try_emplace(id);
+  if (!is_first || IsElsewhere(directory, loaded.checkpoint, folder.name)) {
+    if (is_first) logs_.erase(place);
     context_.env.logger.Warning("[dir {}] {} is a second copy of a partition and is left alone",
-                                directory->path(), folder);
-    co_return;
+                                directory.path(), folder.name);
+    co_return absl::OkStatus();
   }
-  auto found = checkpoints_.find(*id);
-  Loaded loaded{found == checkpoints_.end() ? nullptr : &found->second, {}, Offset(0)};
   const IncarnationId incarnation = loaded.checkpoint != nullptr ? loaded.checkpoint->incarnation
                                                                  : context_.env.random.NextUuid();
-  auto state = std::make_unique<Log::State>(context_, *directory, *id, name.topic, incarnation,
-                                            context_.next_log_number++, LogConfig(), Offset(0));
+  auto state =
+      std::make_unique<Log::State>(context_, directory, id, std::move(folder.topic), incarnation,
+                                   context_.next_log_number++, LogConfig(), Offset(0));
   Log::State& log_state = *state;
-  logs_.emplace(*id, std::make_unique<Log>(std::move(state)));
-  ++directory->log_count;
+  place->second = std::make_unique<Log>(std::move(state));
+  if (known == nullptr) ++logs_unknown_;
+  if (known != nullptr) known->loaded = true;
+  ++directory.log_count;
   std::vector<Offset> snapshots;
-  auto settled = co_await SettleSwaps(context_.env, log_state.path(), *std::move(entries));
-  if (!settled.ok()) {
-    *result = settled.status();
-    co_return;
-  }
+  auto settled = co_await SettleSwaps(context_.env, log_state.path(), std::move(entries));
+  if (!settled.ok()) co_return settled.status();
   for (const DirectoryEntry& entry : *settled) {
     if (auto at = ParseSegmentFileName(entry.name, kSnapshotSuffix)) snapshots.push_back(*at);
   }
-  *result = co_await LoadSegments(log_state, loaded, directory->was_clean(), *std::move(settled));
-  if (result->ok()) *result = co_await RemoveStraySnapshots(log_state, std::move(snapshots));
+  absl::Status result =
+      co_await LoadSegments(log_state, loaded, directory.was_clean(), *std::move(settled));
+  if (result.ok()) result = co_await RemoveStraySnapshots(log_state, std::move(snapshots));
   if (!log_state.producers.empty()) context_.expiry->Schedule(log_state);
-  loaded_.emplace(*id, std::move(loaded));
+  loaded_.emplace(id, std::move(loaded));
+  co_return result;
 }
 
 Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, bool clean,
@@ -513,12 +536,13 @@ Task<absl::Status> Recovery::MakeRoom() {
 
 Task<absl::Status> Recovery::RemoveStaleCheckpoints() {
   KvBatch batch;
-  for (const auto& [id, checkpoint] : checkpoints_) {
-    if (logs_.contains(id) || offline_.contains(id) ||
+  for (const auto& [id, known] : checkpoints_) {
+    if (known.loaded || offline_.contains(id) ||
         ShardOf(id, context_.options.shards) != context_.options.shard) {
       continue;
     }
-    context_.env.logger.Warning("[log {}-{}] its folder is gone", checkpoint.topic, id.partition);
+    context_.env.logger.Warning("[log {}-{}] its folder is gone", known.checkpoint.topic,
+                                id.partition);
     batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
   }
   if (batch.empty()) co_return absl::OkStatus();

@@ -20,6 +20,7 @@
 // Source:   docs/storage.md, Recovery.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -77,6 +78,11 @@ class Recovery final : public JournalVisitor {
     Offset next;
     uint32_t crc;
   };
+  struct Known {
+    LogCheckpoint checkpoint;
+    bool loaded = false;  // There is a log of it.
+  };
+  using Checkpointed = std::pair<const TopicPartitionId, Known>;
   struct Loaded {
     const LogCheckpoint* checkpoint;  // Null when none is known.
     std::vector<ScannedBatch>
@@ -98,10 +104,32 @@ class Recovery final : public JournalVisitor {
   // Whether the log is in another directory, so that this folder is a copy of it.
   bool IsElsewhere(const LogDirectory& directory, const LogCheckpoint* checkpoint,
                    const std::string& folder) const;
+  // Null when no checkpoint, or several, are of a folder with this name.
+  Checkpointed* CheckpointedAs(const std::string& folder);
+  // The same, and null when that is in another directory.
+  Checkpointed* CheckpointedIn(const LogDirectory& directory, const std::string& folder);
   Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
-  Task<void> LoadFolder(LogDirectory* directory, PartitionDirectory name, absl::Status* result);
-  Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory,
-                                              PartitionDirectory name);  // Borrowed: in place.
+  // Takes folders until none is left, or loading one has failed. Several do so at a time.
+  struct Loading {
+    LogDirectory* directory;
+    std::vector<PartitionDirectory> folders;
+    size_t next = 0;
+    absl::Status result = {};
+  };
+  Task<void> LoadFolders(Loading* loading);
+  struct Folder {
+    TopicPartitionId id;
+    Known* known;  // Null when there is no checkpoint of it.
+    std::string topic;
+    std::string name;
+  };
+  Task<absl::Status> LoadFolder(LogDirectory& directory, Folder folder,
+                                std::vector<DirectoryEntry> entries);  // Borrowed: in place.
+  // Also where the folder's name does not tell: `named` may be null.
+  Known* KnownOf(const TopicPartitionId& id, Checkpointed* named);
+  // As partition.metadata says.
+  Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory, std::string folder,
+                                              PartitionId partition);  // Borrowed: in place.
   // Makes `state.segments` from the files; says from which one on it must be read.
   Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
                                   std::vector<DirectoryEntry> entries);  // Borrowed: in place.
@@ -133,11 +161,12 @@ class Recovery final : public JournalVisitor {
   StoreContext& context_;
 
   // State.
-  std::map<TopicPartitionId, LogCheckpoint> checkpoints_;
-  std::multimap<std::string, TopicPartitionId> ids_by_folder_;
+  std::map<TopicPartitionId, Known> checkpoints_;
+  // Whose checkpoint a folder's name stands in; null where there are several.
+  absl::flat_hash_map<std::string, Checkpointed*> checkpointed_;
   std::map<std::string, Offset> starts_;  // Folder -> log start, of the directory being loaded.
   std::map<TopicPartitionId, std::unique_ptr<Log>> logs_;
-  std::map<TopicPartitionId, Loaded> loaded_;
+  absl::flat_hash_map<TopicPartitionId, Loaded> loaded_;
   std::map<TopicPartitionId, absl::Status> offline_;
   struct Listed {
     LogDirectory* directory;
@@ -148,6 +177,7 @@ class Recovery final : public JournalVisitor {
   std::vector<std::pair<TopicPartitionId, LogDirectory*>> moves_;
   std::vector<std::string> deleted_folders_;
   std::vector<std::string> leftovers_;
+  size_t logs_unknown_ = 0;  // Loaded, and no checkpoint is of them.
   LogDirectory* replaying_ = nullptr;
   RecoveryReport report_;
 };

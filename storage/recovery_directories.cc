@@ -46,10 +46,11 @@ void Recovery::FindOffline() {
   const auto failed = std::ranges::find_if(
       context_.directories, [](LogDirectory* each) { return !each->failure().ok(); });
   const bool any_failed = failed != context_.directories.end();
-  for (const auto& [id, checkpoint] : checkpoints_) {
-    if (logs_.contains(id) || ShardOf(id, context_.options.shards) != context_.options.shard) {
+  for (const auto& [id, known] : checkpoints_) {
+    if (known.loaded || ShardOf(id, context_.options.shards) != context_.options.shard) {
       continue;
     }
+    const LogCheckpoint& checkpoint = known.checkpoint;
     // Without a directory's name any of those that are offline may have it.
     if (checkpoint.directory ? IsOnline(*checkpoint.directory) : !any_failed) continue;
     const std::string where =
@@ -71,7 +72,7 @@ Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {
     if (IsDeletedDirectoryName(entry.name)) {
       deleted_folders_.push_back(JoinPath(directory.path(), entry.name));
     } else if (auto folder = ParsePartitionDirectoryName(entry.name)) {
-      listed.folders.insert(entry.name);
+      listed.folders.insert(listed.folders.end(), entry.name);  // They come in order.
     } else if (auto future = ParseFutureDirectoryName(entry.name)) {
       listed.futures.push_back(entry.name);
     }
@@ -83,16 +84,16 @@ Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
   for (const std::string& future : listed_[directory.path()].futures) {
     const PartitionDirectory name = *ParseFutureDirectoryName(future);
     const std::string folder = PartitionDirectoryName(name.topic, name.partition);
-    auto [begin, end] = ids_by_folder_.equal_range(folder);
-    if (begin == end || std::next(begin) != end) {
+    const Checkpointed* known = CheckpointedAs(folder);
+    if (known == nullptr) {
       context_.env.logger.Warning("[dir {}] {} is a copy of no partition we know and is left alone",
                                   directory.path(), future);
       continue;
     }
-    const TopicPartitionId id = begin->second;
+    const TopicPartitionId id = known->first;
     if (ShardOf(id, context_.options.shards) != context_.options.shard) continue;
     const std::string path = JoinPath(directory.path(), future);
-    if (checkpoints_.at(id).directory != directory.id()) {
+    if (known->second.checkpoint.directory != directory.id()) {
       leftovers_.push_back(path);  // The copy was not finished.
       moves_.emplace_back(id, &directory);
       continue;
@@ -117,6 +118,25 @@ Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
                              folder);
   }
   co_return absl::OkStatus();
+}
+
+Recovery::Checkpointed* Recovery::CheckpointedAs(const std::string& folder) {
+  auto found = checkpointed_.find(folder);
+  return found == checkpointed_.end() ? nullptr : found->second;
+}
+
+Recovery::Checkpointed* Recovery::CheckpointedIn(const LogDirectory& directory,
+                                                 const std::string& folder) {
+  Checkpointed* known = CheckpointedAs(folder);
+  if (known == nullptr) return nullptr;
+  const std::optional<DirectoryId>& at = known->second.checkpoint.directory;
+  return !at || at == directory.id() ? known : nullptr;
+}
+
+Recovery::Known* Recovery::KnownOf(const TopicPartitionId& id, Checkpointed* named) {
+  if (named != nullptr) return &named->second;
+  auto found = checkpoints_.find(id);
+  return found == checkpoints_.end() ? nullptr : &found->second;
 }
 
 bool Recovery::IsElsewhere(const LogDirectory& directory, const LogCheckpoint* checkpoint,

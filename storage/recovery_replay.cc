@@ -45,7 +45,7 @@ Task<absl::Status> Recovery::AdoptIncarnations(LogDirectory& directory) {
     return entry.second->state().directory == &directory &&
            loaded_.at(entry.first).checkpoint == nullptr;
   };
-  if (std::ranges::none_of(logs_, unknown)) co_return absl::OkStatus();
+  if (logs_unknown_ == 0 || std::ranges::none_of(logs_, unknown)) co_return absl::OkStatus();
   LastIncarnations last;
   MR_CO_RETURN_IF_ERROR(
       (co_await RecoverJournals(context_.env.disk, directory.path(), last)).status());
