@@ -253,14 +253,11 @@ Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
 }
 
 Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataImage> image) {
-  std::set<TopicPartitionId> ours;
-  for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
-    for (size_t p = 0; p < topic->partitions.size(); ++p) {
-      const PartitionId id(static_cast<int32_t>(p));
-      if (IsOurs(*topic, id)) ours.emplace(topic->topic_id, id);
-    }
-  }
-  co_return co_await partitions_.RemoveStrays(std::move(ours));
+  MetadataImage::Topic topic;  // The one before was most often of the same.
+  co_return co_await partitions_.RemoveStrays([&](const TopicPartitionId& id) {
+    if (topic == nullptr || topic->topic_id != id.topic_id) topic = image->FindTopic(id.topic_id);
+    return topic != nullptr && topic->Find(id.partition) != nullptr && IsOurs(*topic, id.partition);
+  });
 }
 
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {

@@ -76,8 +76,8 @@ void Partition::Apply(const PartitionAssignment& assignment,
   if (PartitionLeader* leader = leading(); same && leader != nullptr) {
     Do(leader->OnAssignment(assignment_, IsrMin(), host_.reactor().Now()));
   } else if (!same || !assigned_) {
-    assigned_ = true;
     TakeRole();
+    assigned_ = true;
   }
   host_.OnChange(*this, ReplicaChange::kRole);
 }
@@ -108,20 +108,19 @@ void Partition::TakeRole() {
                                        IsrMin()};
     PartitionLeader& leader =
         role_.emplace<PartitionLeader>(self_, assignment_, start, now, host_.leader_options());
-    logger_.Info("leads epoch {} from offset {}, high watermark {}, {} of {} replicas in sync",
-                 epoch, start.epoch_start, high_watermark_, leader.isr_size(),
-                 assignment_.replicas.size());
+    LogRole("leads epoch {} from offset {}, high watermark {}, {} of {} replicas in sync", epoch,
+            start.epoch_start, high_watermark_, leader.isr_size(), assignment_.replicas.size());
     Do(leader.OnTime(now));
     return;
   }
   log_.DropEmptyEpochs();
   if (assignment_.leader.has_value()) {
     role_.emplace<PartitionFollower>(epoch, high_watermark_);
-    logger_.Info("follows broker {} in epoch {} from offset {}", *assignment_.leader, epoch,
-                 log_.end_offset());
+    LogRole("follows broker {} in epoch {} from offset {}", *assignment_.leader, epoch,
+            log_.end_offset());
   } else {
     role_.emplace<std::monostate>();
-    logger_.Info("has no leader in epoch {}", epoch);
+    LogRole("has no leader in epoch {}", epoch);
   }
 }
 

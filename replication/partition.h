@@ -234,6 +234,16 @@ class Partition final : private LogObserver {
   PartitionLeader* leading() { return std::get_if<PartitionLeader>(&role_); }
   PartitionFollower* following() { return std::get_if<PartitionFollower>(&role_); }
   void TakeRole();
+  // A transition. Not the first role: a start with a hundred thousand replicas says how many there
+  // are, and a line for each would take longer than all else that it does for them.
+  template <typename... Args>
+  void LogRole(fmt::format_string<const Args&...> format, const Args&... args) {
+    if (assigned_) {
+      logger_.Info(format, args...);
+    } else {
+      logger_.Debug(format, args...);
+    }
+  }
   size_t IsrMin() const;
   void Do(PartitionLeader::Output output);
   void MoveHighWatermark(Offset to);

@@ -77,10 +77,11 @@ Task<absl::Status> PartitionTable::Remove(TopicPartitionId id, bool moved) {
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
-Task<absl::Status> PartitionTable::RemoveStrays(std::set<TopicPartitionId> ours) {
+Task<absl::Status> PartitionTable::RemoveStrays(
+    std::function<bool(const TopicPartitionId&)> is_ours) {
   std::vector<TopicPartitionId> strays;
   for (Log* log : store_.Logs()) {
-    if (!ours.contains(log->id())) strays.push_back(log->id());
+    if (!is_ours(log->id())) strays.push_back(log->id());
   }
   for (const TopicPartitionId& id : strays) {
     env_.logger.Info("log {}-{} belongs to no topic; removing it", id.topic_id, id.partition);
