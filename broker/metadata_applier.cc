@@ -15,8 +15,10 @@
 namespace millrace {
 namespace {
 
-// Making a log waits for several syncs of folders; the file system commits those of many at once.
+// Opening a replica waits when it has been damaged, moved, or its log could not be made before.
 constexpr int64_t kOpensAtOnceMax = 64;
+// Made with one synced write. Raise: fewer of those; costs about a kilobyte each meanwhile.
+constexpr size_t kLogsMadeAtOnceMax = 1024;
 // Applying again what is open already never waits by itself.
 constexpr size_t kTopicsPerTurn = 64;
 
@@ -200,6 +202,36 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic,
   co_await opening.Join();
 }
 
+Task<void> MetadataApplier::MakeLogs(std::shared_ptr<const std::vector<TopicChange>> changes) {
+  std::vector<NewLog> logs;
+  size_t turns = 0;
+  for (const TopicChange& change : *changes) {
+    if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
+    const TopicImage& topic = *change.topic;
+    std::shared_ptr<const PartitionRules> rules;
+    for (PartitionId id : change.partitions) {
+      const TopicPartitionId whole{topic.topic_id, id};
+      if (!IsOurs(topic, id) || !partitions_.LacksLog(whole)) continue;
+      if (rules == nullptr) rules = configs_.Rules(*image_, topic);
+      logs.push_back({whole, topic.name, rules->log});
+      if (logs.size() == kLogsMadeAtOnceMax) {
+        co_await partitions_.MakeLogs(std::exchange(logs, {}));
+      }
+    }
+  }
+  co_await partitions_.MakeLogs(std::move(logs));
+}
+
+Task<void> MetadataApplier::ApplyTopics(std::vector<TopicChange> changes) {
+  auto all = std::make_shared<const std::vector<TopicChange>>(std::move(changes));
+  co_await MakeLogs(all);
+  size_t turns = 0;
+  for (const TopicChange& change : *all) {
+    co_await ApplyTopic(change.topic, change.partitions);
+    if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
+  }
+}
+
 std::vector<PartitionId> MetadataApplier::WithFailed(const TopicImage& topic,
                                                      std::vector<PartitionId> changed) const {
   for (auto at = failed_.lower_bound({topic.topic_id, PartitionId(0)});
@@ -264,11 +296,12 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
   image_ = image;
   if (store_ != nullptr) store_->SetCleaner(configs_.Cleaner(*image, shards_));
   if (replication_ != nullptr) replication_->SetThrottleRates(configs_.Throttles(*image));
-  size_t turns = 0;
-  for (const MetadataImage::Topic& topic : TopicsOf(*image)) {
-    co_await ApplyTopic(topic, PartitionsIn(*topic, nullptr));
-    if (++turns % kTopicsPerTurn == 0) co_await Yield(env_.reactor);
+  std::vector<TopicChange> all;
+  for (MetadataImage::Topic& topic : TopicsOf(*image)) {
+    std::vector<PartitionId> partitions = PartitionsIn(*topic, nullptr);
+    all.push_back({std::move(topic), std::move(partitions)});
   }
+  co_await ApplyTopics(std::move(all));
   if (replication_ == nullptr) co_return;
   for (const auto& [id, broker] : image->brokers()) replication_->OnBrokerChange(BrokerId(id));
 }
@@ -291,13 +324,15 @@ Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) 
     co_return;
   }
   if (!change->brokers.empty()) ApplyBrokers(*change);
+  std::vector<TopicChange> changes;
   for (const TopicId& id : change->changed) {
     MetadataImage::Topic topic = change->image->FindTopic(id);
-    if (topic != nullptr) {
-      co_await ApplyTopic(topic,
-                          WithFailed(*topic, PartitionsIn(*topic, change->PartitionsOf(id))));
-    }
+    if (topic == nullptr) continue;
+    std::vector<PartitionId> partitions =
+        WithFailed(*topic, PartitionsIn(*topic, change->PartitionsOf(id)));
+    changes.push_back({std::move(topic), std::move(partitions)});
   }
+  co_await ApplyTopics(std::move(changes));
 }
 
 }  // namespace millrace

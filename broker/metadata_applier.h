@@ -89,7 +89,14 @@ class MetadataApplier final : public MetadataSource {
  private:
   // Whether this broker has a replica of the partition, and on this shard.
   bool IsOurs(const TopicImage& topic, PartitionId id) const;
-  // `changed` of its partitions, in order.
+  // What changed of a topic.
+  struct TopicChange {
+    MetadataImage::Topic topic;
+    std::vector<PartitionId> partitions;  // In order.
+  };
+  // Those of many topics, first the logs of all replicas that are new here.
+  Task<void> ApplyTopics(std::vector<TopicChange> changes);
+  Task<void> MakeLogs(std::shared_ptr<const std::vector<TopicChange>> changes);
   Task<void> ApplyTopic(MetadataImage::Topic topic, std::vector<PartitionId> changed);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);

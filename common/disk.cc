@@ -43,7 +43,9 @@ Task<absl::Status> MakeFolder(Disk* disk, std::string path, NewFolder folder) {
   if (!file.ok()) co_return file.status();
   absl::Status made =
       co_await (*file)->WriteAt(0, Chain(Slice::Copy(folder.content)), WriteFlags{});
+  if (made.ok()) made = co_await (*file)->Sync();
   made.Update(co_await (*file)->Close());
+  if (made.ok()) made = co_await disk->SyncDirectory(std::move(path));
   co_return made;
 }
 
@@ -56,6 +58,8 @@ Task<std::vector<absl::Status>> Disk::MakeFolders(std::string path,
     std::string place = fmt::format("{}/{}", path, folder.name);
     made.push_back(co_await MakeFolder(this, std::move(place), std::move(folder)));
   }
+  const absl::Status named = co_await SyncDirectory(path);
+  for (absl::Status& one : made) one.Update(named);
   co_return made;
 }
 

@@ -112,8 +112,9 @@ class Disk {
   // Creates the folder and its parents; ok if present.
   virtual Task<absl::Status> CreateDirectories(std::string path) = 0;
   // Makes folders in `path`, which is there, each with one file; what came of each, in their order.
-  // For very many: they share what a call costs. Nothing of it is durable yet, and of one that
-  // failed there may be a part. kAlreadyExists: something has the folder's name.
+  // Durable when it returns, their names in `path` too. For very many: they share what a call and
+  // what a sync costs. Of one that failed there may be a part. kAlreadyExists: something has the
+  // folder's name.
   virtual Task<std::vector<absl::Status>> MakeFolders(std::string path,
                                                       std::vector<NewFolder> folders);
   // Sorted by name, so that the order is the same in every process.

@@ -36,6 +36,10 @@ Task<absl::StatusOr<Partition*>> PartitionTable::Make(TopicPartitionId id, std::
   co_return replica.partition.get();
 }
 
+Task<void> PartitionTable::MakeLogs(std::vector<NewLog> logs) {
+  if (!logs.empty()) (void)co_await store_.CreateAll(std::move(logs));
+}
+
 Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
                                         std::shared_ptr<const PartitionRules> rules) {
   Partition* partition = Find(assignment.id);

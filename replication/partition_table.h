@@ -53,6 +53,13 @@ class PartitionTable final : private PartitionHost {
   // Called in the middle of things when a replica's log turns out to be damaged (Log::damage()).
   void set_on_damaged(std::function<void(TopicPartitionId)> call) { on_damaged_ = std::move(call); }
 
+  // Whether Open() would have to make its log.
+  bool LacksLog(const TopicPartitionId& id) const {
+    return store_.Find(id) == nullptr && store_.OfflineCause(id).ok();
+  }
+  // Makes logs that are lacking, at the price of one. What fails is tried again, and said, by
+  // Open().
+  Task<void> MakeLogs(std::vector<NewLog> logs);
   // Opens the replica (its log is created when absent) or applies the change to the one that is
   // open.
   Task<absl::Status> Open(PartitionAssignment assignment,

@@ -17,6 +17,7 @@
 #include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
+#include "storage/log_maker.h"
 #include "storage/log_mover.h"
 #include "storage/log_scrubber.h"
 #include "storage/log_state.h"
@@ -29,7 +30,6 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kSmallFileBytesMax = 64 << 10;
 constexpr size_t kPreferredMax = 10'000;
 
 std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
@@ -54,6 +54,8 @@ struct LogStore::Impl {
         retention(context),
         cleaner(context),
         removals(environment),
+        maker(context, [this](const std::string& topic,
+                              PartitionId partition) { return ChooseDirectory(topic, partition); }),
         mover(context),
         scrubber(context),
         changed(environment.reactor) {
@@ -147,8 +149,6 @@ struct LogStore::Impl {
     return best;
   }
 
-  Task<absl::StatusOr<std::unique_ptr<Log>>> Create(TopicPartitionId id, std::string topic,
-                                                    LogConfig config);
   Task<absl::Status> OpenJournal(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> StopDirectory(LogDirectory& directory,
                                    bool others_clean);  // Borrowed: awaited in place.
@@ -164,6 +164,7 @@ struct LogStore::Impl {
   Retention retention;
   LogCleaner cleaner;
   DeferredRemovals removals;
+  LogMaker maker;
   LogMover mover;
   LogScrubber scrubber;
   std::vector<std::unique_ptr<LogDirectory>> directories;
@@ -392,48 +393,6 @@ Task<void> LogStore::Impl::Release(Log& log) {
   if (state.directory->log_count > 0) --state.directory->log_count;
 }
 
-Task<absl::StatusOr<std::unique_ptr<Log>>> LogStore::Impl::Create(TopicPartitionId id,
-                                                                  std::string topic,
-                                                                  LogConfig config) {
-  LogDirectory* directory = ChooseDirectory(topic, id.partition);
-  if (directory == nullptr) {
-    co_return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
-                        "no log directory is online, has room and takes new logs");
-  }
-  ++directory->log_count;
-  auto state = std::make_unique<Log::State>(context, *directory, id, topic, env.random.NextUuid(),
-                                            context.next_log_number++, config, Offset(0));
-  Log::State& made = *state;
-  auto log = std::make_unique<Log>(std::move(state));
-  made.segments.emplace_back(Offset(0), env.clock.Now());
-  DrawRollJitter(made);
-
-  absl::Status status = co_await env.disk.CreateDirectories(made.path());
-  const std::string metadata = JoinPath(made.path(), kPartitionMetadataFile);
-  if (status.ok()) {
-    auto present = co_await ReadWholeFile(env.disk, metadata, kSmallFileBytesMax);
-    if (present.ok() && present->view() != FormatPartitionMetadata(id.topic_id)) {
-      status = absl::AlreadyExistsError(
-          fmt::format("{} belongs to another topic: {}", made.path(),
-                      std::string_view(present->view().data(), present->view().size())));
-    } else if (!present.ok() && !absl::IsNotFound(present.status())) {
-      status = present.status();
-    }
-  }
-  if (status.ok()) {
-    status = co_await ReplaceFile(env.disk, metadata, FormatPartitionMetadata(id.topic_id));
-  }
-  if (status.ok()) status = co_await env.disk.SyncDirectory(directory->path());
-  // The checkpoint last: it names the incarnation that journal entries carry.
-  if (status.ok()) status = co_await writer.Checkpoint(made, /*complete=*/false);
-  if (!status.ok()) {
-    co_await Release(*log);
-    if (absl::IsAlreadyExists(status)) co_return status;
-    co_return MakeError(ErrorKind::kStorageError, status.code(), std::string(status.message()));
-  }
-  co_return log;
-}
-
 Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic, LogConfig config,
                                           bool create) {
   Impl& impl = *impl_;
@@ -455,14 +414,41 @@ Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic
     co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
                         fmt::format("no log of {}-{}", topic, id.partition));
   }
-  impl.changing.insert(id);
-  auto created = co_await impl.Create(id, std::move(topic), config);
-  impl.changing.erase(id);
+  std::vector<NewLog> wanted;
+  wanted.push_back({id, std::move(topic), config});
+  std::vector<absl::Status> created = co_await CreateAll(std::move(wanted));
+  if (!created.front().ok()) co_return created.front();
+  // Somebody may have deleted it in the same turn.
+  co_return co_await Open(id, {}, config, /*create=*/false);
+}
+
+Task<std::vector<absl::Status>> LogStore::CreateAll(std::vector<NewLog> logs) {
+  Impl& impl = *impl_;
+  const auto is_changing = [&impl](const NewLog& log) { return impl.changing.contains(log.id); };
+  while (std::ranges::any_of(logs, is_changing)) co_await impl.changed.Wait();
+  std::vector<absl::Status> results(logs.size());
+  std::vector<size_t> places;
+  std::vector<NewLog> absent;
+  for (size_t i = 0; i < logs.size(); ++i) {
+    const TopicPartitionId id = logs[i].id;
+    results[i] = OfflineCause(id);
+    if (Find(id) != nullptr || !results[i].ok() || !impl.changing.insert(id).second) continue;
+    places.push_back(i);
+    absent.push_back(std::move(logs[i]));
+  }
+  auto made = co_await impl.maker.Make(absent);
+  for (size_t i = 0; i < places.size(); ++i) {
+    impl.changing.erase(absent[i].id);
+    results[places[i]] = made[i].status();
+    if (!made[i].ok()) continue;
+    Log::State& state = (*made[i])->state();
+    if (const absl::Status& failure = state.directory->failure(); !failure.ok()) {
+      state.Fail(failure);  // Meanwhile.
+    }
+    impl.logs.emplace(absent[i].id, *std::move(made[i]));
+  }
   impl.changed.Pulse();
-  if (!created.ok()) co_return created.status();
-  Log* log = created->get();
-  impl.logs.emplace(id, *std::move(created));
-  co_return log;
+  co_return results;
 }
 
 Log* LogStore::Find(const TopicPartitionId& id) {

@@ -172,6 +172,13 @@ struct LogDirectoryStatus {
   bool cordoned = false;
 };
 
+// A log to be made.
+struct NewLog {
+  TopicPartitionId id;
+  std::string topic;
+  LogConfig config;
+};
+
 // A copy that will replace the log when it has caught up (LogStore::Move()).
 struct FutureReplica {
   TopicPartitionId id;
@@ -211,12 +218,16 @@ class LogStore {
   // stops came to) is OK.
   Task<absl::Status> Stop(absl::Status others = absl::OkStatus());
 
-  // The log of `id`. With `create` it is made when absent, in the directory with the fewest logs,
-  // and exists durably when this returns. Otherwise kNotFound. Errors: kAlreadyExists: another
-  // topic id has the folder <topic>-<partition> (a stray: Delete() it). kStorageError: it exists in
-  // a directory that is offline (and is not made anew), or no directory is online.
+  // The log of `id`. With `create` it is made when absent, as by CreateAll(); otherwise kNotFound.
+  // Errors: kAlreadyExists: another topic id has the folder <topic>-<partition> (a stray: Delete()
+  // it). kStorageError: it exists in a directory that is offline (and is not made anew), or no
+  // directory is online.
   Task<absl::StatusOr<Log*>> Open(TopicPartitionId id, std::string topic, LogConfig config,
                                   bool create);
+
+  // Makes those of `logs` that are absent, each in the directory with the fewest logs; what Open()
+  // would say of each, in their order. They exist durably when it returns.
+  Task<std::vector<absl::Status>> CreateAll(std::vector<NewLog> logs);
 
   // Null when this shard has no such log.
   Log* Find(const TopicPartitionId& id);

@@ -30,6 +30,32 @@ constexpr int64_t kFlushMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 // Below this share of the journal in use, checkpoints go by age again.
 constexpr double kJournalCalmRatio = 0.4;
 
+// As of now, but for what is encoded.
+LogCheckpoint CheckpointOf(const Log::State& state) {
+  Journal* journal = state.directory->journal();
+  const Segment& active = state.segments.back();
+  return {
+      .topic = state.topic,
+      .incarnation = state.incarnation,
+      .log_start = state.start,
+      .recovery_point = state.end,
+      .segment_base = active.base,
+      .position = active.size,
+      .segment_created = active.created,
+      .first_timestamp = active.first_timestamp,
+      .max_time = active.max_time,
+      .aborted_transactions =
+          static_cast<uint32_t>(active.aborted.written + active.aborted.pending.size()),
+      // While recovering, the journal that is being replayed.
+      .journal_generation = journal == nullptr ? state.replayed_generation : journal->generation(),
+      .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),
+      .producers = {},
+      .epochs = {},
+      .directory = state.directory->id(),
+      .cleaned_to = state.cleaned_to,
+  };
+}
+
 }  // namespace
 
 struct SegmentWriter::Item {
@@ -319,28 +345,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
     MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, state.active().base));
   }
   // Everything from here to the first suspension describes one moment.
-  Journal* journal = state.directory->journal();
-  const Segment& active = state.active();
-  LogCheckpoint checkpoint{
-      .topic = state.topic,
-      .incarnation = state.incarnation,
-      .log_start = state.start,
-      .recovery_point = state.end,
-      .segment_base = active.base,
-      .position = active.size,
-      .segment_created = active.created,
-      .first_timestamp = active.first_timestamp,
-      .max_time = active.max_time,
-      .aborted_transactions =
-          static_cast<uint32_t>(active.aborted.written + active.aborted.pending.size()),
-      // While recovering, the journal that is being replayed.
-      .journal_generation = journal == nullptr ? state.replayed_generation : journal->generation(),
-      .journal_position = journal == nullptr ? state.replayed_position : journal->last_position(),
-      .producers = {},
-      .epochs = {},
-      .directory = state.directory->id(),
-      .cleaned_to = state.cleaned_to,
-  };
+  LogCheckpoint checkpoint = CheckpointOf(state);
   if (!state.producers.empty()) {
     checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());
   }
@@ -375,6 +380,17 @@ Task<absl::Status> SegmentWriter::WriteSideFiles(Log::State& state,
   }
   state.files_stale = state.end != checkpoint->recovery_point;
   co_return absl::OkStatus();
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> SegmentWriter::StoreFirst(const std::vector<Log::State*>& states) {
+  KvBatch batch;
+  for (const Log::State* state : states) {
+    batch.Put(KvSpace::kLogCheckpoint, LogCheckpointKey(state->id),
+              EncodeLogCheckpoint(CheckpointOf(*state)));
+  }
+  if (batch.empty()) co_return absl::OkStatus();
+  co_return co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)

@@ -78,6 +78,9 @@ class SegmentWriter final : public JournalPressureListener {
   Task<absl::Status> Store(Log::State& state,
                            LogCheckpoint checkpoint);  // Borrowed: awaited in place.
 
+  // Stores first checkpoints of logs without records, with one synced write.
+  Task<absl::Status> StoreFirst(const std::vector<Log::State*>& states);  // Borrowed: in place.
+
   // Work on the files of the log failed: takes its directory offline, or says that it is full.
   void HandleFailure(Log::State& state, const absl::Status& status);
 

@@ -206,7 +206,7 @@ SimDiskImage& SimDisk::image() { return process_.node().disk(); }
 
 Task<bool> SimDisk::Begin(std::string_view what, uint64_t position, uint64_t length, bool sync) {
   if (process_.dead()) co_return co_await SimDelay(process_, reactor_, Duration(0));
-  image().CountOperation(sync);
+  image().CountOperation();
   const SimDiskOptions& options = image().options();
   SimRandom& dice = image().dice();
   Duration time = dice.Between(options.latency_min,

@@ -39,9 +39,8 @@ void SimDiskImage::Wipe() {
   locks_.clear();
 }
 
-void SimDiskImage::CountOperation(bool sync) {
+void SimDiskImage::CountOperation() {
   ++operations_;
-  if (sync) ++syncs_;
   if (hook_) hook_(operations_);
 }
 

@@ -107,9 +107,7 @@ class SimDiskImage {
   // any file operation" asks the world for a kill from here.
   void set_operation_hook(std::function<void(uint64_t)> hook) { hook_ = std::move(hook); }
   uint64_t operations() const { return operations_; }
-  // Those that make something durable: syncs of files and folders, durable writes.
-  uint64_t syncs() const { return syncs_; }
-  void CountOperation(bool sync);
+  void CountOperation();
 
  private:
   // One name now leads to another file, or nowhere.
@@ -149,7 +147,6 @@ class SimDiskImage {
   std::map<std::string, Breakage> broken_;      // By normal path.
   std::vector<std::weak_ptr<SimInode>> files_;  // All that may take room, named or open.
   uint64_t operations_ = 0;
-  uint64_t syncs_ = 0;
   std::function<void(uint64_t)> hook_;
   uint32_t reads_to_fail_ = 0;
   uint32_t writes_to_fail_ = 0;
