@@ -1,28 +1,32 @@
 #include "storage/segment_swap.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <span>
 #include <utility>
 
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
 #include "storage/log_files.h"
-#include "storage/segment/segment_scanner.h"
 #include "storage/store_context.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::array kSideSuffixes = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix};
+constexpr std::array kBesideLog = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
+                                   kSnapshotSuffix};
 constexpr std::array kAllSuffixes = {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix,
                                      kSnapshotSuffix, kLogSuffix};
 
 std::string With(std::string_view path, std::string_view suffix) {
   return std::string(path) + std::string(suffix);
+}
+
+Task<absl::Status> RemoveIfThere(Disk* disk, std::string path) {
+  absl::Status removed = co_await disk->Remove(std::move(path));
+  co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
 }
 
 // Writes a file whole, synced. One of that name is from an earlier try.
@@ -82,30 +86,58 @@ Task<absl::Status> Commit(Log::State& state, Offset base) {  // Borrowed: awaite
   co_return co_await disk.SyncDirectory(state.path());
 }
 
-// Steps 4 and 5.
+// Lets a file of the segment go from its name. One of that name from earlier must not pass for it.
+Task<absl::StatusOr<bool>> Retire(Disk* disk, std::string path) {
+  std::string retired = With(path, kDeletedSuffix);
+  absl::Status renamed = co_await disk->Rename(std::move(path), retired);
+  if (absl::IsNotFound(renamed)) {
+    MR_CO_RETURN_IF_ERROR(co_await RemoveIfThere(disk, std::move(retired)));
+    co_return false;
+  }
+  if (!renamed.ok()) co_return renamed;
+  co_return true;
+}
+
+// Steps 4 to 6.
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Replace(Log::State& state,
                            std::vector<Offset> replaced) {  // Borrowed: awaited in place.
-  Disk& disk = state.context.env.disk;
+  Disk* disk = &state.context.env.disk;
   const Offset base = replaced.front();
-  for (size_t i = 1; i < replaced.size(); ++i) {
-    for (std::string_view suffix : kAllSuffixes) {
-      const std::string path = state.SegmentPath(replaced[i], suffix);
-      std::string retired = With(path, kDeletedSuffix);
-      absl::Status renamed = co_await disk.Rename(path, retired);
-      if (absl::IsNotFound(renamed)) continue;
-      if (!renamed.ok()) co_return renamed;
-      state.context.removals->Add(std::move(retired), state.config.file_delete_delay_ms);
+  const std::span<const Offset> others = std::span(replaced).subspan(1);
+  std::vector<std::string> retired;
+  for (Offset other : others) {
+    std::string path = state.SegmentPath(other, kLogSuffix);
+    MR_CO_ASSIGN_OR_RETURN(bool there, co_await Retire(disk, path));
+    if (there) retired.push_back(With(path, kDeletedSuffix));
+  }
+  for (std::string_view suffix : kSideSuffixes) {
+    MR_CO_RETURN_IF_ERROR((co_await Retire(disk, state.SegmentPath(base, suffix))).status());
+  }
+  MR_CO_RETURN_IF_ERROR(co_await disk->SyncDirectory(state.path()));
+  for (Offset other : others) {
+    for (std::string_view suffix : kBesideLog) {
+      std::string path = state.SegmentPath(other, suffix);
+      MR_CO_ASSIGN_OR_RETURN(bool there, co_await Retire(disk, path));
+      if (there) retired.push_back(With(path, kDeletedSuffix));
     }
   }
   for (std::string_view suffix : kSideSuffixes) {
     const std::string path = state.SegmentPath(base, suffix);
-    MR_CO_RETURN_IF_ERROR(co_await disk.Rename(With(path, kSwapSuffix), path));
+    MR_CO_RETURN_IF_ERROR(co_await disk->Rename(With(path, kSwapSuffix), path));
   }
-  MR_CO_RETURN_IF_ERROR(co_await disk.SyncDirectory(state.path()));
+  MR_CO_RETURN_IF_ERROR(co_await disk->SyncDirectory(state.path()));
   const std::string path = state.SegmentPath(base, kLogSuffix);
-  MR_CO_RETURN_IF_ERROR(co_await disk.Rename(With(path, kSwapSuffix), path));
-  co_return co_await disk.SyncDirectory(state.path());
+  MR_CO_RETURN_IF_ERROR(co_await disk->Rename(With(path, kSwapSuffix), path));
+  MR_CO_RETURN_IF_ERROR(co_await disk->SyncDirectory(state.path()));
+  for (std::string& each : retired) {
+    state.context.removals->Add(std::move(each), state.config.file_delete_delay_ms);
+  }
+  for (std::string_view suffix : kSideSuffixes) {
+    // Now, not later: the next round gives its own this name. What stays goes at the next start.
+    (co_await disk->Remove(With(state.SegmentPath(base, suffix), kDeletedSuffix))).IgnoreError();
+  }
+  co_return absl::OkStatus();
 }
 
 // What the log says of its segments from now on.
@@ -139,69 +171,6 @@ void ForgetFiles(Log::State& state, const std::vector<Offset>& bases) {
 void ForgetReaders(Log::State& state) {
   ++state.cuts;
   std::vector<ReadPlace>().swap(state.places);
-}
-
-Task<absl::Status> RemoveIfThere(Disk* disk, std::string path) {
-  absl::Status removed = co_await disk->Remove(std::move(path));
-  co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
-}
-
-// Behind the last batch of the file; nothing when it is not sound to its end.
-Task<absl::StatusOr<std::optional<Offset>>> EndOf(Disk* disk, std::string path, Offset base) {
-  auto file = co_await disk->Open(std::move(path), {.read_only = true});
-  if (!file.ok()) co_return file.status();
-  absl::StatusOr<uint64_t> size = co_await (*file)->Size();
-  absl::Status status = size.status();
-  std::optional<Offset> end;
-  if (status.ok()) {
-    SegmentScanner scanner(**file, {.end = *size, .offset_min = base});
-    for (bool more = true; more && status.ok();) {
-      auto batch = co_await scanner.Next();
-      status = batch.status();
-      more = batch.ok() && batch->has_value();
-    }
-    if (scanner.defect().empty()) end = scanner.next_offset();
-  }
-  status.Update(co_await (*file)->Close());
-  if (!status.ok()) co_return status;
-  co_return end;
-}
-
-// Steps 4 and 5 anew, for B.log.swap in the folder.
-Task<absl::Status> Finish(Env* env, std::string folder, Offset base,
-                          std::vector<DirectoryEntry> entries) {
-  Disk* disk = &env->disk;
-  const std::string log = JoinPath(folder, SegmentFileName(base, kLogSuffix));
-  auto end = co_await EndOf(disk, With(log, kSwapSuffix), base);
-  if (!end.ok()) co_return end.status();
-  const bool old_there = std::ranges::any_of(entries, [&](const DirectoryEntry& entry) {
-    return entry.name == SegmentFileName(base, kLogSuffix);
-  });
-  if (!end->has_value() && old_there) {
-    // It was whole and synced before it got its name: rot. The old ones may still do.
-    env->logger.Error("[log {}] {} is damaged and dropped", folder,
-                      With(SegmentFileName(base, kLogSuffix), kSwapSuffix));
-    MR_CO_RETURN_IF_ERROR(co_await RemoveIfThere(disk, With(log, kSwapSuffix)));
-    co_return co_await disk->SyncDirectory(folder);
-  }
-  for (const DirectoryEntry& entry : entries) {
-    for (std::string_view suffix : kAllSuffixes) {
-      const std::optional<Offset> other = ParseSegmentFileName(entry.name, suffix);
-      if (!other || *other <= base || !end->has_value() || *other >= **end) continue;
-      MR_CO_RETURN_IF_ERROR(co_await RemoveIfThere(disk, JoinPath(folder, entry.name)));
-    }
-  }
-  for (std::string_view suffix : kSideSuffixes) {
-    const std::string path = JoinPath(folder, SegmentFileName(base, suffix));
-    absl::Status renamed = co_await disk->Rename(With(path, kSwapSuffix), path);
-    if (!renamed.ok() && !absl::IsNotFound(renamed)) co_return renamed;
-  }
-  MR_CO_RETURN_IF_ERROR(co_await disk->SyncDirectory(folder));
-  MR_CO_RETURN_IF_ERROR(co_await disk->Rename(With(log, kSwapSuffix), log));
-  MR_CO_RETURN_IF_ERROR(co_await disk->SyncDirectory(folder));
-  env->logger.Info("[log {}] the compaction of {} is finished", folder,
-                   SegmentFileName(base, kLogSuffix));
-  co_return absl::OkStatus();
 }
 
 }  // namespace
@@ -250,25 +219,6 @@ Task<void> RemoveCleaned(Log::State& state, Offset base) {
     (void)co_await state.context.env.disk.Remove(
         With(state.SegmentPath(base, suffix), kCleanedSuffix));
   }
-}
-
-// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<std::vector<DirectoryEntry>>> SettleSwaps(Env& env, std::string folder,
-                                                              std::vector<DirectoryEntry> entries) {
-  const bool any = std::ranges::any_of(
-      entries, [](const DirectoryEntry& entry) { return entry.name.ends_with(kSwapSuffix); });
-  if (!any) co_return entries;
-  const std::string log_swap = With(kLogSuffix, kSwapSuffix);
-  for (const DirectoryEntry& entry : entries) {
-    const std::optional<Offset> base = ParseSegmentFileName(entry.name, log_swap);
-    if (base) MR_CO_RETURN_IF_ERROR(co_await Finish(&env, folder, *base, entries));
-  }
-  // Indexes of one that did not come so far.
-  for (const DirectoryEntry& entry : entries) {
-    if (!entry.name.ends_with(kSwapSuffix)) continue;
-    MR_CO_RETURN_IF_ERROR(co_await RemoveIfThere(&env.disk, JoinPath(folder, entry.name)));
-  }
-  co_return co_await env.disk.List(folder);
 }
 
 }  // namespace millrace

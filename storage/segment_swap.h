@@ -9,18 +9,22 @@
 //      A crash: without B.log.swap they are removed.
 //   3. B.log.swap; folder synced. From here on it is the new one: whoever starts goes on at 4. (A
 //      power loss before the sync may leave B.log.cleaned: see 1.)
-//   4. The files of C and D are renamed to `.deleted`, the indexes of B replaced by the `.swap`
-//      ones; folder synced. Not before this sync may B.log be replaced, or a power loss could bring
-//      C.log back beside a B.log that has its records, too.
-//      A crash: B.log.swap is there still, so the next start repeats this. Which segments it
-//      replaces is said by its last batch: those that begin before its end. (A compaction keeps
-//      the last batch of the last one, if only its header.) An index of B without `.swap` is the
-//      new one, because 2 was durable before 3.
-//   5. B.log.swap becomes B.log; folder synced.
-//      A crash: renamed or not, 5 is all that is left to do.
+//   4. The logs of C and D, and the indexes of B, are renamed to `.deleted`; folder synced. Not
+//      before this sync may B.log be replaced, or a power loss could bring C.log back beside a
+//      B.log that has its records, too.
+//   5. So are the other files of C and D, and the indexes of B get their names from the `.swap`
+//      ones; folder synced, so that B.log never stands beside the indexes of the old one.
+//   6. B.log.swap becomes B.log; folder synced. Only now may the `.deleted` files go.
+//
+// A crash in 4 to 6: B.log.swap is there still, so the next start reads it from end to end. It is
+// whole when every batch is sound and it ends where the last one that it replaces does (compaction
+// keeps that one's last batch, if only its header): then the start repeats 4 to 6. If it is not,
+// which a disk must have done that lost or changed what was synced, every source is there under one
+// of its two names, and so is B.log: the start takes 5 and 4 back, and then drops the `.swap` files.
+// An index of B without `.swap` beside B.log.swap is the new one: 2 was durable before 3.
 //
 // Readers: what a log says of its segments, and the files, change in one turn as far as they can
-// tell: from 4 to 5 whoever would begin to read files waits (WaitForSwap); whoever has begun sees
+// tell: from 4 to 6 whoever would begin to read files waits (WaitForSwap); whoever has begun sees
 // that `cuts` has changed, and begins anew. Files that are open stay readable.
 //
 // Shard:    one; suspends for I/O.
@@ -58,7 +62,7 @@ struct CleanedSegment {
 Task<absl::Status> WriteCleanedIndexes(Log::State& state,
                                        const CleanedSegment& cleaned);  // Borrowed: in place.
 
-// Steps 2 to 5. kAborted: the log has changed meanwhile, and nothing was done. REQUIRES: the log's
+// Steps 2 to 6. kAborted: the log has changed meanwhile, and nothing was done. REQUIRES: the log's
 // IoLock is held; `truncations` is the log's at the time when the segments were read.
 Task<absl::Status> SwapIn(Log::State& state, CleanedSegment* cleaned,
                           uint64_t truncations);  // Borrowed: awaited in place.
@@ -66,8 +70,8 @@ Task<absl::Status> SwapIn(Log::State& state, CleanedSegment* cleaned,
 // Removes `.cleaned` files of `base`.
 Task<void> RemoveCleaned(Log::State& state, Offset base);  // Borrowed: awaited in place.
 
-// At a start: finishes what was decided and removes the rest. `entries` is what the folder holds;
-// returns what it holds then.
+// At a start: finishes what was decided, or takes it back, and removes the rest. `entries` is what
+// the folder holds; returns what it holds then. `.deleted` files go only after this.
 Task<absl::StatusOr<std::vector<DirectoryEntry>>> SettleSwaps(
     Env& env, std::string folder, std::vector<DirectoryEntry> entries);  // Borrowed: in place.
 

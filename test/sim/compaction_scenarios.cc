@@ -366,6 +366,15 @@ struct World {
   uint64_t cleaned = 0;
 };
 
+// Whole and synced before it got its name, and yet the disk has not kept it.
+void LoseSwapped(World* w) {
+  for (const std::string& path : w->node.disk().Files()) {
+    if (!path.ends_with(".log.swap") || w->world.dice().Coin()) continue;
+    SimFileData& file = *w->node.disk().Find(path);
+    file.Resize(w->world.dice().Below(file.size() + 1));
+  }
+}
+
 // One life: something goes wrong somewhere in it.
 void LiveAndDie(World* w, const std::function<std::unique_ptr<SimProgram>(SimProcess&)>& make,
                 Crashes crashes) {
@@ -405,6 +414,7 @@ void LiveAndDie(World* w, const std::function<std::unique_ptr<SimProgram>(SimPro
   } else {
     node.Kill();
   }
+  LoseSwapped(w);
 }
 
 Outcome RunCompaction(uint64_t seed, const RunOptions& run, Crashes crashes) {
