@@ -1,31 +1,19 @@
 #include "storage/log_store.h"
 
-#include <absl/container/flat_hash_map.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <utility>
 
 #include "common/check.h"
 #include "common/error_kind.h"
-#include "common/runtime/event.h"
 #include "common/status_macros.h"
-#include "storage/deferred_removals.h"
-#include "storage/log_cleaner.h"
 #include "storage/log_cut.h"
-#include "storage/log_directory.h"
 #include "storage/log_files.h"
-#include "storage/log_maker.h"
-#include "storage/log_mover.h"
-#include "storage/log_scrubber.h"
-#include "storage/log_state.h"
-#include "storage/producer_expiry.h"
+#include "storage/log_metrics.h"
+#include "storage/log_store_impl.h"
 #include "storage/recovery.h"
-#include "storage/retention.h"
-#include "storage/segment_writer.h"
-#include "storage/store_context.h"
 
 namespace millrace {
 namespace {
@@ -44,144 +32,6 @@ std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
 }
 
 }  // namespace
-
-struct LogStore::Impl {
-  Impl(Env& environment, KvStore& kv, const LogStoreOptions& options)
-      : env(environment),
-        context(environment, kv, options),
-        writer(context),
-        expiry(context),
-        retention(context),
-        cleaner(context),
-        removals(environment),
-        maker(context, [this](const std::string& topic,
-                              PartitionId partition) { return ChooseDirectory(topic, partition); }),
-        mover(context),
-        scrubber(context),
-        changed(environment.reactor) {
-    context.writer = &writer;
-    context.expiry = &expiry;
-    context.retention = &retention;
-    context.cleaner = &cleaner;
-    context.removals = &removals;
-    context.fail_directory = [this](LogDirectory& directory, const absl::Status& cause) {
-      FailDirectory(directory, cause);
-    };
-    context.find_log = [this](const TopicPartitionId& id) -> Log* {
-      auto found = logs.find(id);
-      return found == logs.end() ? nullptr : found->second.get();
-    };
-    context.list_logs = [this] {
-      std::vector<TopicPartitionId> ids;
-      for (const auto& [id, log] : logs) ids.push_back(id);
-      std::ranges::sort(ids);
-      return ids;
-    };
-  }
-
-  void FailDirectory(LogDirectory& directory, const absl::Status& cause) {
-    if (!directory.failure().ok()) return;
-    directory.set_failure(cause);
-    env.logger.Error("[dir {}] offline: {}", directory.path(), std::string(cause.message()));
-    for (Log* log : Sorted()) {
-      if (log->state().directory == &directory) log->state().Fail(cause);
-    }
-    if (context.options.on_offline) context.options.on_offline(directory.path(), cause);
-  }
-
-  // OK while at least one directory is online.
-  absl::Status CheckAnyOnline() const {
-    std::string causes;
-    for (const auto& directory : directories) {
-      if (directory->failure().ok()) return absl::OkStatus();
-      causes +=
-          fmt::format("; {}: {}", directory->path(), std::string(directory->failure().message()));
-    }
-    return absl::UnavailableError(fmt::format("all log directories are offline{}", causes));
-  }
-
-  std::vector<Log*> Sorted() const {
-    // With their ids, so that comparing visits no log.
-    std::vector<std::pair<TopicPartitionId, Log*>> by_id;
-    by_id.reserve(logs.size());
-    for (const auto& [id, log] : logs) by_id.emplace_back(id, log.get());
-    std::ranges::sort(by_id, {}, [](const auto& entry) { return entry.first; });
-    std::vector<Log*> sorted;
-    sorted.reserve(by_id.size());
-    for (const auto& [id, log] : by_id) sorted.push_back(log);
-    return sorted;
-  }
-
-  // After everything was checkpointed that could be.
-  bool HasUnsaved(const LogDirectory& directory) const {
-    return std::ranges::any_of(logs, [&](const auto& entry) {
-      const Log::State& state = entry.second->state();
-      return state.directory == &directory &&
-             (!state.failure.ok() || state.files_stale || state.end > state.recovery_point);
-    });
-  }
-
-  bool IsCordoned(const LogDirectory& directory) const {
-    return std::ranges::any_of(context.options.cordoned_dirs, [&](const std::string& path) {
-      return path == "*" || path == directory.path();
-    });
-  }
-
-  LogDirectory* FindDirectory(const std::string& path) {
-    for (auto& directory : directories) {
-      if (directory->path() == path) return directory.get();
-    }
-    return nullptr;
-  }
-
-  // The one that was asked for, or the one with the fewest logs.
-  LogDirectory* ChooseDirectory(const std::string& topic, PartitionId partition) {
-    if (auto asked = preferred.find({topic, partition}); asked != preferred.end()) {
-      LogDirectory* directory = FindDirectory(asked->second);
-      preferred.erase(asked);
-      if (directory->failure().ok()) return directory;
-    }
-    LogDirectory* best = nullptr;
-    for (auto& directory : directories) {
-      if (!directory->failure().ok() || directory->full || IsCordoned(*directory)) continue;
-      if (best == nullptr || directory->log_count < best->log_count) best = directory.get();
-    }
-    return best;
-  }
-
-  Task<absl::Status> OpenJournal(LogDirectory& directory);  // Borrowed: awaited in place.
-  Task<absl::Status> StopDirectory(LogDirectory& directory,
-                                   bool others_clean);  // Borrowed: awaited in place.
-  // Waits for whoever uses the log and takes it out of everything shared.
-  Task<void> Release(Log& log);  // Borrowed: awaited in place.
-  Task<absl::Status> ForgetCheckpoint(TopicPartitionId id);
-
-  // Owned.
-  Env& env;
-  StoreContext context;
-  SegmentWriter writer;
-  ProducerExpiry expiry;
-  Retention retention;
-  LogCleaner cleaner;
-  DeferredRemovals removals;
-  LogMaker maker;
-  LogMover mover;
-  LogScrubber scrubber;
-  std::vector<std::unique_ptr<LogDirectory>> directories;
-  absl::flat_hash_map<TopicPartitionId, std::unique_ptr<Log>> logs;
-
-  // State.
-  std::map<TopicPartitionId, absl::Status> offline;  // Known by their checkpoints, not loaded.
-  std::map<std::pair<std::string, PartitionId>, std::string> preferred;
-  std::vector<std::pair<TopicPartitionId, LogDirectory*>> moves;  // Interrupted by the last stop.
-  std::set<TopicPartitionId> changing;                            // Being created or deleted.
-  Event changed;        // Pulsed when one leaves `changing`.
-  bool opened = false;  // Directories, or some of them.
-  bool locked = false;
-  bool recovered = false;
-  bool started = false;
-  bool stopped = false;
-};
 
 LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
     : impl_(std::make_unique<Impl>(env, kv, options)) {
@@ -368,31 +218,6 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   co_return status;
 }
 
-// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<void> LogStore::Impl::Release(Log& log) {
-  Log::State& state = log.state();
-  state.deleted = true;
-  writer.Forget(state);
-  co_await state.gate.Close();
-  expiry.Forget(state);
-  writer.Forget(state);  // A write that was under way may have queued it again.
-  retention.Forget(state);
-  cleaner.Forget(state);
-  if (Journal* journal = state.directory->journal(); journal != nullptr) journal->Forget(&state);
-  if (state.journal_first) {
-    state.directory->Unneed(*state.journal_first, state.number);
-    state.journal_first.reset();
-    state.directory->RecycleJournal();
-  }
-  state.ReleasePending(context.cache.Clear(state.tail));
-  for (const Segment& segment : state.segments) {
-    for (std::string_view suffix : {kLogSuffix, kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
-      context.files.Forget(state.SegmentPath(segment.base, suffix));
-    }
-  }
-  if (state.directory->log_count > 0) --state.directory->log_count;
-}
-
 Task<absl::StatusOr<Log*>> LogStore::Open(TopicPartitionId id, std::string topic, LogConfig config,
                                           bool create) {
   Impl& impl = *impl_;
@@ -458,62 +283,6 @@ Log* LogStore::Find(const TopicPartitionId& id) {
 
 std::vector<Log*> LogStore::Logs() { return impl_->Sorted(); }
 
-Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
-  Impl& impl = *impl_;
-  while (impl.changing.contains(id)) co_await impl.changed.Wait();
-  if (impl.offline.erase(id) > 0) co_return co_await impl.ForgetCheckpoint(id);
-  auto found = impl.logs.find(id);
-  if (found == impl.logs.end()) {
-    co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
-                        fmt::format("no log of {} {}", id.topic_id, id.partition));
-  }
-  impl.changing.insert(id);
-  impl.mover.Cancel(id);
-  std::unique_ptr<Log> log = std::move(found->second);
-  impl.logs.erase(found);
-  co_await impl.Release(*log);
-
-  Log::State& state = log->state();
-  LogDirectory& directory = *state.directory;
-  const std::string gone =
-      JoinPath(directory.path(),
-               DeletedDirectoryName(state.topic, id.partition, impl.env.random.NextUuid()));
-  absl::Status status;
-  const bool online = directory.failure().ok();
-  if (online) status = co_await impl.env.disk.Rename(state.path(), gone);
-  if (absl::IsNotFound(status)) status = absl::OkStatus();
-  if (online && status.ok()) status = co_await impl.env.disk.SyncDirectory(directory.path());
-  if (status.ok()) status = co_await impl.ForgetCheckpoint(id);
-  impl.changing.erase(id);
-  impl.changed.Pulse();
-  if (!status.ok()) {
-    impl.FailDirectory(directory, status);
-    co_return status;
-  }
-  impl.env.logger.Info("[log {}] deleted", state.path());
-  if (!online) co_return absl::OkStatus();  // Its folder is a stray when the directory is back.
-  impl.removals.Add(gone, state.config.file_delete_delay_ms);
-  co_return absl::OkStatus();
-}
-
-Task<absl::Status> LogStore::Impl::ForgetCheckpoint(TopicPartitionId id) {
-  KvBatch batch;
-  batch.Delete(KvSpace::kLogCheckpoint, LogCheckpointKey(id));
-  // Not synced: a checkpoint without its folder is removed at the next start.
-  co_return co_await context.kv.Write(std::move(batch), KvWriteOptions{.sync = false});
-}
-
-absl::Status LogStore::OfflineCause(const TopicPartitionId& id) const {
-  auto found = impl_->offline.find(id);
-  return found == impl_->offline.end() ? absl::OkStatus() : found->second;
-}
-
-void LogStore::TakeOffline(const std::string& path, const absl::Status& cause) {
-  for (auto& directory : impl_->directories) {
-    if (directory->path() == path) impl_->FailDirectory(*directory, cause);
-  }
-}
-
 Task<absl::StatusOr<Admission>> LogStore::Admit(size_t bytes, CancellationToken token) {
   Impl& impl = *impl_;
   MR_CO_RETURN_IF_ERROR(co_await impl.context.pending.Acquire(bytes, token));
@@ -571,15 +340,6 @@ void LogStore::SetCleaner(const CleanerOptions& options) { impl_->cleaner.set_op
 
 void LogStore::RegisterMetrics(MetricRegistry& registry) {
   RegisterLogMetrics(impl_->context, registry);
-}
-
-Task<IoLock> LockIo(Log::State& state) {
-  while (state.io_locked) co_await state.context.io_unlocked.Wait();
-  co_return IoLock(state);
-}
-
-Task<void> WaitForSwap(Log::State& state) {
-  while (state.swapping) co_await state.context.io_unlocked.Wait();
 }
 
 }  // namespace millrace
