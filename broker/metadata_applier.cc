@@ -284,9 +284,9 @@ Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
   }
 }
 
-Task<absl::Status> MetadataApplier::RemoveStrays(std::shared_ptr<const MetadataImage> image) {
+Task<absl::Status> MetadataApplier::SetStraysAside(std::shared_ptr<const MetadataImage> image) {
   MetadataImage::Topic topic;  // The one before was most often of the same.
-  co_return co_await partitions_.RemoveStrays([&](const TopicPartitionId& id) {
+  co_return co_await partitions_.SetStraysAside([&](const TopicPartitionId& id) {
     if (topic == nullptr || topic->topic_id != id.topic_id) topic = image->FindTopic(id.topic_id);
     return topic != nullptr && topic->Find(id.partition) != nullptr && IsOurs(*topic, id.partition);
   });

@@ -65,9 +65,9 @@ class MetadataApplier final : public MetadataSource {
   // The latest image that was published to this shard; an empty one before the first.
   const std::shared_ptr<const MetadataImage>& image() const override { return image_; }
 
-  // How a start catches up: what is on disk and not in `image` goes away on all shards first; then
+  // How a start catches up: what is on disk and not in `image` is set aside on all shards first; then
   // everything in it is opened, as if it had just been decided.
-  Task<absl::Status> RemoveStrays(std::shared_ptr<const MetadataImage> image);
+  Task<absl::Status> SetStraysAside(std::shared_ptr<const MetadataImage> image);
   Task<void> OpenAll(std::shared_ptr<const MetadataImage> image);
 
   // The log of this replica turned out to be damaged: see broker/replica_repair.h.

@@ -9,7 +9,7 @@ namespace {
 
 Task<absl::Status> CatchUpHere(MetadataApplier* applier, std::shared_ptr<const MetadataImage> image,
                                bool strays) {
-  if (strays) co_return co_await applier->RemoveStrays(std::move(image));
+  if (strays) co_return co_await applier->SetStraysAside(std::move(image));
   co_await applier->OpenAll(std::move(image));
   co_return absl::OkStatus();
 }

@@ -81,16 +81,15 @@ Task<absl::Status> PartitionTable::Remove(TopicPartitionId id, bool moved) {
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
-Task<absl::Status> PartitionTable::RemoveStrays(
+Task<absl::Status> PartitionTable::SetStraysAside(
     std::function<bool(const TopicPartitionId&)> is_ours) {
   std::vector<TopicPartitionId> strays;
   for (Log* log : store_.Logs()) {
     if (!is_ours(log->id())) strays.push_back(log->id());
   }
   for (const TopicPartitionId& id : strays) {
-    env_.logger.Info("log {}-{} belongs to no topic; removing it", id.topic_id, id.partition);
     high_watermarks_.Changed(id);
-    MR_CO_RETURN_IF_ERROR(co_await store_.Delete(id));
+    MR_CO_RETURN_IF_ERROR(co_await store_.SetAside(id));
   }
   co_return absl::OkStatus();
 }

@@ -67,10 +67,12 @@ class PartitionTable final : private PartitionHost {
   // Ends the replica and deletes its log: the topic is gone, or (`moved`) the partition has other
   // replicas now. OK when there is none.
   Task<absl::Status> Remove(TopicPartitionId id, bool moved = false);
-  // Deletes every log that is on disk and not one of ours: of a topic that was deleted and whose
-  // replicas had not been removed yet. Before any Open(): a topic of the same name may have been
-  // made since, and its folders have the same names. `is_ours` is asked in order of id.
-  Task<absl::Status> RemoveStrays(std::function<bool(const TopicPartitionId&)> is_ours);
+  // Sets aside every log that is on disk and not one of ours: its topic was deleted, or its replica
+  // moved, while this broker was down; or the cluster's metadata is not what it was. Which of them
+  // nobody here can tell, so nothing is deleted (Kafka does the same). Before any Open(): a topic of
+  // the same name may have been made since, and its folders have the same names. `is_ours` is asked
+  // in order of id.
+  Task<absl::Status> SetStraysAside(std::function<bool(const TopicPartitionId&)> is_ours);
   // Ends all replicas; their logs stay.
   Task<void> Stop();
 

@@ -224,7 +224,7 @@ TEST_CASE("PartitionTable: Remove tells those who wait, also for durability") {
   CHECK(replicas.world.Run(replicas.env, replicas.table->Remove(TestPartition(0))).ok());
 }
 
-TEST_CASE("PartitionTable: strays give way to a topic of the same name that was made since") {
+TEST_CASE("PartitionTable: strays are kept, out of the way of a topic of the same name") {
   Replicas replicas;
   LeaderAppend kept =
       replicas.MustAppend(replicas.Open(Replicas::Assigned(1, kSelf, 0)), TestBatch({"kept"}));
@@ -234,10 +234,16 @@ TEST_CASE("PartitionTable: strays give way to a topic of the same name that was 
   PartitionAssignment anew = Replicas::Assigned(2, kSelf, 0);
   anew.topic = TestTopic(0);
   const auto is_ours = [](const TopicPartitionId& id) { return id != TestPartition(0); };
-  CHECK(replicas.world.Run(replicas.env, replicas.table->RemoveStrays(is_ours)).ok());
+  CHECK(replicas.world.Run(replicas.env, replicas.table->SetStraysAside(is_ours)).ok());
   CHECK(replicas.Open(anew).log().end_offset() == Offset(0));
   CHECK(replicas.Open(Replicas::Assigned(1, kSelf, 1)).log().end_offset() == kept.next_offset);
   CHECK(replicas.store->Find(TestPartition(0)) == nullptr);
+  replicas.world.RunFor(seconds(120));  // Beyond file.delete.delay.ms.
+  const auto entries = replicas.world.Run(replicas.env, replicas.env.disk.List("/data"));
+  REQUIRE(entries.ok());
+  CHECK(std::ranges::count_if(*entries, [](const DirectoryEntry& entry) {
+          return entry.name.ends_with("-stray");
+        }) == 1);
 }
 
 TEST_CASE("Partition: DeleteRecords goes as far as the high watermark and no further") {

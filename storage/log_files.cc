@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kOffsetDigits = 20;
 constexpr size_t kTopicNameMax = 249;
 constexpr size_t kFileNameMax = 255;
+constexpr std::string_view kDeletedEnd = "-delete";
+constexpr std::string_view kStrayEnd = "-stray";
 
 template <typename T>
 std::optional<T> ParseNumber(std::string_view text) {
@@ -49,6 +51,17 @@ std::vector<std::string_view> SplitFields(std::string_view line) {
   return fields;
 }
 
+std::string RetiredName(std::string_view topic, PartitionId partition, Uuid unique,
+                        std::string_view end) {
+  const std::string suffix = fmt::format(".{:016x}{:016x}{}", unique.high(), unique.low(), end);
+  return PartitionDirectoryName(topic, partition).substr(0, kFileNameMax - suffix.size()) + suffix;
+}
+
+bool IsRetiredName(std::string_view name, std::string_view end) {
+  return name.ends_with(end) && name.size() > end.size() + 33 &&
+         name[name.size() - end.size() - 33] == '.';
+}
+
 }  // namespace
 
 std::string SegmentFileName(Offset base, std::string_view suffix) {
@@ -83,9 +96,11 @@ std::optional<PartitionDirectory> ParsePartitionDirectoryName(std::string_view n
 }
 
 std::string DeletedDirectoryName(std::string_view topic, PartitionId partition, Uuid unique) {
-  std::string suffix = fmt::format(".{:016x}{:016x}-delete", unique.high(), unique.low());
-  std::string name = PartitionDirectoryName(topic, partition);
-  return name.substr(0, kFileNameMax - suffix.size()) + suffix;
+  return RetiredName(topic, partition, unique, kDeletedEnd);
+}
+
+std::string StrayDirectoryName(std::string_view topic, PartitionId partition, Uuid unique) {
+  return RetiredName(topic, partition, unique, kStrayEnd);
 }
 
 std::string FutureDirectoryName(std::string_view topic, PartitionId partition, Uuid unique) {
@@ -102,11 +117,9 @@ std::optional<PartitionDirectory> ParseFutureDirectoryName(std::string_view name
   return ParsePartitionDirectoryName(name.substr(0, name.size() - kSuffix));
 }
 
-bool IsDeletedDirectoryName(std::string_view name) {
-  constexpr std::string_view kEnd = "-delete";
-  return name.ends_with(kEnd) && name.find('.') != std::string_view::npos &&
-         name.size() > kEnd.size() + 33 && name[name.size() - kEnd.size() - 33] == '.';
-}
+bool IsDeletedDirectoryName(std::string_view name) { return IsRetiredName(name, kDeletedEnd); }
+
+bool IsStrayDirectoryName(std::string_view name) { return IsRetiredName(name, kStrayEnd); }
 
 std::string JoinPath(std::string_view a, std::string_view b) { return fmt::format("{}/{}", a, b); }
 

@@ -58,6 +58,11 @@ std::optional<PartitionDirectory> ParsePartitionDirectoryName(std::string_view n
 std::string DeletedDirectoryName(std::string_view topic, PartitionId partition, Uuid unique);
 bool IsDeletedDirectoryName(std::string_view name);
 
+// "<topic>-<partition>.<32 hex digits>-stray", shortened likewise: of a topic that the cluster does
+// not know, kept for a person to look at.
+std::string StrayDirectoryName(std::string_view topic, PartitionId partition, Uuid unique);
+bool IsStrayDirectoryName(std::string_view name);
+
 // "<topic>-<partition>.<32 hex digits>-future": a copy that is being made in another directory.
 std::string FutureDirectoryName(std::string_view topic, PartitionId partition, Uuid unique);
 std::optional<PartitionDirectory> ParseFutureDirectoryName(std::string_view name);

@@ -219,7 +219,7 @@ class LogStore {
   Task<absl::Status> Stop(absl::Status others = absl::OkStatus());
 
   // The log of `id`. With `create` it is made when absent, as by CreateAll(); otherwise kNotFound.
-  // Errors: kAlreadyExists: another topic id has the folder <topic>-<partition> (a stray: Delete()
+  // Errors: kAlreadyExists: another topic id has the folder <topic>-<partition> (a stray: SetAside()
   // it). kStorageError: it exists in a directory that is offline (and is not made anew), or no
   // directory is online.
   Task<absl::StatusOr<Log*>> Open(TopicPartitionId id, std::string topic, LogConfig config,
@@ -238,6 +238,10 @@ class LogStore {
   // The log is gone when this returns (its folder renamed, durably); its files are removed after
   // file_delete_delay_ms. kNotFound when there is none.
   Task<absl::Status> Delete(TopicPartitionId id);
+
+  // The log is not served any more when this returns, and its folder, complete, has a name that ends
+  // in `-stray`: a person decides what becomes of it. kNotFound when there is none.
+  Task<absl::Status> SetAside(TopicPartitionId id);
 
   // Moves the log to another of the directories, while it is used: returns when the copying has
   // begun. To where it is ends a move. Errors: kNotFound: no such log. kStorageError: either

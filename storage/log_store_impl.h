@@ -87,10 +87,14 @@ struct LogStore::Impl {
   }
 
   std::vector<Log*> Sorted() const {
+    // With their ids, so that comparing visits no log.
+    std::vector<std::pair<TopicPartitionId, Log*>> by_id;
+    by_id.reserve(logs.size());
+    for (const auto& [id, log] : logs) by_id.emplace_back(id, log.get());
+    std::ranges::sort(by_id, {}, [](const auto& entry) { return entry.first; });
     std::vector<Log*> sorted;
-    sorted.reserve(logs.size());
-    for (const auto& [id, log] : logs) sorted.push_back(log.get());
-    std::ranges::sort(sorted, {}, [](Log* log) { return log->id(); });
+    sorted.reserve(by_id.size());
+    for (const auto& [id, log] : by_id) sorted.push_back(log);
     return sorted;
   }
 
@@ -134,6 +138,13 @@ struct LogStore::Impl {
   Task<absl::Status> OpenJournal(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> StopDirectory(LogDirectory& directory,
                                    bool others_clean);  // Borrowed: awaited in place.
+  // The log, that from now on nobody else makes, deletes or sets aside until EndChange().
+  Task<absl::StatusOr<Log*>> BeginChange(TopicPartitionId id);
+  void EndChange(const TopicPartitionId& id);
+  // Ends the log and gives its folder a name that is no log's, durably. The new path; none where
+  // its directory is offline.
+  using FolderName = std::string (*)(std::string_view topic, PartitionId partition, Uuid unique);
+  Task<absl::StatusOr<std::string>> Retire(Log& log, FolderName name);  // Borrowed: in place.
   // Waits for whoever uses the log and takes it out of everything shared.
   Task<void> Release(Log& log);  // Borrowed: awaited in place.
   Task<absl::Status> ForgetCheckpoint(TopicPartitionId id);

@@ -36,42 +36,87 @@ Task<void> LogStore::Impl::Release(Log& log) {
   if (state.directory->log_count > 0) --state.directory->log_count;
 }
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::StatusOr<std::string>> LogStore::Impl::Retire(Log& log, FolderName name) {
+  const TopicPartitionId id = log.id();
+  mover.Cancel(id);
+  auto found = logs.find(id);
+  const std::unique_ptr<Log> owned = std::move(found->second);
+  logs.erase(found);
+  co_await Release(log);
+
+  Log::State& state = log.state();
+  LogDirectory& directory = *state.directory;
+  std::string gone =
+      JoinPath(directory.path(), name(state.topic, id.partition, env.random.NextUuid()));
+  absl::Status status;
+  const bool online = directory.failure().ok();
+  if (online) status = co_await env.disk.Rename(state.path(), gone);
+  if (absl::IsNotFound(status)) status = absl::OkStatus();
+  if (online && status.ok()) status = co_await env.disk.SyncDirectory(directory.path());
+  if (status.ok()) status = co_await ForgetCheckpoint(id);
+  if (!status.ok()) {
+    FailDirectory(directory, status);
+    co_return status;
+  }
+  // Offline: its folder is a stray when the directory is back.
+  co_return online ? std::move(gone) : std::string();
+}
+
+Task<absl::StatusOr<Log*>> LogStore::Impl::BeginChange(TopicPartitionId id) {
+  while (changing.contains(id)) co_await changed.Wait();
+  auto found = logs.find(id);
+  if (found == logs.end()) {
+    co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
+                        fmt::format("no log of {} {}", id.topic_id, id.partition));
+  }
+  changing.insert(id);
+  co_return found->second.get();
+}
+
+void LogStore::Impl::EndChange(const TopicPartitionId& id) {
+  changing.erase(id);
+  changed.Pulse();
+}
+
 Task<absl::Status> LogStore::Delete(TopicPartitionId id) {
   Impl& impl = *impl_;
   while (impl.changing.contains(id)) co_await impl.changed.Wait();
   if (impl.offline.erase(id) > 0) co_return co_await impl.ForgetCheckpoint(id);
-  auto found = impl.logs.find(id);
-  if (found == impl.logs.end()) {
-    co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
-                        fmt::format("no log of {} {}", id.topic_id, id.partition));
-  }
-  impl.changing.insert(id);
-  impl.mover.Cancel(id);
-  std::unique_ptr<Log> log = std::move(found->second);
-  impl.logs.erase(found);
-  co_await impl.Release(*log);
-
-  Log::State& state = log->state();
-  LogDirectory& directory = *state.directory;
-  const std::string gone =
-      JoinPath(directory.path(),
-               DeletedDirectoryName(state.topic, id.partition, impl.env.random.NextUuid()));
-  absl::Status status;
-  const bool online = directory.failure().ok();
-  if (online) status = co_await impl.env.disk.Rename(state.path(), gone);
-  if (absl::IsNotFound(status)) status = absl::OkStatus();
-  if (online && status.ok()) status = co_await impl.env.disk.SyncDirectory(directory.path());
-  if (status.ok()) status = co_await impl.ForgetCheckpoint(id);
-  impl.changing.erase(id);
-  impl.changed.Pulse();
-  if (!status.ok()) {
-    impl.FailDirectory(directory, status);
-    co_return status;
-  }
-  impl.env.logger.Info("[log {}] deleted", state.path());
-  if (!online) co_return absl::OkStatus();  // Its folder is a stray when the directory is back.
-  impl.removals.Add(gone, state.config.file_delete_delay_ms);
+  MR_CO_ASSIGN_OR_RETURN(Log * log, co_await impl.BeginChange(id));
+  const std::string path = log->state().path();
+  const int64_t delay_ms = log->state().config.file_delete_delay_ms;
+  absl::StatusOr<std::string> gone = co_await impl.Retire(*log, DeletedDirectoryName);
+  impl.EndChange(id);
+  if (!gone.ok()) co_return gone.status();
+  impl.env.logger.Info("[log {}] deleted", path);
+  if (!gone->empty()) impl.removals.Add(*std::move(gone), delay_ms);
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> LogStore::SetAside(TopicPartitionId id) {
+  Impl& impl = *impl_;
+  MR_CO_ASSIGN_OR_RETURN(Log * log, co_await impl.BeginChange(id));
+  Log::State& state = log->state();
+  const std::string path = state.path();
+  // Whoever wants it back has the folder alone: no journal and no checkpoint will speak of it.
+  absl::Status whole = co_await impl.writer.Checkpoint(state, /*complete=*/true);
+  // Without room for the side files it is whole all the same. In a directory that has just failed it
+  // is a stray when that is back.
+  if (state.end == state.recovery_point || !state.directory->failure().ok()) {
+    whole = absl::OkStatus();
+  }
+  std::string gone;
+  if (whole.ok()) {
+    absl::StatusOr<std::string> retired = co_await impl.Retire(*log, StrayDirectoryName);
+    whole = retired.status();
+    if (retired.ok()) gone = *std::move(retired);
+  }
+  impl.EndChange(id);
+  if (!gone.empty()) {
+    impl.env.logger.Warning("[log {}] set aside as {}: nothing here will remove it", path, gone);
+  }
+  co_return whole;
 }
 
 Task<absl::Status> LogStore::Impl::ForgetCheckpoint(TopicPartitionId id) {

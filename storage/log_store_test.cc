@@ -247,4 +247,56 @@ TEST_CASE(
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: a log that is set aside is not served, stays whole, and can be had back") {
+  SimWorld world(8);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options;
+  options.checkpoint_age = seconds(3600);
+  options.segment_write_age = seconds(3600);
+  const BatchProducer producer{ProducerId(3), ProducerEpoch(0), Sequence(0)};
+  {
+    TestStore store(world, node.Boot(), options);
+    REQUIRE(store.Start().ok());
+    LogConfig config;
+    config.file_delete_delay_ms = 10;
+    Log& log = store.Open(1, config);
+    store.Append(log, TestBatch(Values(0, 10), Timestamp(1000), producer), LeaderEpoch(4));
+    store.WaitDurable(log);  // In the journal alone.
+    REQUIRE(world.Run(store.env(), store->SetAside(TestPartition(1))).ok());
+    CHECK(store->Find(TestPartition(1)) == nullptr);
+    CHECK(absl::IsNotFound(world.Run(store.env(), store->SetAside(TestPartition(1)))));
+    CHECK(store.Open(1, config).end_offset() == Offset(0));  // The name is free.
+    REQUIRE(world.Run(store.env(), store->Delete(TestPartition(1))).ok());
+    world.RunFor(seconds(10));
+    node.PowerLoss();
+    (void)store.Stop();
+  }
+  std::string stray;
+  {
+    TestStore store(world, node.Boot(), options);
+    REQUIRE(store.Start().ok());
+    CHECK(store->Find(TestPartition(1)) == nullptr);
+    world.RunFor(seconds(10));
+    auto entries = world.Run(store.env(), store.env().disk.List("/data"));
+    REQUIRE(entries.ok());
+    for (const DirectoryEntry& entry : *entries) {
+      CHECK_FALSE(IsDeletedDirectoryName(entry.name));
+      if (IsStrayDirectoryName(entry.name)) stray = "/data/" + entry.name;
+    }
+    REQUIRE_FALSE(stray.empty());
+    REQUIRE(store.Stop().ok());
+    node.Kill();
+  }
+  Env& env = node.Boot();
+  REQUIRE(world.Run(env, env.disk.Rename(stray, "/data/topic1-0")).ok());
+  TestStore store(world, env, options);
+  REQUIRE(store.Start().ok());
+  Log* log = store->Find(TestPartition(1));
+  REQUIRE(log != nullptr);
+  CHECK(store.ReadAll(*log) == Expected(10));
+  CHECK(log->latest_epoch() == LeaderEpoch(4));
+  CHECK(log->producers().Find(ProducerId(3)) != nullptr);
+  REQUIRE(store.Stop().ok());
+}
+
 }  // namespace millrace

@@ -67,8 +67,10 @@ Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {
   if (!entries.ok()) co_return entries.status();
   Listed& listed = listed_[directory.path()];
   listed.directory = &directory;
+  std::vector<std::string> strays;
   for (const DirectoryEntry& entry : *entries) {
     if (!entry.is_directory) continue;
+    if (IsStrayDirectoryName(entry.name)) strays.push_back(entry.name);
     if (IsDeletedDirectoryName(entry.name)) {
       deleted_folders_.push_back(JoinPath(directory.path(), entry.name));
     } else if (auto folder = ParsePartitionDirectoryName(entry.name)) {
@@ -76,6 +78,12 @@ Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {
     } else if (auto future = ParseFutureDirectoryName(entry.name)) {
       listed.futures.push_back(entry.name);
     }
+  }
+  if (!strays.empty() && context_.options.shard == ShardId(0)) {
+    context_.env.logger.Warning(
+        "[dir {}] {} folders, {} the first, are of topics that the cluster did not know; they are "
+        "kept until somebody removes them",
+        directory.path(), strays.size(), strays.front());
   }
   co_return absl::OkStatus();
 }

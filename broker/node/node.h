@@ -3,7 +3,7 @@
 //
 //   start: format → store of metadata → controller role: NodeController
 //          broker role: logs recovered → listeners bound → registered with the active controller
-//          (all its old leaderships end), metadata followed → strays removed → partitions opened →
+//          (all its old leaderships end), metadata followed → strays set aside → partitions opened →
 //          connections accepted → unfenced
 //   stop:  broker role: leaderships handed over → no new connections, requests in flight answered,
 //          logs synced, clean mark; then the controller role

@@ -91,6 +91,7 @@ void ReadNames(std::string_view name) {
     MR_CHECK(PartitionDirectoryName(directory->topic, directory->partition) == name);
   }
   (void)IsDeletedDirectoryName(name);
+  (void)IsStrayDirectoryName(name);
   (void)ParseLogCheckpointKey(name);
 }
 

@@ -13,12 +13,15 @@
 namespace millrace::simtest {
 namespace {
 
-// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenLogKvStore(Env& env, std::string directory) {
+using StoreWrapper = std::function<std::unique_ptr<KvStore>(std::unique_ptr<KvStore>)>;
+
+Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenLogKvStore(Env* env, std::string directory,
+                                                              StoreWrapper wrap) {
   // Small, so that stories see rewrites too.
   absl::StatusOr<std::unique_ptr<LogKvStore>> store =
-      co_await LogKvStore::Open(env, std::move(directory), {.compact_bytes_min = 16 << 10});
+      co_await LogKvStore::Open(*env, std::move(directory), {.compact_bytes_min = 16 << 10});
   if (!store.ok()) co_return store.status();
+  if (wrap) co_return wrap(*std::move(store));
   co_return *std::move(store);
 }
 
@@ -40,7 +43,7 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
       {"listeners", listeners, "simulator"},
       {"controller.listener.names", "CONTROLLER", "simulator"},
       {"controller.quorum.voters", plan.voters, "simulator"},
-      {"log.dirs", kDataFolder, "simulator"},
+      {"log.dirs", plan.log_dirs, "simulator"},
       {"offsets.topic.num.partitions", "3", "simulator"},
       {"group.initial.rebalance.delay.ms", "500", "simulator"},
       {"group.min.session.timeout.ms", "1000", "simulator"},
@@ -58,7 +61,9 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
 NodeOptions Options(SimProcess& process, const NodePlan& plan) {
   NodeOptions options;
   options.config = NodeConfig(process.node().name(), plan);
-  options.open_kv_store = OpenLogKvStore;
+  options.open_kv_store = [wrap = plan.wrap_store](Env& env, std::string directory) {
+    return OpenLogKvStore(&env, std::move(directory), wrap);
+  };
   options.make_dialer = [](Env& env) { return std::make_unique<FramedDialer>(env); };
   options.make_acceptor = [](Env& env) { return std::make_unique<FramedAcceptor>(env); };
   if (!plan.cluster_id.empty()) options.cluster_id = plan.cluster_id;

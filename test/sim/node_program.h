@@ -3,6 +3,7 @@
 // Shard: the process's. Lifetime: `process` outlives it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct NodePlan {
   bool is_controller = true;
   std::string voters;      // controller.quorum.voters.
   std::string cluster_id;  // Empty: a node that is its own quorum makes one.
+  std::string log_dirs = "/data";
+  // Puts something in front of the node's key-value store; null: nothing.
+  std::function<std::unique_ptr<KvStore>(std::unique_ptr<KvStore>)> wrap_store;
   GroupServiceFactory make_groups = MakeGroupService;
 };
 
