@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "broker/damage_watch.h"
 #include "broker/node/quorum_settings.h"
 #include "common/check.h"
 #include "common/runtime/task_scope.h"
@@ -157,8 +158,25 @@ Task<absl::Status> Node::OpenStore() {
   }
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
+  // A controller's quorum watches over its own writes.
+  if (!options_.config.is_controller) {
+    kv_ = std::make_unique<DamageWatch>(
+        std::move(kv_), [this](absl::Status why) { return OnStoreDamage(std::move(why)); });
+  }
   // The store syncs what is in its folder; its folder's own name is ours to make durable.
   co_return co_await env_.disk.SyncDirectory(directory);
+}
+
+Task<void> Node::OnStoreDamage(absl::Status why) {
+  absl::Status remembered = co_await folder_.RememberDamage();
+  env_.logger.Error(
+      "the store in metadata.log.dir is damaged: {}. {}", std::string(why.message()),
+      remembered.ok()
+          ? std::string("The next start sets it aside and has the metadata from the controllers")
+          : fmt::format("That cannot be noted for the next start ({}): remove {} before it",
+                        std::string(remembered.message()), folder_.store_path()));
+  // Nothing can be written any more: each log directory would go offline, one after the other.
+  if (options_.on_failure) options_.on_failure(why);
 }
 
 // A broker's holds nothing that its logs, its journals and the controllers do not tell again.

@@ -58,8 +58,8 @@ struct NodeOptions {
   std::optional<std::string> cluster_id;
   // What an empty advertised host becomes: this machine's name.
   std::string host_name = "localhost";
-  // Called once, when the node cannot go on: no log directory is online any more. The owner stops
-  // it.
+  // Called when the node cannot go on: no log directory is online any more, or the store of metadata
+  // is damaged. The owner stops it.
   std::function<void(const absl::Status& why)> on_failure;
   // Bytes of memory this process may use; what budgets of 0 are shares of.
   size_t memory_bytes = size_t{1} << 30;
@@ -104,6 +104,8 @@ class Node {
   Task<absl::Status> OpenStore();
   bool StoreMayBeRestored() const;
   Task<absl::Status> SetStoreAside(absl::Status damage);
+  // What is open of a broker alone turned out to be damaged.
+  Task<void> OnStoreDamage(absl::Status why);
   Task<absl::Status> StartController();
   Task<absl::Status> StartBroker();
   Task<absl::Status> MakeShards();

@@ -135,6 +135,28 @@ struct Pair {
   NodePlan broker_plan;
 };
 
+// RocksDB reads a rotten table only when it compacts it: from then on every write fails so.
+class Rotten final : public KvStore {
+ public:
+  Rotten(std::unique_ptr<KvStore> kv, const bool* rotten) : kv_(std::move(kv)), rotten_(rotten) {}
+  Task<absl::StatusOr<std::optional<std::string>>> Get(KvSpace space, std::string key) override {
+    return kv_->Get(space, std::move(key));
+  }
+  Task<absl::StatusOr<KvPage>> Scan(KvRange range, size_t entries_max, size_t bytes_max) override {
+    return kv_->Scan(std::move(range), entries_max, bytes_max);
+  }
+  Task<absl::Status> Write(KvBatch batch, KvWriteOptions options) override {
+    if (*rotten_) co_return absl::DataLossError("block checksum mismatch");
+    co_return co_await kv_->Write(std::move(batch), options);
+  }
+  Task<absl::Status> Flush() override { return kv_->Flush(); }
+  Task<absl::Status> Close() override { return kv_->Close(); }
+
+ private:
+  std::unique_ptr<KvStore> kv_;
+  const bool* rotten_;
+};
+
 }  // namespace
 
 TEST_CASE(
@@ -167,5 +189,28 @@ TEST_CASE(
     pair.broker.StopGracefully();
   }
   other.StopGracefully();
+  pair.controller.StopGracefully();
+}
+
+TEST_CASE("Node: a broker whose store turns out to be damaged stops, and then begins another one") {
+  World world;
+  Pair pair(world);
+  bool rotten = false;
+  pair.broker_plan.wrap_store = [&rotten](std::unique_ptr<KvStore> kv) -> std::unique_ptr<KvStore> {
+    return std::make_unique<Rotten>(std::move(kv), &rotten);
+  };
+  pair.Start();
+  REQUIRE(world.Create(pair.broker, "before").ok());
+  rotten = true;
+  (void)world.Create(pair.broker, "meanwhile");  // Its log wants a checkpoint.
+  REQUIRE(world.sim().RunUntil([&] { return !pair.broker.up(); }, kLong));
+  rotten = false;
+  world.Start(pair.broker, pair.broker_plan);
+  CHECK(world.Runs(pair.broker) == absl::OkStatus());
+  const auto aside = [](std::string_view name) { return name == "millrace-state.damaged.1"; };
+  CHECK(world.Folders(pair.broker, "data", aside).size() == 1);
+  REQUIRE(world.Create(pair.broker, "after").ok());
+  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 3);
+  pair.broker.StopGracefully();
   pair.controller.StopGracefully();
 }
