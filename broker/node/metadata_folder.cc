@@ -21,6 +21,13 @@ constexpr std::string_view kMarkText =
     "no\n"
     "others and everything is to begin anew, remove this file, too.\n"
     "directory.id=";
+constexpr std::string_view kAloneFile = ".millrace_alone";
+constexpr std::string_view kAloneText =
+    "This controller is the only voter of its quorum: where millrace-state/ is damaged, nobody "
+    "else "
+    "can\n"
+    "restore it. Should there be others after all, remove this file.\n"
+    "directory.id=";
 constexpr std::string_view kDamageFile = ".millrace_damaged";
 constexpr size_t kMarkBytesMax = 4096;
 
@@ -29,13 +36,27 @@ constexpr size_t kMarkBytesMax = 4096;
 std::string MetadataFolder::store_path() const { return JoinPath(path_, kStoreFolder); }
 std::string MetadataFolder::mark_path() const { return JoinPath(path_, kMarkFile); }
 
-std::string MetadataFolder::MarkText() const { return fmt::format("{}{}\n", kMarkText, identity_); }
+Task<absl::StatusOr<bool>> MetadataFolder::HasMark(std::string_view file, std::string_view text) {
+  const absl::StatusOr<Slice> found =
+      co_await ReadWholeFile(disk_, JoinPath(path_, file), kMarkBytesMax);
+  if (absl::IsNotFound(found.status())) co_return false;
+  if (!found.ok()) co_return found.status();
+  co_return found->view() == fmt::format("{}{}\n", text, identity_);
+}
 
-Task<absl::StatusOr<bool>> MetadataFolder::HadStore() {
-  const absl::StatusOr<Slice> text = co_await ReadWholeFile(disk_, mark_path(), kMarkBytesMax);
-  if (absl::IsNotFound(text.status())) co_return false;
-  if (!text.ok()) co_return text.status();
-  co_return text->view() == MarkText();
+Task<absl::StatusOr<bool>> MetadataFolder::HadStore() { return HasMark(kMarkFile, kMarkText); }
+
+Task<absl::StatusOr<bool>> MetadataFolder::IsAlone() { return HasMark(kAloneFile, kAloneText); }
+
+Task<absl::Status> MetadataFolder::RememberAlone(bool alone) {
+  MR_CO_ASSIGN_OR_RETURN(const bool known, co_await IsAlone());
+  if (known == alone) co_return absl::OkStatus();
+  const std::string path = JoinPath(path_, kAloneFile);
+  if (alone) {
+    co_return co_await ReplaceFile(disk_, path, fmt::format("{}{}\n", kAloneText, identity_));
+  }
+  MR_CO_RETURN_IF_ERROR(co_await disk_.Remove(path));
+  co_return co_await disk_.SyncDirectory(path_);
 }
 
 Task<absl::StatusOr<bool>> MetadataFolder::HasDamage() {
@@ -50,7 +71,7 @@ Task<absl::Status> MetadataFolder::RememberDamage() {
 Task<absl::Status> MetadataFolder::RememberStore() {
   MR_CO_ASSIGN_OR_RETURN(const bool known, co_await HadStore());
   if (known) co_return absl::OkStatus();
-  co_return co_await ReplaceFile(disk_, mark_path(), MarkText());
+  co_return co_await ReplaceFile(disk_, mark_path(), fmt::format("{}{}\n", kMarkText, identity_));
 }
 
 Task<absl::StatusOr<std::string>> MetadataFolder::SetStoreAside() {

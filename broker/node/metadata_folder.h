@@ -3,6 +3,8 @@
 //   millrace-state/            the node's key-value store: the metadata log, checkpoints of logs
 //   .millrace_started          there has been a store with a metadata log here. An empty one beside
 //                              it was lost, and the votes it had cast (RaftQuorumOptions::had_store)
+//   .millrace_alone            this controller is the only voter of its quorum: nobody else has what
+//                              is in its store (RaftQuorumOptions::alone)
 //   .millrace_damaged          what is in millrace-state/ turned out to be damaged while it was open
 //   millrace-state.damaged.N/  stores that could not be read, set aside; people may remove them
 //
@@ -16,6 +18,7 @@
 #include <absl/status/statusor.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/disk.h"
@@ -37,6 +40,8 @@ class MetadataFolder {
   // REQUIRES: SetIdentity().
   Task<absl::StatusOr<bool>> HadStore();
   Task<absl::Status> RememberStore();
+  Task<absl::StatusOr<bool>> IsAlone();
+  Task<absl::Status> RememberAlone(bool alone);
   // The store is damaged where it was not read at its opening: the next start is to set it aside.
   Task<absl::Status> RememberDamage();
   Task<absl::StatusOr<bool>> HasDamage();
@@ -45,7 +50,8 @@ class MetadataFolder {
   Task<absl::StatusOr<std::string>> SetStoreAside();
 
  private:
-  std::string MarkText() const;
+  Task<absl::StatusOr<bool>> HasMark(std::string_view file,
+                                     std::string_view text);  // Constants.
 
   Disk& disk_;
   const std::string path_;

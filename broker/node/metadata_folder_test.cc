@@ -29,6 +29,25 @@ TEST_CASE("MetadataFolder: that there was a store is known after power loss") {
   CHECK(*world.Run(*env, after.HadStore()));
 }
 
+TEST_CASE("MetadataFolder: that a controller is the only voter is known until there are others") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  Env* env = &node.Boot();
+  REQUIRE(world.Run(*env, CreateDirectoriesDurably(env->disk, "/data")).ok());
+  for (bool alone : {true, true, false, false, true}) {
+    MetadataFolder folder(env->disk, "/data");
+    folder.SetIdentity(DirectoryId(1, 1));
+    REQUIRE(world.Run(*env, folder.RememberAlone(alone)).ok());
+    node.PowerLoss();
+    env = &node.Boot();
+    MetadataFolder after(env->disk, "/data");
+    after.SetIdentity(DirectoryId(1, 1));
+    CHECK(*world.Run(*env, after.IsAlone()) == alone);
+    after.SetIdentity(DirectoryId(1, 2));
+    CHECK_FALSE(*world.Run(*env, after.IsAlone()));
+  }
+}
+
 TEST_CASE("MetadataFolder: damage is known until the store was set aside") {
   SimWorld world(1);
   Env& env = world.AddNode("n1").Boot();

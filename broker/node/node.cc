@@ -144,6 +144,9 @@ void Node::Interrupt() {
 Task<absl::Status> Node::OpenStore() {
   const std::string& directory = options_.config.storage.metadata_dir;
   MR_CO_RETURN_IF_ERROR(co_await CreateDirectoriesDurably(env_.disk, directory));
+  if (options_.config.is_controller) {
+    MR_CO_ASSIGN_OR_RETURN(quorum_.alone, co_await folder_.IsAlone());
+  }
   MR_CO_ASSIGN_OR_RETURN(const bool damaged, co_await folder_.HasDamage());
   if (damaged && StoreMayBeRestored()) {
     MR_CO_RETURN_IF_ERROR(
@@ -155,6 +158,10 @@ Task<absl::Status> Node::OpenStore() {
   if (absl::IsDataLoss(kv.status()) && StoreMayBeRestored()) {
     MR_CO_RETURN_IF_ERROR(While("metadata.log.dir", co_await SetStoreAside(kv.status())));
     kv = co_await options_.open_kv_store(env_, folder_.store_path());
+  }
+  if (absl::IsDataLoss(kv.status()) && !StoreMayBeRestored()) {
+    co_return absl::DataLossError(fmt::format(
+        "metadata.log.dir: {}; {}", std::string(kv.status().message()), kNobodyToRestoreFrom));
   }
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
@@ -199,6 +206,7 @@ Task<absl::Status> Node::StartController() {
   if (!config.is_controller) co_return absl::OkStatus();
   MR_CO_ASSIGN_OR_RETURN(quorum_.had_store, co_await folder_.HadStore());
   quorum_.remember_store = [this] { return folder_.RememberStore(); };
+  quorum_.remember_alone = [this](bool alone) { return folder_.RememberAlone(alone); };
   quorum_.remember_damage = [this] { return folder_.RememberDamage(); };
   quorum_.on_failure = options_.on_failure;
   if (!config.listeners.controller.empty() && options_.make_acceptor) {

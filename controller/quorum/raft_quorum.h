@@ -166,6 +166,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   Task<absl::StatusOr<RaftStore::Contents>> LoadOrFormat();
   absl::StatusOr<RaftStore::Contents> BeginAnew(const absl::Status& damage);
   Task<absl::Status> RememberStore();
+  Task<absl::Status> RememberAlone();
   raft::RaftStart StartFrom(RaftStore::Contents contents) const;
 
   Task<void> Run();
@@ -211,6 +212,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   // Who this replica is from now on, where its store does not say so yet (Damage, above).
   std::optional<DirectoryId> anew_;
   bool store_remembered_ = false;
+  std::optional<bool> alone_remembered_;
   std::unique_ptr<raft::RaftCore> core_;
   std::unique_ptr<RaftPeers> peers_;
   // State.

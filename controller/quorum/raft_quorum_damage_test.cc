@@ -14,8 +14,8 @@ using namespace millrace::simtest;
 
 namespace {
 
-Task<absl::Status> Note(bool* noted) {
-  *noted = true;
+Task<absl::Status> Note(bool* noted, bool what = true) {
+  *noted = what;
   co_return absl::OkStatus();
 }
 
@@ -48,6 +48,32 @@ TEST_CASE("RaftQuorum: that it is its own bootstrap server makes nobody who coul
   };
   cluster.Start(1);
   REQUIRE(cluster.WaitForActive() == 1);
+  REQUIRE(cluster.Propose(1, "a").ok());
+  REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 1)).ok());
+  cluster.node(1).StopGracefully();
+  cluster.Start(1);
+  REQUIRE(cluster.Until([&] { return cluster.node(1).state() == SimNode::State::kFailed; }));
+  CHECK(absl::IsDataLoss(cluster.node(1).start_status()));
+}
+
+TEST_CASE("RaftQuorum: who was the only voter knows so, whatever name it was configured with") {
+  QuorumCluster cluster(1);
+  cluster.connected = true;
+  std::optional<bool> alone;
+  cluster.tune = [&](RaftQuorumOptions& options) {
+    options.endpoints = {{"CONTROLLER", QuorumHost(1), kQuorumPort}};
+    options.bootstrap = {{"another-name-of-it", kQuorumPort}};
+    options.static_voters = raft::VoterSet();
+    options.initial_voters =
+        raft::VoterSet().With(BrokerId(1), raft::Voter{options.directory, options.endpoints});
+    options.alone = alone.value_or(false);
+    options.remember_alone = [&](bool now) -> Task<absl::Status> {
+      return Note(&alone.emplace(), now);
+    };
+  };
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  CHECK(alone == true);
   REQUIRE(cluster.Propose(1, "a").ok());
   REQUIRE(cluster.world().Run(cluster.program(1).env(), Damage(&cluster.program(1).kv(), 1)).ok());
   cluster.node(1).StopGracefully();

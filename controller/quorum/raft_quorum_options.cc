@@ -35,14 +35,16 @@ bool RaftQuorumOptions::HasOthers() const {
   const auto others = [this](const raft::VoterSet& voters) {
     return voters.size() > (voters.Find(node_id) != nullptr ? 1U : 0U);
   };
-  // Often a bootstrap server is this node itself. Static voters are all that there are.
+  // Static voters are all that there are.
+  if (!static_voters.empty()) return others(static_voters);
+  if (alone) return false;
+  // Often a bootstrap server is this node itself.
   const auto elsewhere = [this](const SocketAddress& server) {
     return std::ranges::none_of(endpoints, [&](const raft::VoterEndpoint& own) {
       return own.host == server.host && own.port == server.port;
     });
   };
-  return others(static_voters) || others(initial_voters) ||
-         (static_voters.empty() && std::ranges::any_of(bootstrap, elsewhere));
+  return others(initial_voters) || std::ranges::any_of(bootstrap, elsewhere);
 }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/ids.h"
@@ -18,6 +19,12 @@
 #include "controller/raft/voter_set.h"
 
 namespace millrace {
+
+// What is said behind the damage of a store that cannot be restored.
+inline constexpr std::string_view kNobodyToRestoreFrom =
+    "this is the only controller, so there is nobody to restore it from: put a copy of its "
+    "millrace-state/ back, or remove that folder and .millrace_started beside it to begin without "
+    "any metadata";
 
 struct RaftQuorumOptions {
   BrokerId node_id{1};
@@ -40,6 +47,12 @@ struct RaftQuorumOptions {
   // Awaited before the store holds a term, and so a promise: sees to it that `had_store` is true
   // from now on, and durable. Null: nobody removes stores.
   std::function<Task<absl::Status>()> remember_store;
+  // When this replica last wrote it was the only voter, so nobody else can have the log: what
+  // `remember_alone` was told. What it is configured with may name it by any of its addresses, and
+  // those it began with may have been removed since.
+  bool alone = false;
+  // Awaited before the store holds other voters than it did. Null: nobody asks.
+  std::function<Task<absl::Status>(bool alone)> remember_alone;
   // Awaited when the store turns out to be damaged while it is open (kDataLoss of a write): the next
   // start is not to open it. Null: it is opened again.
   std::function<Task<absl::Status>()> remember_damage;

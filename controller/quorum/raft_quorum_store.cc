@@ -15,8 +15,7 @@ namespace millrace {
 absl::StatusOr<RaftStore::Contents> RaftQuorum::BeginAnew(const absl::Status& damage) {
   if (dialer_ == nullptr || !options_.HasOthers()) {
     return absl::DataLossError(
-        fmt::format("{}; this is the only controller, so there is nobody to restore it from",
-                    std::string(damage.message())));
+        fmt::format("{}; {}", std::string(damage.message()), kNobodyToRestoreFrom));
   }
   anew_ = env_.random.NextUuid();
   env_.logger.Error(
@@ -56,6 +55,16 @@ Task<absl::Status> RaftQuorum::RememberStore() {
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> RaftQuorum::RememberAlone() {
+  const raft::VoterSet& voters = core_->voters();
+  if (voters.empty() || !options_.remember_alone) co_return absl::OkStatus();
+  const bool alone = voters.size() == 1 && voters.Find(self_.id) != nullptr;
+  if (alone_remembered_ == alone) co_return absl::OkStatus();
+  MR_CO_RETURN_IF_ERROR(co_await options_.remember_alone(alone));
+  alone_remembered_ = alone;
+  co_return absl::OkStatus();
+}
+
 raft::RaftStart RaftQuorum::StartFrom(RaftStore::Contents contents) const {
   raft::RaftStart start;
   start.hard_state = contents.hard_state;
@@ -70,8 +79,9 @@ raft::RaftStart RaftQuorum::StartFrom(RaftStore::Contents contents) const {
 }
 
 Task<absl::Status> RaftQuorum::WriteToStore(raft::Write write) {
-  absl::Status written;
-  if (anew_.has_value()) {  // The first words of a leader: now what was here before may go.
+  absl::Status written = co_await RememberAlone();
+  if (written.ok() &&
+      anew_.has_value()) {  // The first words of a leader: now what was here before may go.
     written = co_await store_.Format(*std::exchange(anew_, std::nullopt), {});
   }
   if (written.ok()) written = co_await store_.Write(std::move(write));
