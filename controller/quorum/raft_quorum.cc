@@ -447,11 +447,22 @@ void RaftQuorum::NoteAnswer(const raft::Message& message) {
   seen.leader_end = core_->log().last_index();
 }
 
+// Who asks for the log, or for votes and is no voter. To be told whom to ask instead: it may go by
+// voters that never came about.
+//
+//   1. Leader 1 of {1} adds 3 and loses power before its own log has that; 3's has.
+//   2. 1 is elected by {1}, adds 2, and 2 comes to lead.
+//   3. 3 goes by {1, 3} and knows no other address. It asks 1, which hears 2, for its vote, for ever.
+bool RaftQuorum::IsOutsider(const raft::Message& message) const {
+  if (std::holds_alternative<raft::Observe>(message.body)) return true;
+  return std::holds_alternative<raft::VoteRequest>(message.body) &&
+         !core_->voters().Contains(message.from);
+}
+
 void RaftQuorum::OnMessage(raft::Message message) {
   if (scope_.stopping() || !failed_.ok()) return;
   NoteAnswer(message);
-  if (std::holds_alternative<raft::Observe>(message.body) && core_->role() != raft::Role::kLeader &&
-      !core_->voters().empty()) {
+  if (core_->role() != raft::Role::kLeader && !core_->voters().empty() && IsOutsider(message)) {
     peers_->SendBeside(message.from.id, VotersHint{core_->voters()});
   }
   core_->Step(std::move(message));
@@ -480,7 +491,9 @@ void RaftQuorum::OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) {
 }
 
 void RaftQuorum::OnVotersHint(const raft::VoterSet& voters) {
-  if (scope_.stopping() || !failed_.ok() || core_->voters().Contains(self_)) return;
+  if (scope_.stopping() || !failed_.ok()) return;
+  // It votes, and is told the log.
+  if (core_->voters().Contains(self_) && core_->leader().has_value()) return;
   hinted_voters_ = voters;
   for (const auto& [id, voter] : voters.all()) core_->AddContact(id);
   known_voters_ = raft::VoterSet();

@@ -159,6 +159,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void OnPeerBack(BrokerId peer) override;
   void OnSnapshotSent(const raft::ReplicaKey& peer, bool sent) override;
   void OnVotersHint(const raft::VoterSet& voters) override;
+  bool IsOutsider(const raft::Message& message) const;
   void OnJoinRequest(JoinRequest request) override;
   void OnJoinAnswer(BrokerId peer, JoinAnswer answer) override;
   void OnContact(BrokerId peer) override;
