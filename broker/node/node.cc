@@ -485,6 +485,10 @@ std::optional<BrokerId> Node::controller_id() const {
   return link_ == nullptr ? std::nullopt : link_->controller();
 }
 
+size_t Node::voters() const {
+  return controller_ == nullptr ? 0 : controller_->quorum().core().voters().size();
+}
+
 std::optional<RaftTerm> Node::active_term() const {
   return controller_ == nullptr ? std::nullopt : controller_->active_term();
 }

@@ -90,6 +90,8 @@ class Node {
   std::optional<BrokerId> controller_id() const;
   // The term in which this node is the active controller, if it is.
   std::optional<RaftTerm> active_term() const;
+  // How many controllers vote, as far as this one knows; 0 on a node that is none. REQUIRES: started.
+  size_t voters() const;
   // What clients of listener `name` are told, with the real port. Empty before Start().
   std::optional<BrokerEndpoint> AdvertisedOn(const std::string& name) const;
   // The first listener's.

@@ -5,11 +5,15 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/config/bootstrap_file.h"
+#include "common/config/meta_properties.h"
 #include "common/runtime/sim/sim_fabric.h"
+#include "controller/image/feature_levels.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
 #include "proto/kafka/delete_topics_request.h"
 #include "proto/kafka/delete_topics_response.h"
+#include "storage/log_files.h"
 #include "test/sim/kafka_client.h"
 #include "test/sim/story.h"
 
@@ -168,6 +172,7 @@ ControlStory::~ControlStory() = default;
 void ControlStory::AddMembers() {
   const int controllers = options_.combined + options_.controllers;
   std::string voters;
+  std::string bootstrap;
   for (int id = 1; id <= controllers + options_.brokers; ++id) {
     Member member;
     member.plan.id = BrokerId(id);
@@ -178,11 +183,45 @@ void ControlStory::AddMembers() {
     MR_CHECK(member.node->disk().CreateDirectories(kDataFolder).ok());
     member.node->disk().SyncEverything();
     if (member.plan.is_controller) {
-      voters += fmt::format("{}{}@node-{}:{}", voters.empty() ? "" : ",", id, id, kControllerPort);
+      const char* separator = voters.empty() ? "" : ",";
+      voters += fmt::format("{}{}@node-{}:{}", separator, id, id, kControllerPort);
+      bootstrap += fmt::format("{}node-{}:{}", separator, id, kControllerPort);
     }
     members_.push_back(std::move(member));
   }
-  for (Member& member : members_) member.plan.voters = voters;
+  if (options_.joins) {
+    FormatFounder(members_.front());
+    voters.clear();
+  } else {
+    bootstrap.clear();
+  }
+  for (Member& member : members_) {
+    member.plan.voters = voters;
+    member.plan.bootstrap = bootstrap;
+  }
+}
+
+// `storage format --standalone`.
+void ControlStory::FormatFounder(Member& member) {
+  MetaProperties meta;
+  meta.cluster_id = member.plan.cluster_id;
+  meta.node_id = member.plan.id;
+  meta.directory_id = swarm_.NextUuid();
+  BootstrapFile first;
+  first.quorum = InitialQuorum::kVoters;
+  first.voters = {{member.plan.id, *meta.directory_id, {member.node->name(), kControllerPort}}};
+  for (const FeatureRange& feature : ServedFeatures()) {
+    const int32_t level = DefaultFeatureLevel(feature.name, kMetadataVersionLatest);
+    if (level > 0) first.features[std::string(feature.name)] = static_cast<int16_t>(level);
+  }
+  SimDiskImage& disk = member.node->disk();
+  for (const auto& [name, text] : {std::pair(kMetaPropertiesFile, PrintMetaProperties(meta)),
+                                   std::pair(kBootstrapFile, PrintBootstrapFile(first))}) {
+    const auto file = disk.Open(fmt::format("{}/{}", kDataFolder, name), {.create = true});
+    MR_CHECK(file.ok());
+    (*file)->data.Write(0, std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
+  }
+  disk.SyncEverything();
 }
 
 void ControlStory::Start(Member& member) {
@@ -320,6 +359,9 @@ bool ControlStory::Converged() {
     if (member.node->up() && member.node->state() == SimNode::State::kFailed) member.node->Kill();
     if (!member.node->up()) Start(member);
     if (member.node->state() != SimNode::State::kRunning) return false;
+    // Those that had to join have.
+    const auto controllers = static_cast<size_t>(options_.combined + options_.controllers);
+    if (member.plan.is_controller && NodeOf(member)->voters() != controllers) return false;
     std::shared_ptr<const MetadataImage> image = NodeOf(member)->image();
     if (image == nullptr || (index.has_value() && image->index() != index)) return false;
     index = image->index();

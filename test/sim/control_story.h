@@ -34,6 +34,7 @@ struct ControlStoryOptions {
   int combined = 3;     // Nodes with both roles; or else
   int controllers = 0;  // so many that are controllers alone
   int brokers = 0;      // and so many that are brokers alone.
+  bool joins = false;   // The first controller begins the quorum, and the others join it.
   bool faults = true;
   std::function<void(std::string)> trace;
   Logger* logger = nullptr;
@@ -53,6 +54,7 @@ class ControlStory {
   };
 
   void AddMembers();
+  void FormatFounder(Member& member);
   void Start(Member& member);
   void BreakSomething();
   void BreakNode(Member& member);

@@ -42,12 +42,17 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
       {"process.roles", roles, "simulator"},
       {"listeners", listeners, "simulator"},
       {"controller.listener.names", "CONTROLLER", "simulator"},
-      {"controller.quorum.voters", plan.voters, "simulator"},
       {"log.dirs", plan.log_dirs, "simulator"},
       {"offsets.topic.num.partitions", "3", "simulator"},
       {"group.initial.rebalance.delay.ms", "500", "simulator"},
       {"group.min.session.timeout.ms", "1000", "simulator"},
   };
+  if (plan.bootstrap.empty()) {
+    settings.push_back({"controller.quorum.voters", plan.voters, "simulator"});
+  } else {
+    settings.push_back({"controller.quorum.bootstrap.servers", plan.bootstrap, "simulator"});
+    settings.push_back({"controller.quorum.auto.join.enable", "true", "simulator"});
+  }
   if (plan.is_broker) {
     settings.push_back(
         {"advertised.listeners", fmt::format("PLAINTEXT://{}:{}", host, kBrokerPort), "simulator"});

@@ -18,7 +18,8 @@ struct NodePlan {
   BrokerId id{1};
   bool is_broker = true;
   bool is_controller = true;
-  std::string voters;      // controller.quorum.voters.
+  std::string voters;  // controller.quorum.voters; empty: controllers join by themselves, by way of
+  std::string bootstrap;   // controller.quorum.bootstrap.servers.
   std::string cluster_id;  // Empty: a node that is its own quorum makes one.
   std::string log_dirs = "/data";
   // Puts something in front of the node's key-value store; null: nothing.

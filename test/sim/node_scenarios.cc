@@ -49,6 +49,13 @@ void AddControlScenarios(std::vector<Scenario>* scenarios) {
                           options.controllers = options.brokers = 3;
                           return ControlStory(seed, options).Run();
                         }});
+  scenarios->push_back({"cluster-control-join",
+                        "three nodes, two of which join the first one's quorum",
+                        [](uint64_t seed, const RunOptions& run) {
+                          ControlStoryOptions options = ControlOptions(run);
+                          options.joins = true;
+                          return ControlStory(seed, options).Run();
+                        }});
   scenarios->push_back({"cluster-control-quiet", "three nodes of both roles; nothing breaks",
                         [](uint64_t seed, const RunOptions& run) {
                           ControlStoryOptions options = ControlOptions(run);

@@ -94,6 +94,21 @@ void QuorumChecker::Final(const MetadataImage& image) {
   }
 }
 
+void QuorumChecker::Voters(int id, RaftIndex index, const raft::VoterSet& voters) {
+  const auto [known, first] = voters_.try_emplace(index, voters);
+  if (!first) {
+    if (known->second != voters) {
+      Wrong(fmt::format("voters are agreed on: {} has others since entry {}", id, index));
+    }
+    return;
+  }
+  voters_max_ = std::max(voters_max_, voters.size());
+  if (voters.size() + 1 < voters_max_) {
+    Wrong(fmt::format("voters go one at a time: {} are left of {} at entry {}", voters.size(),
+                      voters_max_, index));
+  }
+}
+
 // --- The machines --------------------------------------------------------------------------------
 
 class QuorumStory::Observer final : public LeadershipObserver {
@@ -123,6 +138,7 @@ class QuorumStory::Watched final : public CommittedEntries {
       return applied;
     }
     story_.checker_.Committed(id_, at_, index, entry, state_.image());
+    story_.LookAtVoters();
     at_ = index;
     return applied;
   }
@@ -149,9 +165,9 @@ class QuorumStory::Watched final : public CommittedEntries {
   std::shared_ptr<const MetadataImage> older_;
 };
 
-QuorumStory::QuorumStory(uint64_t seed, QuorumBug bug, std::function<void(std::string)> trace,
-                         Logger* logger)
-    : bug_(bug), swarm_(SimRandom::Derived(seed, "swarm")) {
+QuorumStory::QuorumStory(uint64_t seed, QuorumKind kind, QuorumBug bug,
+                         std::function<void(std::string)> trace, Logger* logger)
+    : kind_(kind), bug_(bug), swarm_(SimRandom::Derived(seed, "swarm")) {
   world_ = std::make_unique<SimWorld>(seed, DrawWorld());
   if (trace) world_->trace().set_sink(std::move(trace));
   if (logger != nullptr) world_->set_logger(*logger);
@@ -168,7 +184,8 @@ QuorumStory::QuorumStory(uint64_t seed, QuorumBug bug, std::function<void(std::s
   network_weight_ = swarm_.Below(5);
   fault_gap_max_ = swarm_.Between(milliseconds(200), milliseconds(5000));
   think_max_ = swarm_.Between(milliseconds(1), milliseconds(200));
-  const int count = swarm_.Coin() ? 3 : static_cast<int>(swarm_.Between(1, 5));
+  const bool joined = kind_ == QuorumKind::kJoined;
+  const int count = swarm_.Coin() ? 3 : static_cast<int>(swarm_.Between(joined ? 2 : 1, 5));
   for (int id = 1; id <= count; ++id) {
     auto machine = std::make_unique<Machine>();
     machine->id = id;
@@ -177,9 +194,41 @@ QuorumStory::QuorumStory(uint64_t seed, QuorumBug bug, std::function<void(std::s
     machine->observer = std::make_unique<Observer>(checker_, id);
     machines_.push_back(std::move(machine));
   }
+  if (!joined) return;
+  const uint64_t founders = swarm_.Between(1, static_cast<uint64_t>(count));
+  std::map<BrokerId, raft::Voter> voters;
+  for (size_t i = 0; i < founders; ++i) {
+    Machine& machine = *machines_[i];
+    machine.founder = true;
+    voters[BrokerId(machine.id)] = {machine.directory,
+                                    {{"CONTROLLER", QuorumHost(machine.id), kQuorumPort}}};
+  }
+  founders_ = raft::VoterSet(std::move(voters));
 }
 
 QuorumStory::~QuorumStory() = default;
+
+void QuorumStory::SetQuorum(const Machine& machine, RaftQuorumOptions& options) const {
+  if (kind_ == QuorumKind::kStatic) return;
+  options.static_voters = raft::VoterSet();
+  if (machine.founder) options.initial_voters = founders_;
+  for (const auto& other : machines_) {
+    options.bootstrap.push_back({QuorumHost(other->id), kQuorumPort});
+  }
+  options.endpoints = {{"CONTROLLER", QuorumHost(machine.id), kQuorumPort}};
+  options.auto_join = true;
+}
+
+void QuorumStory::LookAtVoters() {
+  for (const auto& machine : machines_) {
+    QuorumProgram* program = Running(*machine);
+    if (program == nullptr) continue;
+    const raft::RaftCore& core = program->quorum().core();
+    const RaftIndex index = core.log().voters_index();
+    if (index > core.log().commit() || core.voters().empty()) continue;
+    checker_.Voters(machine->id, index, core.voters());
+  }
+}
 
 SimOptions QuorumStory::DrawWorld() {
   SimOptions options;
@@ -199,6 +248,7 @@ void QuorumStory::Start(Machine& machine) {
     QuorumProgram::Options options;
     options.quorum =
         QuorumOptions(machine.id, static_cast<int>(machines_.size()), machine.directory);
+    SetQuorum(machine, options.quorum);
     options.quorum.tick = tuning_.tick;
     options.quorum.heartbeat = tuning_.heartbeat;
     options.quorum.election_timeout = tuning_.election_timeout;
@@ -363,6 +413,7 @@ void QuorumStory::BreakMachine(Machine& machine) {
   } else if (is(wipe_weight_)) {
     if (!Whole()) return;
     machine.node->Wipe();
+    machine.founder = false;  // Or it would begin a quorum of its own.
     if (bug_ != QuorumBug::kWipedKeepsIdentity) machine.directory = dice.NextUuid();
     start_later();
   } else if (is(damage_weight_)) {
@@ -446,6 +497,7 @@ Outcome QuorumStory::Run() {
         if (world_->Now() < next_look) return false;
         next_look = world_->Now() + milliseconds(50);
         KeepUp();
+        LookAtVoters();
         return !checker_.violations().empty() || (Converged() && checker_.committed() > before);
       },
       kPatience);
@@ -463,10 +515,10 @@ Outcome QuorumStory::Finish() {
   outcome.trace_hash = world_->trace().hash();
   outcome.events = world_->trace().records();
   outcome.summary = fmt::format(
-      "{} controllers, {} entries committed, {} acknowledged, {} terms, {} snapshots taken over, "
-      "{} faults, {} events, {:.1f} virtual s",
+      "{} controllers, {} entries committed, {} acknowledged, {} terms, {} sets of voters, {} "
+      "snapshots taken over, {} faults, {} events, {:.1f} virtual s",
       machines_.size(), checker_.committed(), checker_.acknowledged(), checker_.terms(),
-      checker_.restored(), faults_, outcome.events,
+      checker_.voter_sets(), checker_.restored(), faults_, outcome.events,
       static_cast<double>(world_->Now().nanoseconds()) / 1e9);
   return outcome;
 }

@@ -4,6 +4,8 @@
 //   1. Swarm: sizes, patience, delays and rates are drawn from the seed.
 //   2. Safety: controllers are killed, lose power, lose their disks, find their logs damaged, are
 //      paused; connections break, the network is cut. Whoever is active creates and deletes topics.
+//      In a quorum that is joined some of them begin it, and the others make themselves voters, as
+//      does who has lost its disk or its log (controller.quorum.auto.join.enable).
 //   3. Liveness: everything is healed; soon one is active, all know the same, what was acknowledged
 //      is there, and something new commits (P33).
 //
@@ -56,6 +58,9 @@ class QuorumChecker {
   void Created(const TopicId& id, RaftIndex index);
   void Deleted(const TopicId& id) { deleted_.insert(id); }
   void Final(const MetadataImage& image);
+  // KIP-853: who has committed a change of the voters goes by the same ones; and a majority of any
+  // set is a majority of the last: while one replica is replaced one is missing, never two.
+  void Voters(int id, RaftIndex index, const raft::VoterSet& voters);
 
   void Wrong(std::string what) {
     if (violations_.size() < 10) violations_.push_back(std::move(what));
@@ -65,6 +70,7 @@ class QuorumChecker {
   size_t terms() const { return leaders_.size(); }
   size_t acknowledged() const { return created_.size() + deleted_.size(); }
   size_t restored() const { return restored_; }
+  size_t voter_sets() const { return voters_.size(); }
 
  private:
   std::map<RaftTerm, int> leaders_;
@@ -74,12 +80,21 @@ class QuorumChecker {
   std::set<TopicId> deleted_;
   std::set<TopicId> ever_deleted_;  // By a committed record.
   size_t restored_ = 0;
+  std::map<RaftIndex, raft::VoterSet> voters_;  // By the index of the entry that made them so.
+  size_t voters_max_ = 0;
   std::vector<std::string> violations_;
+};
+
+// How a quorum comes by its voters.
+enum class QuorumKind {
+  kStatic,  // All are named.
+  kJoined,  // Some are formatted as its voters, and the others join them.
 };
 
 class QuorumStory {
  public:
-  QuorumStory(uint64_t seed, QuorumBug bug, std::function<void(std::string)> trace, Logger* logger);
+  QuorumStory(uint64_t seed, QuorumKind kind, QuorumBug bug, std::function<void(std::string)> trace,
+              Logger* logger);
   ~QuorumStory();
   Outcome Run();
 
@@ -91,6 +106,7 @@ class QuorumStory {
     int id = 0;
     SimNode* node = nullptr;
     DirectoryId directory{0, 0};
+    bool founder = false;      // Formatted as one of the first voters of a quorum that is joined.
     bool damage_next = false;  // Its log is damaged before it starts again.
     std::unique_ptr<Observer> observer;
   };
@@ -105,16 +121,20 @@ class QuorumStory {
   void BreakNetwork();
   // All are up, vote, and go by the same set: one of them may lose its disk, whoever has what.
   bool Whole();
+  void SetQuorum(const Machine& machine, RaftQuorumOptions& options) const;
+  void LookAtVoters();
   QuorumProgram* Running(Machine& machine);
   QuorumProgram* Active();
   bool Converged();
   std::string Describe();
   Outcome Finish();
 
+  const QuorumKind kind_;
   const QuorumBug bug_;
   SimRandom swarm_;
   RaftQuorumOptions tuning_;
   std::vector<std::unique_ptr<Machine>> machines_;
+  raft::VoterSet founders_;
   QuorumChecker checker_;
   bool breaking_ = false;
   uint64_t faults_ = 0;
