@@ -7,8 +7,8 @@ import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
-from harness import expect, expect_equal, test
-from hostile import disconnects, topic_of, unharmed
+from harness import expect, expect_equal, test, until
+from hostile import disconnects, metric, topic_of, unharmed
 import wire
 
 MEMORY = 64 << 20
@@ -19,6 +19,10 @@ ORDINARY = REQUESTS // 8 * 7 // 8 - 100_000
 SETTINGS = [f"millrace.memory.bytes={MEMORY}", "millrace.shards=1"]
 OURS = "Kafka has other budgets"
 SOON = 5
+
+
+def taken(node, budget):
+    return metric(node, f'millrace_memory_bytes{{budget="{budget}"}}')
 
 
 def mentions(topic, count, wait_ms):
@@ -151,7 +155,8 @@ def stalled(node):
         for _ in range(20):
             greedy = stack.enter_context(wire.Connection(node.port))
             greedy.send(struct.pack(">i", ORDINARY) + b"\0" * 20_000)
-        time.sleep(0.2)  # They are being received.
+        # An eighth is for small ones.
+        until(lambda: taken(node, "requests") + ORDINARY > REQUESTS // 8 * 7, "they are being received, and no other fits in")
         for _ in range(20):
             served(node, topic, 10_000)
         # The first ones lose their connection, those who waited for their memory next, and so on.
@@ -163,10 +168,11 @@ def stalled(node):
 def slow_producer(node):
     topic = topic_of(node)
     frame = wire.encode("produce", 7, **wire.produce_values(topic, wire.batch([b"v" * 700_000])))
-    with unharmed(node), contextlib.ExitStack() as stack:
+    quiet = topic_of(node)
+    with unharmed(node) as neighbour, contextlib.ExitStack() as stack:
         slow = stack.enter_context(wire.Connection(node.port, timeout=30))
         slow.send(frame[:30_000])
-        time.sleep(0.5)  # It has its memory.
+        until(lambda: taken(node, "requests") >= 700_000, "it has its memory")
         def attack(count):
             for _ in range(count):
                 trickling.append(stack.enter_context(wire.Connection(node.port)))
@@ -181,7 +187,8 @@ def slow_producer(node):
             for connection in trickling:
                 with contextlib.suppress(OSError):
                     connection.send(b"\0" * 100)
-            time.sleep(1)
+            # 30 KB a second: the node's own clock says when it is over.
+            expect_equal(neighbour.fetch(quiet, 0, wait_ms=1000)["error"], 0, "error of another client's poll")
         expect_equal(slow.answer("produce", 7)["topics"][0]["partitions"][0]["error"], 0, "error of the slow producer")
         expect_equal(waiting.answer("produce", 8)["topics"][0]["partitions"][0]["error"], 0, "error of who waited")
 
@@ -229,7 +236,7 @@ def many_and_nothing_to_read(node):
         for _ in range(30):
             deaf = stack.enter_context(wire.Connection(node.port, receive_buffer=4096))
             deaf.send(wire.encode("fetch", **wire.fetch_values([(big, 0, 0)], max_bytes=2 << 20, wait_ms=0)))
-        time.sleep(1)  # As many as can have been read, and the others wait.
+        until(lambda: taken(node, "fetch") + 1_900_000 > FETCH, "as many as can have been read, and the others wait")
         with wire.Connection(node.port, timeout=5) as poll:
             values = wire.fetch_values([(quiet, index, 0) for index in range(100)], wait_ms=500)
             began = time.monotonic()
@@ -251,10 +258,12 @@ def tiny_limits(node):
             expect_equal(writer.produce(topic, wire.batch([b"v" * size]), partition=partition)["error"], 0, "error of Produce")
     # Of what was produced last something may still be in memory, and costs nothing more.
     with unharmed(node, growth_kib_max=(FETCH + 2 * size >> 10) + 48 * 1024) as neighbour, contextlib.ExitStack() as stack:
+        answered = 'millrace_reply_bytes_total{api="Fetch"}'
+        before = metric(node, answered)
         deaf = [stack.enter_context(wire.Connection(node.port, receive_buffer=4096)) for _ in range(60)]
         for number, connection in enumerate(deaf):
             connection.send(wire.encode("fetch", **wire.fetch_values([(topic, number % 5, 0)], max_bytes=1, wait_ms=0)))
-        time.sleep(2)  # As many as can have been read.
+        until(lambda: metric(node, answered) >= before + size, "a batch has been read, and the others wait")
         began = time.monotonic()
         expect_equal(neighbour.read_all(small), [(0, None, b"small")], "what an ordinary consumer reads meanwhile")
         expect(time.monotonic() - began < SOON, "an ordinary consumer waits for those who do not read")

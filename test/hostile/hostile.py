@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import re
+import urllib.request
 
 from harness import expect, expect_equal, fresh_topic
 import wire
@@ -44,6 +45,13 @@ def disconnects(node, data, seconds=5):
         with contextlib.suppress(ConnectionError):
             connection.send(data)
         expect(connection.closed_within(seconds), f"still open, or answered, {seconds} s after {data[:60]!r}")
+
+
+def metric(node, name):
+    """What our node's admin endpoint says of a metric, labels and all."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.admin_port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.rsplit(" ", 1)[0] == name), 0)
 
 
 def topic_of(node, partitions=1, **configs):
