@@ -53,6 +53,16 @@ absl::Status TryAppend(SimWorld& world, TestStore& store, Log& log) {
   return log.Append(std::move(batch), LeaderEpoch(0), *admission).status();
 }
 
+Task<absl::Status> RemoveAll(Disk* disk, std::string folder) {
+  auto entries = co_await disk->List(folder);
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    absl::Status removed = co_await disk->Remove(folder + "/" + entry.name);
+    if (!removed.ok()) co_return removed;
+  }
+  co_return absl::OkStatus();
+}
+
 }  // namespace
 
 TEST_CASE("LogStore: new logs go to the directory with the fewest") {
@@ -390,6 +400,8 @@ TEST_CASE("LogStore: a failed sync is final for its directory, and costs nothing
 // As a supervisor does it: the process ends for the failed sync and is started again on the running
 // machine, whose kernel shows pages that the medium does not have and that no sync would write.
 TEST_CASE("LogStore: what a failed sync left in the page cache is durable after the next start") {
+  const bool checkpoints_lost = GENERATE(false, true);
+  CAPTURE(checkpoints_lost);
   for (uint64_t seed = 10; seed < 30; ++seed) {
     INFO("seed " << seed);
     SimWorld world(seed);
@@ -404,7 +416,9 @@ TEST_CASE("LogStore: what a failed sync left in the page cache is durable after 
       (void)store.Stop();
     }
     {
-      TestStore store(world, node.Boot(), TwoDirectories());
+      Env& env = node.Boot();
+      if (checkpoints_lost) REQUIRE(world.Run(env, RemoveAll(&env.disk, kTestMetaDir)).ok());
+      TestStore store(world, env, TwoDirectories());
       REQUIRE(store.Start().ok());
       node.PowerLoss();
       (void)store.Stop();
@@ -412,6 +426,7 @@ TEST_CASE("LogStore: what a failed sync left in the page cache is durable after 
     TestStore store(world, node.Boot(), TwoDirectories());
     REQUIRE(store.Start().ok());
     for (int i = 0; i < kLogs; ++i) {
+      REQUIRE(store->Find(TestPartition(i)) != nullptr);
       CHECK(store.ReadAll(*store->Find(TestPartition(i))).size() == 3);
     }
     REQUIRE(store.Stop().ok());

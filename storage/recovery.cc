@@ -60,6 +60,7 @@ Task<absl::Status> Recovery::Run() {
       replayed = (co_await RecoverJournals(context_.env.disk, directory->path(), *this)).status();
     }
     if (absl::IsUnimplemented(replayed)) co_return replayed;
+    if (replayed.ok()) replayed = co_await WriteJournaledAgain(*directory);
     if (!replayed.ok()) co_await Abandon(*directory, std::move(replayed));
   }
   for (LogDirectory* directory : context_.directories) {
@@ -402,7 +403,8 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         auto completed = state.producers.ApplyBatch(**batch, now);
         if (completed && completed->aborted) segment.aborted.Add(AbortedOf(*completed));
         if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
-        loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
+        loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc,
+                                  static_cast<uint32_t>(scanner.batch_position())});
         state.end = header.next_offset();
       }
       sound_end = scanner.position();
@@ -453,8 +455,9 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
 }
 
 uint64_t Recovery::VouchedFor(const Loaded& loaded, Offset base, uint64_t position) {
-  // No log of ours is without a checkpoint: another broker's promises are not ours to keep, and the
-  // log may be large.
+  // It is another broker's, whose promises are not ours to keep, or the store with its checkpoint is
+  // gone. The log may be large, and of what a checkpoint had not covered there is a copy in the
+  // journal: that tells what to write again (WriteJournaledAgain()).
   if (loaded.checkpoint == nullptr) return UINT64_MAX;
   if (base < loaded.checkpoint->segment_base) return UINT64_MAX;
   return base == loaded.checkpoint->segment_base ? std::max(position, loaded.checkpoint->position)

@@ -29,6 +29,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -77,6 +78,7 @@ class Recovery final : public JournalVisitor {
     Offset base;
     Offset next;
     uint32_t crc;
+    uint32_t position;  // In its segment.
   };
   struct Known {
     LogCheckpoint checkpoint;
@@ -89,6 +91,8 @@ class Recovery final : public JournalVisitor {
         scanned;  // What was read: behind the recovery point, in order of offset.
     // Where the log starts, which may lie behind what has been recovered so far.
     Offset start;
+    // Without a checkpoint: the first of `scanned` that a journal has, too.
+    std::optional<ScannedBatch> journaled = std::nullopt;
   };
 
   Task<absl::Status> ReadCheckpoints();
@@ -151,9 +155,11 @@ class Recovery final : public JournalVisitor {
   // that the journal last speaks of: what was acknowledged may be there alone.
   Task<absl::Status> AdoptIncarnations(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
-                                  JournalAppend append);           // Borrowed: awaited in place.
-  Task<absl::Status> ApplyStarts(LogDirectory& directory);         // Borrowed: awaited in place.
-  Task<absl::Status> ApplyStart(Log::State& state, Offset start);  // Borrowed: awaited in place.
+                                  JournalAppend append);  // Borrowed: awaited in place.
+  // As ScanFrom() does, for the logs without a checkpoint.
+  Task<absl::Status> WriteJournaledAgain(LogDirectory& directory);  // Borrowed: awaited in place.
+  Task<absl::Status> ApplyStarts(LogDirectory& directory);          // Borrowed: awaited in place.
+  Task<absl::Status> ApplyStart(Log::State& state, Offset start);   // Borrowed: awaited in place.
   Task<absl::Status> MakeRoom();
   Task<absl::Status> RemoveStaleCheckpoints();
 

@@ -100,6 +100,10 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     auto at = std::ranges::lower_bound(loaded.scanned, header.base_offset, {}, &ScannedBatch::base);
     const bool same = at != loaded.scanned.end() && at->base == header.base_offset &&
                       at->next == header.next_offset() && at->crc == header.crc;
+    if (same && loaded.checkpoint == nullptr &&
+        (!loaded.journaled.has_value() || at->base < loaded.journaled->base)) {
+      loaded.journaled = *at;
+    }
     // Below the recovery point it is in synced segments; above it, it was found when scanning.
     if (same || append.base_offset < state.recovery_point) co_return absl::OkStatus();
     context_.env.logger.Info("[log {}] the journal has another batch at {}: cut there",
@@ -116,9 +120,27 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
   }
   AppendReplayed(state, *batch);
-  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc});
+  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc, /*position=*/0});
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);
+  co_return absl::OkStatus();
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::WriteJournaledAgain(LogDirectory& directory) {
+  for (auto& [id, log] : logs_) {
+    Log::State& state = log->state();
+    const std::optional<ScannedBatch>& first = loaded_.at(id).journaled;
+    if (state.directory != &directory || !first.has_value() || first->base >= state.end) continue;
+    // What the replay has cut off since is not written again, nor is what it has added.
+    const Offset base = state.SegmentFor(first->base)->base;
+    for (size_t i = 0; i < state.segments.size(); ++i) {
+      const Segment& segment = state.segments[i];
+      if (segment.base < base) continue;
+      const uint64_t begin = segment.base == base ? first->position : 0;
+      MR_CO_RETURN_IF_ERROR(co_await WriteAgain(state, segment.base, begin, segment.written));
+    }
+  }
   co_return absl::OkStatus();
 }
 
