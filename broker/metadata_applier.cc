@@ -91,6 +91,9 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
     failed_.insert(whole);
     co_return;
   }
+  const bool placed = assigned != kUnassignedDirectory && assigned != kLostDirectory &&
+                      assigned != kMigratingDirectory;
+  if (store_ != nullptr && placed) store_->NoteAssigned(whole, topic->name, assigned);
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/error_kind.h"
 #include "common/status_macros.h"
 
 namespace millrace {
@@ -111,6 +112,15 @@ void LogDirectory::RecycleJournal() {
   const uint64_t durable = journal_->durable_position().value();
   const uint64_t free = needed_.empty() ? durable : std::min(needed_.begin()->first - 1, durable);
   if (free > journal_->recycled_position().value()) journal_->Recycle(JournalPosition(free));
+}
+
+absl::Status InOffline(const std::string& topic, PartitionId partition,
+                       const std::optional<std::string>& directory) {
+  const std::string where =
+      directory.has_value() ? fmt::format("a log directory that is offline ({})", *directory)
+                            : std::string("a log directory that log.dirs does not name any more");
+  return MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
+                   fmt::format("{}-{} is in {}", topic, partition, where));
 }
 
 }  // namespace millrace

@@ -100,4 +100,8 @@ class LogDirectory {
   std::set<std::pair<uint64_t, uint64_t>> needed_;
 };
 
+// Why a log is not served: its directory is offline, or none of log.dirs any more (nothing).
+absl::Status InOffline(const std::string& topic, PartitionId partition,
+                       const std::optional<std::string>& directory);
+
 }  // namespace millrace

@@ -267,6 +267,11 @@ class LogStore {
   // Why the log of `id`, which was not loaded, cannot be: kStorageError, its directory is offline.
   // OK when nothing is known of such a log.
   absl::Status OfflineCause(const TopicPartitionId& id) const;
+  // The metadata has the log of `id` in the directory `assigned`. Where none was loaded and nothing
+  // here remembers one, because the checkpoints are gone, and that directory may be one of those
+  // that are offline: OfflineCause() says so from now on, and Open() does not make it anew.
+  void NoteAssigned(const TopicPartitionId& id, const std::string& topic,
+                    const DirectoryId& assigned);
   // Another shard has found that the directory cannot be used. May come before Recover().
   void TakeOffline(const std::string& path, const absl::Status& cause);
 

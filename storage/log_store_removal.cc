@@ -131,6 +131,21 @@ absl::Status LogStore::OfflineCause(const TopicPartitionId& id) const {
   return found == impl_->offline.end() ? absl::OkStatus() : found->second;
 }
 
+void LogStore::NoteAssigned(const TopicPartitionId& id, const std::string& topic,
+                            const DirectoryId& assigned) {
+  Impl& impl = *impl_;
+  if (impl.logs.contains(id) || impl.offline.contains(id)) return;
+  const LogDirectory* suspect = nullptr;
+  for (const auto& directory : impl.directories) {
+    const bool online = directory->failure().ok();
+    // It was there, and is there no more.
+    if (online && directory->id() == assigned) return;
+    // Of one that was never read nobody knows which it is.
+    if (!online && directory->id().value_or(assigned) == assigned) suspect = directory.get();
+  }
+  if (suspect != nullptr) impl.offline.emplace(id, InOffline(topic, id.partition, suspect->path()));
+}
+
 void LogStore::TakeOffline(const std::string& path, const absl::Status& cause) {
   for (auto& directory : impl_->directories) {
     if (directory->path() == path) impl_->FailDirectory(*directory, cause);

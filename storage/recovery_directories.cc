@@ -53,12 +53,8 @@ void Recovery::FindOffline() {
     const LogCheckpoint& checkpoint = known.checkpoint;
     // Without a directory's name any of those that are offline may have it.
     if (checkpoint.directory ? IsOnline(*checkpoint.directory) : !any_failed) continue;
-    const std::string where =
-        any_failed ? fmt::format("a log directory that is offline ({})", (*failed)->path())
-                   : std::string("a log directory that log.dirs does not name any more");
-    offline_.emplace(
-        id, MakeError(ErrorKind::kStorageError, absl::StatusCode::kUnavailable,
-                      fmt::format("{}-{} is in {}", checkpoint.topic, id.partition, where)));
+    offline_.emplace(id, InOffline(checkpoint.topic, id.partition,
+                                   any_failed ? std::optional((*failed)->path()) : std::nullopt));
   }
 }
 

@@ -214,3 +214,37 @@ TEST_CASE("Node: a broker whose store turns out to be damaged stops, and then be
   pair.broker.StopGracefully();
   pair.controller.StopGracefully();
 }
+
+TEST_CASE(
+    "Node: what lies in a directory that is offline is not made anew where it was forgotten") {
+  World world;
+  Pair pair(world);
+  pair.broker_plan.log_dirs = "/data,/more";
+  pair.Start();
+  REQUIRE(world.Create(pair.broker, "spread", 2).ok());
+  world.sim().RunFor(seconds(5));
+  const auto before = world.Folders(pair.broker, "data", ParsePartitionDirectoryName);
+  REQUIRE(before.size() == 1);
+  REQUIRE(world.Folders(pair.broker, "more", ParsePartitionDirectoryName).size() == 1);
+  pair.broker.StopGracefully();
+  // The store was set aside, or its disk replaced, and the other disk does not answer.
+  world.Remove(pair.broker, "data/millrace-state/");
+  pair.broker.disk().Break("/more", SimAccess::kRead, absl::DataLossError("input/output error"));
+  world.Start(pair.broker, pair.broker_plan);
+  CHECK(world.Runs(pair.broker) == absl::OkStatus());
+  world.sim().RunFor(seconds(5));
+  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName) == before);
+  // New ones are made.
+  REQUIRE(world.Create(pair.broker, "new").ok());
+  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 2);
+  pair.broker.StopGracefully();
+  pair.broker.disk().Mend("/more");
+  world.Start(pair.broker, pair.broker_plan);
+  CHECK(world.Runs(pair.broker) == absl::OkStatus());
+  world.sim().RunFor(seconds(5));
+  CHECK(world.Folders(pair.broker, "more", IsStrayDirectoryName).empty());
+  CHECK(world.Folders(pair.broker, "more", ParsePartitionDirectoryName).size() == 1);
+  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 2);
+  pair.broker.StopGracefully();
+  pair.controller.StopGracefully();
+}
