@@ -132,6 +132,16 @@ Task<absl::Status> LogStore::Impl::OpenJournal(LogDirectory& directory) {
   const LogStoreOptions& options = context.options;
   if (options.shard == ShardId(0)) {
     MR_CO_RETURN_IF_ERROR(co_await DiscardJournals(env.disk, directory.path()));
+    // It is true of the moment of a stop, and names a topic without its id. Were the checkpoints lost
+    // later, it would cut off what a topic made anew under that name has; by now every log has a
+    // checkpoint of ours.
+    const absl::Status removed =
+        co_await env.disk.Remove(JoinPath(directory.path(), kLogStartFile));
+    if (removed.ok()) {
+      MR_CO_RETURN_IF_ERROR(co_await env.disk.SyncDirectory(directory.path()));
+    } else if (!absl::IsNotFound(removed)) {
+      co_return removed;
+    }
   }
   Journal::Options journal_options;
   journal_options.bytes_max = options.journal_bytes_max;

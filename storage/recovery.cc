@@ -500,12 +500,14 @@ Task<absl::Status> Recovery::DropSegmentsFrom(Log::State& state, size_t index) {
 Task<absl::Status> Recovery::ApplyStarts(LogDirectory& directory) {
   for (auto& [id, log] : logs_) {
     if (log->state().directory != &directory) continue;
-    MR_CO_RETURN_IF_ERROR(co_await ApplyStart(log->state(), loaded_.at(id).start));
+    MR_CO_RETURN_IF_ERROR(co_await ApplyStart(log->state(), loaded_.at(id)));
   }
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> Recovery::ApplyStart(Log::State& state, Offset start) {
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::ApplyStart(Log::State& state, const Loaded& loaded) {
+  Offset start = loaded.start;
   if (!state.segments.empty() && start < state.segments.front().base) {
     context_.env.logger.Warning("[log {}] records [{}, {}) are missing; it starts behind them",
                                 state.path(), start, state.segments.front().base);
@@ -515,6 +517,13 @@ Task<absl::Status> Recovery::ApplyStart(Log::State& state, Offset start) {
   if (start <= state.end) {
     state.start = start;
     state.epochs.TruncateFromStart(start);
+    co_return absl::OkStatus();
+  }
+  if (loaded.checkpoint == nullptr) {
+    // A log-start-offset-checkpoint names a topic and not its id: it may be of one that had that name
+    // before, and is not worth a record.
+    context_.env.logger.Warning("[log {}] ends at {}, and {} says that it starts at {}: left aside",
+                                state.path(), state.end, kLogStartFile, start);
     co_return absl::OkStatus();
   }
   // Records below the start that a power loss took, of a topic that does not wait for the disk.

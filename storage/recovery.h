@@ -159,7 +159,7 @@ class Recovery final : public JournalVisitor {
   // As ScanFrom() does, for the logs without a checkpoint.
   Task<absl::Status> WriteJournaledAgain(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> ApplyStarts(LogDirectory& directory);          // Borrowed: awaited in place.
-  Task<absl::Status> ApplyStart(Log::State& state, Offset start);   // Borrowed: awaited in place.
+  Task<absl::Status> ApplyStart(Log::State& state, const Loaded& loaded);  // Borrowed: in place.
   Task<absl::Status> MakeRoom();
   Task<absl::Status> RemoveStaleCheckpoints();
 
