@@ -17,6 +17,8 @@
 namespace millrace {
 namespace {
 
+void Die(SimNode& node, bool power) { power ? node.PowerLoss() : node.Kill(); }
+
 Task<absl::Status> RemoveStore(Disk* disk) {
   auto entries = co_await disk->List(kTestMetaDir);
   if (!entries.ok()) co_return entries.status();
@@ -35,6 +37,11 @@ Env& BootWithoutStore(SimWorld& world, SimNode& node) {
 }
 
 BatchView Small(std::string name) { return TestBatch({std::move(name), "second", "third"}); }
+
+// More than the journal takes.
+BatchView Large(std::string name) {
+  return TestBatch({std::move(name), std::string(Journal::Options().entry_bytes_max(), 'x')});
+}
 
 void Append(TestStore& store, Log& log, BatchView batch) {
   store.Append(log, std::move(batch));
@@ -95,6 +102,153 @@ TEST_CASE("Recovery: a start beyond the end that no checkpoint of ours says cost
   TestStore store(world, env, {});
   REQUIRE(store.Start().ok());
   CHECK(store.ReadAll(store.Open(0)).size() == 3);
+  REQUIRE(store.Stop().ok());
+}
+
+// Cuts of one kind, and behind them what only the files have, or both, or the journal alone.
+TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it") {
+  const bool power = GENERATE(false, true);
+  const bool flushed = GENERATE(false, true);
+  const auto durability = GENERATE(Durability::kDisk, Durability::kPageCache);
+  for (uint64_t seed = 1; seed < Rounds(60); ++seed) {
+    INFO("seed " << seed << (power ? ", power" : ", kill") << (flushed ? ", flushed" : "")
+                 << (durability == Durability::kDisk ? ", disk" : ", page cache"));
+    SimWorld world(seed);
+    SimNode& node = world.AddNode("n1");
+    SimRandom random = SimRandom::Derived(seed, "lost_checkpoints");
+    LogConfig config;
+    config.durability = durability;
+    config.segment_bytes = 3 << 20;
+    std::vector<ReadRecord> before;
+    Offset start(0);
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(0, config);
+      for (uint64_t i = random.Between(3, 20); i > 0; --i) {
+        const uint64_t what = random.Below(12);
+        const Offset end = log.end_offset();
+        if (what == 0) {
+          const Offset next = end + OffsetDelta(static_cast<int64_t>(random.Between(1, 100)));
+          REQUIRE(world.Run(store.env(), log.TruncateFullyAndStartAt(next)).ok());
+        } else if (what < 4 && log.start_offset() < end) {
+          const auto kept = static_cast<int64_t>(
+              random.Below(static_cast<uint64_t>((end - log.start_offset()).value())));
+          const Offset to = log.start_offset() + OffsetDelta(kept);
+          REQUIRE(world.Run(store.env(), log.Truncate(to)).ok());
+        } else if (what < 6) {
+          Append(store, log, Large(fmt::format("large {}", i)));
+        } else {
+          Append(store, log, Small(fmt::format("small {}", i)));
+        }
+      }
+      // Else a power loss may take it.
+      if (flushed || durability == Durability::kPageCache) {
+        REQUIRE(world.Run(store.env(), log.Flush()).ok());
+      }
+      before = store.ReadAll(log, 4 << 20);
+      start = log.start_offset();
+      Die(node, power);
+      (void)store.Stop();
+    }
+    for (int life = 0; life < 2; ++life) {
+      TestStore store(world, BootWithoutStore(world, node), {});
+      REQUIRE(store.Start().ok());
+      Log* log = store->Find(TestPartition(0));
+      REQUIRE(log != nullptr);
+      CHECK(store.ReadAll(*log, 4 << 20) == before);
+      // Of a log that was left empty nothing tells the start any more.
+      if (!before.empty()) CHECK(log->start_offset() == start);
+      Die(node, /*power=*/true);
+      (void)store.Stop();
+    }
+  }
+}
+
+TEST_CASE("Recovery: a cut that has not ended leaves what it was to leave, wherever it came to") {
+  const bool power = GENERATE(false, true);
+  const bool all = GENERATE(false, true);
+  constexpr int kKept = 6;  // Records; of two batches.
+  for (uint64_t operation = 1;; ++operation) {
+    INFO("operation " << operation << (power ? ", power" : ", kill") << (all ? ", all" : ""));
+    SimWorld world(operation);
+    SimNode& node = world.AddNode("n1");
+    std::vector<ReadRecord> before;
+    bool ended = false;
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(0);
+      // An earlier cut, and other batches at the same offsets before it.
+      for (int i = 0; i < 4; ++i) Append(store, log, Small("cut"));
+      REQUIRE(world.Run(store.env(), log.Truncate(Offset(3))).ok());
+      for (int i = 0; i < 5; ++i) Append(store, log, Small(fmt::format("batch {}", i)));
+      before = store.ReadAll(log);
+      bool crashed = false;
+      const uint64_t at = node.disk().operations() + operation;
+      node.disk().set_operation_hook([&](uint64_t number) {
+        if (number != at) return;
+        world.After(Duration(0), [&] {
+          crashed = true;
+          Die(node, power);
+        });
+      });
+      (void)world.Run(store.env(), all ? log.TruncateFullyAndStartAt(Offset(1000))
+                                       : log.Truncate(Offset(kKept)));
+      ended = !crashed;
+      node.disk().set_operation_hook(nullptr);
+      if (!crashed) Die(node, power);
+      (void)store.Stop();
+    }
+    TestStore store(world, BootWithoutStore(world, node), {});
+    REQUIRE(store.Start().ok());
+    Log* log = store->Find(TestPartition(0));
+    REQUIRE(log != nullptr);
+    const std::vector<ReadRecord> after = store.ReadAll(*log);
+    REQUIRE(after.size() <= before.size());
+    CHECK(std::equal(after.begin(), after.end(), before.begin()));
+    if (!all) CHECK(after.size() >= kKept);
+    if (ended) {
+      CHECK(after.size() == (all ? 0 : kKept));
+      CHECK(log->end_offset() == Offset(all ? 1000 : kKept));
+    }
+    Append(store, *log, Small("goes on"));
+    REQUIRE(store.Stop().ok());
+    if (ended) break;
+  }
+}
+
+TEST_CASE("Recovery: what a compaction has replaced is not taken back from the journal") {
+  const bool power = GENERATE(false, true);
+  SimWorld world(3);
+  SimNode& node = world.AddNode("n1");
+  CommittedObserver observer;
+  std::vector<CompactedRecord> before;
+  {
+    TestStore store(world, node.Boot(), CleanerStoreOptions());
+    REQUIRE(store.Start().ok());
+    // Its entries are in the journal as long as those of the other one.
+    Log& log = store.Open(0, CompactedConfig());
+    for (int i = 0; i < 60; ++i) {
+      store.Append(
+          log, KeyedBatch({{std::to_string(i % 5), std::string(100, 'v')}}, Timestamp(1000 + i)));
+    }
+    REQUIRE(world.Run(store.env(), log.Flush()).ok());
+    log.set_observer(&observer);
+    REQUIRE(world.RunUntil([&] { return log.state().cleaned_to >= log.state().active().base; },
+                           seconds(60)));
+    log.set_observer(nullptr);
+    before = ReadKeyed(world, store.env(), log);
+    REQUIRE(before.size() < 30);
+    Die(node, power);
+    (void)store.Stop();
+  }
+  TestStore store(world, BootWithoutStore(world, node), CleanerStoreOptions());
+  REQUIRE(store.Start().ok());
+  Log* log = store->Find(TestPartition(0));
+  REQUIRE(log != nullptr);
+  CHECK(log->end_offset() == Offset(60));
+  CHECK(ReadKeyed(world, store.env(), *log) == before);
   REQUIRE(store.Stop().ok());
 }
 

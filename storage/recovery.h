@@ -78,21 +78,30 @@ class Recovery final : public JournalVisitor {
     Offset base;
     Offset next;
     uint32_t crc;
-    uint32_t position;  // In its segment.
+    std::optional<uint32_t>
+        position;  // In its segment; of what the replay has added none is known.
   };
   struct Known {
     LogCheckpoint checkpoint;
     bool loaded = false;  // There is a log of it.
   };
   using Checkpointed = std::pair<const TopicPartitionId, Known>;
+  // What a journal says of how a log was cut.
+  struct Cuts {
+    size_t count = 0;
+    Offset kept_end{0};  // The last one left what lay below.
+  };
+  class JournalSurvey;
   struct Loaded {
     const LogCheckpoint* checkpoint;  // Null when none is known.
     std::vector<ScannedBatch>
         scanned;  // What was read: behind the recovery point, in order of offset.
     // Where the log starts, which may lie behind what has been recovered so far.
     Offset start;
-    // Without a checkpoint: the first of `scanned` that a journal has, too.
-    std::optional<ScannedBatch> journaled = std::nullopt;
+    // Without a checkpoint: where the first of `scanned` begins that a journal has, too, and the cuts
+    // that the replay has not come to.
+    std::optional<Offset> journaled = std::nullopt;
+    Cuts cuts = {};
   };
 
   Task<absl::Status> ReadCheckpoints();
@@ -152,8 +161,14 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
   // A log whose checkpoint is gone (a damaged one, or the whole key-value store) is the incarnation
-  // that the journal last speaks of: what was acknowledged may be there alone.
+  // that the journal last speaks of: what was acknowledged may be there alone. Finds its cuts, too.
   Task<absl::Status> AdoptIncarnations(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Of logs without a checkpoint: see recovery_replay.cc.
+  Task<absl::Status> ReplayUnknown(Log::State& state, Loaded& loaded,
+                                   JournalEntry entry);  // Borrowed: awaited in place.
+  // Nothing but where it begins changes in a log without records.
+  Task<absl::Status> BeginUnknown(Log::State& state, Loaded& loaded,
+                                  Offset start);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,
                                   JournalAppend append);  // Borrowed: awaited in place.
   // As ScanFrom() does, for the logs without a checkpoint.
