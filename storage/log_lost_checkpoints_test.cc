@@ -218,6 +218,55 @@ TEST_CASE("Recovery: a cut that has not ended leaves what it was to leave, where
   }
 }
 
+// As after any failed sync (log_offline_test.cc), but no journal tells of such a batch.
+TEST_CASE(
+    "Recovery: a large batch that a failed sync left in the page cache is durable when served") {
+  const bool followed = GENERATE(false, true);
+  CAPTURE(followed);
+  size_t served = 0;
+  for (uint64_t seed = 1; seed < Rounds(30); ++seed) {
+    INFO("seed " << seed);
+    SimWorld world(seed);
+    SimNode& node = world.AddNode("n1");
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Append(store, store.Open(0), Small("before"));
+      REQUIRE(store.Stop().ok());
+      node.Kill();
+    }
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(0);
+      if (!followed) node.disk().FailNextSync();
+      store.Append(log, Large("first"));
+      store.Append(log, Large("second"));
+      if (followed) {
+        store.Append(log, Small("behind"));
+        node.disk().FailNextSync();
+      }
+      (void)world.Run(store.env(), log.Flush());
+      node.Kill();
+      (void)store.Stop();
+    }
+    std::vector<ReadRecord> before;
+    {
+      TestStore store(world, BootWithoutStore(world, node), {});
+      REQUIRE(store.Start().ok());
+      before = store.ReadAll(store.Open(0), 4 << 20);
+      node.PowerLoss();
+      (void)store.Stop();
+    }
+    served += before.size();
+    TestStore store(world, BootWithoutStore(world, node), {});
+    REQUIRE(store.Start().ok());
+    CHECK(store.ReadAll(store.Open(0), 4 << 20) == before);
+    REQUIRE(store.Stop().ok());
+  }
+  CHECK(served > Rounds(30) * 4);  // Not only the first batch.
+}
+
 TEST_CASE("Recovery: what a compaction has replaced is not taken back from the journal") {
   const bool power = GENERATE(false, true);
   SimWorld world(3);

@@ -404,6 +404,7 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         if (completed && completed->aborted) segment.aborted.Add(AbortedOf(*completed));
         if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
         loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc,
+                                  static_cast<uint32_t>(header.size_bytes),
                                   static_cast<uint32_t>(scanner.batch_position())});
         state.end = header.next_offset();
       }

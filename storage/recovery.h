@@ -78,6 +78,7 @@ class Recovery final : public JournalVisitor {
     Offset base;
     Offset next;
     uint32_t crc;
+    uint32_t bytes;
     std::optional<uint32_t>
         position;  // In its segment; of what the replay has added none is known.
   };

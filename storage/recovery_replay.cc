@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "common/status_macros.h"
+#include "storage/journal/journal.h"
+#include "storage/journal/journal_frame.h"
 #include "storage/log_cut.h"
 #include "storage/recovery.h"
 #include "storage/segment_writer.h"
@@ -193,7 +196,8 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
   }
   AppendReplayed(state, *batch);
-  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc, std::nullopt});
+  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc,
+                            static_cast<uint32_t>(header.size_bytes), std::nullopt});
   if (!loaded.journaled.has_value()) loaded.journaled = header.base_offset;
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);
@@ -202,6 +206,7 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Recovery::WriteJournaledAgain(LogDirectory& directory) {
+  const size_t bytes_max = Journal::Options().entry_bytes_max();
   for (auto& [id, log] : logs_) {
     Log::State& state = log->state();
     const Loaded& loaded = loaded_.at(id);
@@ -209,6 +214,11 @@ Task<absl::Status> Recovery::WriteJournaledAgain(LogDirectory& directory) {
     auto first = loaded.scanned.end();
     if (loaded.journaled.has_value()) {
       first = std::ranges::lower_bound(loaded.scanned, *loaded.journaled, {}, &ScannedBatch::base);
+    }
+    // Those in front of it that no journal takes may have waited for the same sync.
+    while (first != loaded.scanned.begin() &&
+           JournalAppendBytes(std::prev(first)->bytes) > bytes_max) {
+      --first;
     }
     // What the replay has added is not written again.
     if (first == loaded.scanned.end() || !first->position.has_value()) continue;

@@ -89,6 +89,8 @@ class Journal {
     Histogram* write_times = nullptr;
 
     absl::Status Validate() const;
+    // The largest entry that goes into the journal.
+    size_t entry_bytes_max() const { return static_cast<size_t>(extent_bytes / 4); }
   };
 
   // Opens a new journal for `shard` in `log_dir`/millrace-journal with two extents, zero-filled
@@ -145,7 +147,7 @@ class Journal {
   const absl::Status& status() const { return status_; }
 
   // The largest entry that Enqueue() takes, and what an entry counts for.
-  size_t entry_bytes_max() const { return static_cast<size_t>(options_.extent_bytes / 4); }
+  size_t entry_bytes_max() const { return options_.entry_bytes_max(); }
   static size_t EntryBytes(const JournalEntry& entry);
 
   // Enqueued and not yet durable.

@@ -122,9 +122,13 @@ absl::StatusOr<JournalEntry> ParseBody(const JournalFrameHeader& header, uint8_t
 
 }  // namespace
 
+size_t JournalAppendBytes(size_t batch_bytes) {
+  return kEntryHeaderBytes + kAppendBytes + batch_bytes;
+}
+
 size_t JournalEntryBytes(const JournalEntry& entry) {
   if (const auto* append = std::get_if<JournalAppend>(&entry)) {
-    return kEntryHeaderBytes + kAppendBytes + append->bytes.size();
+    return JournalAppendBytes(append->bytes.size());
   }
   if (std::holds_alternative<JournalDelete>(entry)) return kEntryHeaderBytes + kCommonBytes;
   return kEntryHeaderBytes + kOffsetBytes;

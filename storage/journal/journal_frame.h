@@ -46,6 +46,8 @@ inline constexpr size_t JournalPadded(size_t bytes) {
 
 // Bytes that `entry` takes in a frame.
 size_t JournalEntryBytes(const JournalEntry& entry);
+// Of an append of so many bytes.
+size_t JournalAppendBytes(size_t batch_bytes);
 
 // What a header says, apart from what the payload determines.
 struct JournalFrameStamp {
