@@ -114,6 +114,11 @@ Task<absl::StatusOr<std::optional<Offset>>> Settling::WholeEnd() const {
   const auto next = logs_.lower_bound(*end);
   const auto cut_off = retired_.lower_bound(*end);
   if (cut_off != retired_.end() && (next == logs_.end() || *cut_off < *next)) co_return damaged;
+  if (cut_off != retired_.end() && logs_.contains(base_)) {
+    // Between it and the end there may be another whose renaming a power loss has taken back.
+    MR_CO_ASSIGN_OR_RETURN(std::vector<Offset> retired, co_await Retired());
+    if (!retired.empty() && retired.back() >= *end) co_return damaged;
+  }
   std::optional<Offset> last;
   if (next != logs_.begin()) last = *std::prev(next);
   if (cut_off != retired_.begin()) last = std::max(last.value_or(base_), *std::prev(cut_off));

@@ -18,7 +18,14 @@ namespace {
 
 constexpr uint64_t kCrcCoversFrom = 21;  // Of a batch (record_batch.h).
 
-enum class Damage { kNone, kFlipped, kEmpty, kCutBetweenBatches, kCutInsideBatch };
+enum class Damage {
+  kNone,
+  kFlipped,
+  kEmpty,
+  kCutBetweenBatches,
+  kCutInsideBatch,
+  kCutAtSource,  // Where the second one that it replaces begins.
+};
 
 // What is served of a log: all records, and whose are aborted.
 struct Served {
@@ -76,9 +83,49 @@ void Apply(Damage damage, SimRandom& random, SimFileData& file) {
       return file.Resize(0);
     case Damage::kCutBetweenBatches:
       return file.Resize(LastBatchOf(file));
+    case Damage::kCutAtSource:
+      return;  // CutAtSource()
     case Damage::kCutInsideBatch:
       return file.Resize(file.size() - 1 - random.Below(kBatchHeaderBytes));
   }
+}
+
+// What a power loss may have left: of the logs that were renamed only the last one has kept the new
+// name, and the new segment ends where the first of the others begins. False: the crash was later.
+bool CutAtSource(SimWorld& world, SimNode& node) {
+  std::vector<std::string> retired;
+  std::string swap;
+  for (const std::string& path : node.disk().Files()) {
+    // Those go when all logs have gone.
+    const bool is_log = path.ends_with(".log.deleted");
+    const bool of_first = path.contains(SegmentFileName(Offset(0), ""));
+    if (path.ends_with(kDeletedSuffix) && !is_log && !of_first) return false;
+    if (is_log) retired.push_back("/" + path);
+    if (path.ends_with(".log.swap")) swap = path;
+  }
+  if (swap.empty() || retired.size() < 2) return false;
+  const auto name = [](const std::string& path) {
+    return path.substr(0, path.size() - kDeletedSuffix.size());
+  };
+  const std::string file = name(retired.front());
+  const Offset source = *ParseSegmentFileName(file.substr(file.rfind('/') + 1), kLogSuffix);
+  SimFileData& data = *node.disk().Find(swap);
+  for (uint64_t at = 0; at < data.size();) {
+    std::array<uint8_t, 12> head = {};
+    data.Read(at, head);
+    if (LoadBig<int64_t>(head.data()) >= source.value()) {
+      data.Resize(at);
+      break;
+    }
+    at += kBatchLengthOverhead + static_cast<uint64_t>(LoadBig<int32_t>(head.data() + 8));
+  }
+  retired.pop_back();
+  Env& env = node.Boot();
+  for (const std::string& path : retired) {
+    REQUIRE(world.Run(env, env.disk.Rename(path, name(path))).ok());
+  }
+  node.Kill();
+  return true;
 }
 
 struct Crash {
@@ -150,6 +197,10 @@ Result RunDamaged(uint64_t seed, Crash crash, Damage damage) {
     }
     result.retired = result.retired || path.ends_with(".log.deleted");
   }
+  if (damage == Damage::kCutAtSource) {
+    result.retired = CutAtSource(world, node);
+    if (!result.retired) damage = Damage::kNone;
+  }
   node.disk().SyncEverything();
   if (crash.another.has_value()) {
     TestStore store(world, node.Boot(), CleanerStoreOptions());
@@ -200,6 +251,18 @@ TEST_CASE("SegmentSwap: what a damaged new segment was made of is kept, wherever
       CHECK(with_retired > 5);
     }
   }
+}
+
+TEST_CASE(
+    "SegmentSwap: one cut off where a source begins is damaged though a later one alone was "
+    "renamed") {
+  int renamed = 0;
+  for (uint64_t operation = 1;; ++operation) {
+    const Result result = RunDamaged(1, {operation, std::nullopt, true}, Damage::kCutAtSource);
+    renamed += result.retired ? 1 : 0;
+    if (result.ended) break;
+  }
+  CHECK(renamed > 0);
 }
 
 TEST_CASE("SegmentSwap: a start that takes a damaged one back may be ended anywhere, too") {
