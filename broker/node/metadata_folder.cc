@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -74,15 +75,20 @@ Task<absl::Status> MetadataFolder::RememberStore() {
   co_return co_await ReplaceFile(disk_, mark_path(), fmt::format("{}{}\n", kMarkText, identity_));
 }
 
-Task<absl::StatusOr<std::string>> MetadataFolder::SetStoreAside() {
+Task<absl::StatusOr<std::optional<std::string>>> MetadataFolder::SetStoreAside() {
   MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
   std::string name;
   for (int number = 1; name.empty(); ++number) {
     std::string free = fmt::format("{}.damaged.{}", kStoreFolder, number);
     if (std::ranges::find(entries, free, &DirectoryEntry::name) == entries.end()) name = free;
   }
-  std::string aside = JoinPath(path_, name);
-  MR_CO_RETURN_IF_ERROR(co_await disk_.Rename(store_path(), aside));
+  std::optional<std::string> aside = JoinPath(path_, name);
+  const absl::Status renamed = co_await disk_.Rename(store_path(), *aside);
+  // A crash, here behind the renaming or in a person's work, has left the mark alone.
+  if (absl::IsNotFound(renamed)) aside.reset();
+  if (!renamed.ok() && !absl::IsNotFound(renamed)) co_return renamed;
+  // Or a power loss keeps the removal of the mark, and the next start takes the store for sound.
+  MR_CO_RETURN_IF_ERROR(co_await disk_.SyncDirectory(path_));
   const absl::Status removed = co_await disk_.Remove(JoinPath(path_, kDamageFile));
   if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
   MR_CO_RETURN_IF_ERROR(co_await disk_.SyncDirectory(path_));

@@ -17,6 +17,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,8 +47,9 @@ class MetadataFolder {
   Task<absl::Status> RememberDamage();
   Task<absl::StatusOr<bool>> HasDamage();
 
-  // Moves the store out of the way; gives its new path. REQUIRES: nobody has it open.
-  Task<absl::StatusOr<std::string>> SetStoreAside();
+  // Moves the store out of the way, and then forgets the damage; gives the store's new path. Nothing
+  // where there is none: a start that a crash ended had moved it. REQUIRES: nobody has it open.
+  Task<absl::StatusOr<std::optional<std::string>>> SetStoreAside();
 
  private:
   Task<absl::StatusOr<bool>> HasMark(std::string_view file,

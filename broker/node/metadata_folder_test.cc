@@ -60,6 +60,52 @@ TEST_CASE("MetadataFolder: damage is known until the store was set aside") {
   CHECK_FALSE(*world.Run(env, folder.HasDamage()));
 }
 
+TEST_CASE(
+    "MetadataFolder: a crash anywhere in setting a damaged store aside leaves a node that starts") {
+  for (bool power : {false, true}) {
+    bool ended = false;
+    for (uint64_t operation = 1; !ended; ++operation) {
+      INFO("operation " << operation << (power ? ", power" : ", kill"));
+      SimWorld world(operation);
+      SimNode& node = world.AddNode("n1");
+      {
+        Env& env = node.Boot();
+        MetadataFolder folder(env.disk, "/data");
+        REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder.store_path())).ok());
+        const std::string file = JoinPath(folder.store_path(), "CURRENT");
+        REQUIRE(world.Run(env, ReplaceFile(env.disk, file, "rotten")).ok());
+        REQUIRE(world.Run(env, folder.RememberDamage()).ok());
+        bool crashed = false;
+        const uint64_t at = node.disk().operations() + operation;
+        node.disk().set_operation_hook([&](uint64_t number) {
+          if (number != at) return;
+          world.After(Duration(0), [&] {
+            crashed = true;
+            power ? node.PowerLoss() : node.Kill();
+          });
+        });
+        (void)world.Run(env, folder.SetStoreAside());
+        node.disk().set_operation_hook(nullptr);
+        ended = !crashed;
+        if (ended) power ? node.PowerLoss() : node.Kill();
+      }
+      Env& env = node.Boot();
+      MetadataFolder folder(env.disk, "/data");
+      const auto damaged = world.Run(env, folder.HasDamage());
+      REQUIRE(damaged.ok());
+      if (*damaged) {
+        const auto aside = world.Run(env, folder.SetStoreAside());
+        INFO(aside.status().ToString());
+        CHECK(aside.ok());
+      }
+      CHECK_FALSE(*world.Run(env, folder.HasDamage()));
+      CHECK(node.disk().Files() ==
+            std::vector<std::string>{"data/millrace-state.damaged.1/CURRENT"});
+      node.Kill();
+    }
+  }
+}
+
 TEST_CASE("MetadataFolder: stores that are set aside do not take each other's place") {
   SimWorld world(1);
   Env& env = world.AddNode("n1").Boot();
@@ -68,7 +114,7 @@ TEST_CASE("MetadataFolder: stores that are set aside do not take each other's pl
     REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder.store_path())).ok());
     const auto aside = world.Run(env, folder.SetStoreAside());
     REQUIRE(aside.ok());
-    CHECK(*aside == name);
+    CHECK(**aside == name);
   }
   const auto left = world.Run(env, env.disk.List("/data"));
   REQUIRE(left.ok());

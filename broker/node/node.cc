@@ -194,9 +194,11 @@ bool Node::StoreMayBeRestored() const {
 Task<absl::Status> Node::SetStoreAside(absl::Status damage) {
   // First: without its store this controller must not be taken for one that never voted.
   if (options_.config.is_controller) MR_CO_RETURN_IF_ERROR(co_await folder_.RememberStore());
-  MR_CO_ASSIGN_OR_RETURN(const std::string aside, co_await folder_.SetStoreAside());
-  env_.logger.Error("{}. It was set aside as {} and may be removed once this node serves again",
-                    std::string(damage.message()), aside);
+  MR_CO_ASSIGN_OR_RETURN(const std::optional<std::string> aside, co_await folder_.SetStoreAside());
+  env_.logger.Error("{}. {} may be removed once this node serves again",
+                    std::string(damage.message()),
+                    aside ? fmt::format("It was set aside as {} and", *aside)
+                          : "It is out of the way already, and what was set aside");
   co_return absl::OkStatus();
 }
 
