@@ -186,7 +186,9 @@ Task<void> Node::OnStoreDamage(absl::Status why) {
   if (options_.on_failure) options_.on_failure(why);
 }
 
-// A broker's holds nothing that its logs, its journals and the controllers do not tell again.
+// What a broker's holds its logs, its journals and the controllers tell again, all but how far the
+// start of a log had been moved inside its first segment: records below it, which DeleteRecords or
+// retention had hidden, are served again.
 bool Node::StoreMayBeRestored() const {
   return !options_.config.is_controller || (options_.make_dialer && quorum_.HasOthers());
 }

@@ -9,7 +9,18 @@
 #include "common/runtime/sim/sim_world.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
+#include "proto/kafka/delete_records_request.h"
+#include "proto/kafka/delete_records_response.h"
+#include "proto/kafka/delete_topics_request.h"
+#include "proto/kafka/delete_topics_response.h"
+#include "proto/kafka/fetch_request.h"
+#include "proto/kafka/fetch_response.h"
+#include "proto/kafka/produce_request.h"
+#include "proto/kafka/produce_response.h"
 #include "storage/log_files.h"
+#include "storage/record/batch_builder.h"
+#include "storage/record/record.h"
+#include "storage/record/record_batch.h"
 #include "test/sim/kafka_client.h"
 #include "test/sim/node_program.h"
 #include "test/sim/story.h"
@@ -21,27 +32,29 @@ namespace {
 
 constexpr Duration kLong = seconds(120);
 
-Task<absl::Status> CreateTopic(Env* env, SocketAddress broker, std::string name,
-                               int32_t partitions) {
+template <typename Response, typename Request>
+Task<absl::StatusOr<Response>> Ask(Env* env, SocketAddress broker, Request request,
+                                   int16_t version) {
   KafkaClient client(*env, "test");
-  absl::Status status = co_await client.Connect(std::move(broker), seconds(5));
-  if (status.ok()) {
-    kafka::CreateTopicsRequest request;
-    auto& topic = request.topics.emplace_back();
-    topic.name = std::move(name);
-    topic.num_partitions = partitions;
-    topic.replication_factor = 1;
-    request.timeout_ms = 5000;
-    auto response =
-        co_await client.Call<kafka::CreateTopicsResponse>(std::move(request), 7, seconds(8));
-    status = response.status();
-    if (status.ok() && response->topics.front().error_code != 0) {
-      status = absl::UnavailableError("CreateTopics was refused");
-    }
+  const absl::Status connected = co_await client.Connect(std::move(broker), seconds(5));
+  absl::StatusOr<Response> response = absl::UnavailableError(connected.message());
+  if (connected.ok()) {
+    response = co_await client.Call<Response>(std::move(request), version, seconds(8));
   }
   co_await client.Stop();
-  co_return status;
+  co_return response;
 }
+
+absl::Status Refused(std::string_view what, int16_t error) {
+  if (error == 0) return absl::OkStatus();
+  return absl::UnavailableError(fmt::format("{} was refused: {}", what, error));
+}
+
+// What a Fetch finds of the only partition of a topic.
+struct Fetched {
+  int64_t log_start;
+  std::vector<std::pair<int64_t, std::string>> records;
+};
 
 class World {
  public:
@@ -69,8 +82,72 @@ class World {
     return ended ? node.start_status() : absl::DeadlineExceededError("it goes on starting");
   }
   absl::Status Create(SimNode& broker, std::string name, int32_t partitions = 1) {
-    Env& env = Client().process().env();
-    return world_.Run(env, CreateTopic(&env, {broker.name(), kBrokerPort}, name, partitions));
+    kafka::CreateTopicsRequest request;
+    auto& topic = request.topics.emplace_back();
+    topic.name = std::move(name);
+    topic.num_partitions = partitions;
+    topic.replication_factor = 1;
+    request.timeout_ms = 5000;
+    auto response = AskOf<kafka::CreateTopicsResponse>(broker, std::move(request), 7);
+    if (!response.ok()) return response.status();
+    return Refused("CreateTopics", response->topics.front().error_code);
+  }
+  absl::Status Delete(SimNode& broker, std::string name) {
+    kafka::DeleteTopicsRequest request;
+    request.topics.emplace_back().name = std::move(name);
+    request.timeout_ms = 5000;
+    auto response = AskOf<kafka::DeleteTopicsResponse>(broker, std::move(request), 6);
+    if (!response.ok()) return response.status();
+    return Refused("DeleteTopics", response->responses.front().error_code);
+  }
+  // One record each; partition 0.
+  absl::Status Produce(SimNode& broker, std::string topic, const std::string& value) {
+    BatchBuilder builder(BatchBuilderOptions{});
+    builder.Append(Client().process().env().clock.Now(), std::nullopt,
+                   std::span(reinterpret_cast<const uint8_t*>(value.data()), value.size()));
+    kafka::ProduceRequest request;
+    request.acks = -1;
+    request.timeout_ms = 5000;
+    kafka::ProduceRequest::TopicProduceData data;
+    data.name = std::move(topic);
+    data.partition_data.push_back({0, Chain(builder.Build()->bytes())});
+    request.topic_data.push_back(std::move(data));
+    auto response = AskOf<kafka::ProduceResponse>(broker, std::move(request), 9);
+    if (!response.ok()) return response.status();
+    return Refused("Produce", response->responses[0].partition_responses[0].error_code);
+  }
+  absl::Status DeleteRecords(SimNode& broker, std::string topic, int64_t before) {
+    kafka::DeleteRecordsRequest request;
+    request.topics.push_back({std::move(topic), {{0, before}}});
+    request.timeout_ms = 5000;
+    auto response = AskOf<kafka::DeleteRecordsResponse>(broker, std::move(request), 2);
+    if (!response.ok()) return response.status();
+    return Refused("DeleteRecords", response->topics[0].partitions[0].error_code);
+  }
+  absl::StatusOr<Fetched> Fetch(SimNode& broker, std::string topic, int64_t from) {
+    kafka::FetchRequest request;
+    request.max_wait_ms = 0;
+    request.topics.emplace_back().topic = std::move(topic);
+    auto& asked = request.topics.front().partitions.emplace_back();
+    asked.fetch_offset = from;
+    asked.partition_max_bytes = 1 << 20;
+    auto response = AskOf<kafka::FetchResponse>(broker, std::move(request), 12);
+    if (!response.ok()) return response.status();
+    const auto& found = response->responses.at(0).partitions.at(0);
+    absl::Status refused = Refused("Fetch", found.error_code);
+    if (!refused.ok()) return refused;
+    Fetched fetched{found.log_start_offset, {}};
+    if (!found.records.has_value()) return fetched;
+    BatchReader batches(found.records->Flatten());
+    for (auto batch = batches.Next(); batch.ok() && batch->has_value(); batch = batches.Next()) {
+      RecordReader records((*batch)->records(), (*batch)->header().record_count);
+      for (RecordView record; records.Next(record);) {
+        const Offset at = (*batch)->header().base_offset + OffsetDelta(record.offset_delta);
+        fetched.records.emplace_back(at.value(),
+                                     std::string(record.value->begin(), record.value->end()));
+      }
+    }
+    return fetched;
   }
 
   // Of a node that is off: the files whose path begins with `prefix` are gone.
@@ -99,6 +176,13 @@ class World {
   SimWorld& sim() { return world_; }
 
  private:
+  template <typename Response, typename Request>
+  absl::StatusOr<Response> AskOf(SimNode& broker, Request request, int16_t version) {
+    Env& env = Client().process().env();
+    return world_.Run(
+        env, Ask<Response>(&env, {broker.name(), kBrokerPort}, std::move(request), version));
+  }
+
   SimWorld world_{1};
   SimNode* client_ = nullptr;
 };
@@ -200,7 +284,31 @@ TEST_CASE("Node: a broker whose store turns out to be damaged stops, and then be
     return std::make_unique<Rotten>(std::move(kv), &rotten);
   };
   pair.Start();
-  REQUIRE(world.Create(pair.broker, "before").ok());
+  const auto fill = [&](const std::string& topic, const std::string& value, int count) {
+    for (int i = 0; i < count; ++i) {
+      absl::Status produced = world.Produce(pair.broker, topic, value);
+      for (int tries = 0; !produced.ok() && i == 0 && tries < 30; ++tries) {  // No leader yet.
+        world.sim().RunFor(seconds(1));
+        produced = world.Produce(pair.broker, topic, value);
+      }
+      REQUIRE(produced == absl::OkStatus());
+    }
+  };
+  for (const char* topic : {"before", "again"}) {
+    REQUIRE(world.Create(pair.broker, topic).ok());
+    fill(topic, "old", 20);
+    REQUIRE(world.DeleteRecords(pair.broker, topic, 15).ok());
+  }
+  // What a clean stop leaves of "again" is not about the topic that comes to have that name.
+  pair.broker.StopGracefully();
+  world.Start(pair.broker, pair.broker_plan);
+  REQUIRE(world.Runs(pair.broker).ok());
+  REQUIRE(world.Delete(pair.broker, "again").ok());
+  REQUIRE(world.Create(pair.broker, "again") == absl::OkStatus());
+  fill("again", "new", 10);
+  fill("before", "new", 10);
+  world.sim().RunFor(kLong);  // Into the segments.
+  fill("again", "new", 10);   // In the journal.
   rotten = true;
   (void)world.Create(pair.broker, "meanwhile");  // Its log wants a checkpoint.
   REQUIRE(world.sim().RunUntil([&] { return !pair.broker.up(); }, kLong));
@@ -209,8 +317,21 @@ TEST_CASE("Node: a broker whose store turns out to be damaged stops, and then be
   CHECK(world.Runs(pair.broker) == absl::OkStatus());
   const auto aside = [](std::string_view name) { return name == "millrace-state.damaged.1"; };
   CHECK(world.Folders(pair.broker, "data", aside).size() == 1);
+  world.sim().RunFor(seconds(5));
+  const auto again = world.Fetch(pair.broker, "again", 0);
+  REQUIRE(again.status() == absl::OkStatus());
+  REQUIRE(again->records.size() == 20);
+  for (const auto& [offset, value] : again->records) CHECK(value == "new");
+  // How far its start had been moved is forgotten where the segment holds more.
+  const auto before = world.Fetch(pair.broker, "before", 15);
+  REQUIRE(before.status() == absl::OkStatus());
+  CHECK(before->log_start <= 15);
+  REQUIRE(before->records.size() == 15);
+  for (const auto& [offset, value] : before->records) {
+    CHECK(value == (offset < 20 ? "old" : "new"));
+  }
   REQUIRE(world.Create(pair.broker, "after").ok());
-  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 3);
+  CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 4);
   pair.broker.StopGracefully();
   pair.controller.StopGracefully();
 }
