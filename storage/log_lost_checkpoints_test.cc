@@ -110,7 +110,7 @@ TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it")
   const bool power = GENERATE(false, true);
   const bool flushed = GENERATE(false, true);
   const auto durability = GENERATE(Durability::kDisk, Durability::kPageCache);
-  for (uint64_t seed = 1; seed < Rounds(60); ++seed) {
+  for (uint64_t seed = 1; seed < Rounds(40); ++seed) {
     INFO("seed " << seed << (power ? ", power" : ", kill") << (flushed ? ", flushed" : "")
                  << (durability == Durability::kDisk ? ", disk" : ", page cache"));
     SimWorld world(seed);
@@ -121,6 +121,7 @@ TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it")
     config.segment_bytes = 3 << 20;
     std::vector<ReadRecord> before;
     Offset start(0);
+    bool moved = false;
     {
       TestStore store(world, node.Boot(), {});
       REQUIRE(store.Start().ok());
@@ -131,6 +132,11 @@ TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it")
         if (what == 0) {
           const Offset next = end + OffsetDelta(static_cast<int64_t>(random.Between(1, 100)));
           REQUIRE(world.Run(store.env(), log.TruncateFullyAndStartAt(next)).ok());
+          moved = false;
+        } else if (what == 1 && log.start_offset() < end) {
+          const Offset next = end - OffsetDelta(static_cast<int64_t>(random.Below(3)));
+          REQUIRE(world.Run(store.env(), log.AdvanceStart(next)).ok());
+          moved = true;
         } else if (what < 4 && log.start_offset() < end) {
           const auto kept = static_cast<int64_t>(
               random.Below(static_cast<uint64_t>((end - log.start_offset()).value())));
@@ -156,9 +162,15 @@ TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it")
       REQUIRE(store.Start().ok());
       Log* log = store->Find(TestPartition(0));
       REQUIRE(log != nullptr);
-      CHECK(store.ReadAll(*log, 4 << 20) == before);
-      // Of a log that was left empty nothing tells the start any more.
-      if (!before.empty()) CHECK(log->start_offset() == start);
+      std::vector<ReadRecord> after = store.ReadAll(*log, 4 << 20);
+      // How far a start was moved inside its segment nothing tells any more,
+      if (moved && after.size() > before.size()) {
+        after.erase(after.begin(), after.end() - static_cast<std::ptrdiff_t>(before.size()));
+      }
+      CHECK(after == before);
+      // nor where a log starts that was left empty.
+      if (!moved && !before.empty()) CHECK(log->start_offset() == start);
+      if (!before.empty()) CHECK(log->start_offset() <= start);
       Die(node, /*power=*/true);
       (void)store.Stop();
     }
