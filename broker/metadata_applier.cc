@@ -81,6 +81,15 @@ bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
          std::ranges::find(replicas, self_) != replicas.end();
 }
 
+void MetadataApplier::NoteAssigned(const TopicImage& topic, PartitionId id) {
+  const DirectoryId assigned = topic.Find(id)->DirectoryOf(self_);
+  const bool placed = assigned != kUnassignedDirectory && assigned != kLostDirectory &&
+                      assigned != kMigratingDirectory;
+  if (store_ != nullptr && placed) {
+    store_->NoteAssigned({topic.topic_id, id}, topic.name, assigned);
+  }
+}
+
 Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionId id,
                                           std::shared_ptr<const PartitionRules> rules) {
   PartitionAssignment assignment = AssignmentOf(*image_, *topic, id);
@@ -91,9 +100,7 @@ Task<void> MetadataApplier::OpenPartition(MetadataImage::Topic topic, PartitionI
     failed_.insert(whole);
     co_return;
   }
-  const bool placed = assigned != kUnassignedDirectory && assigned != kLostDirectory &&
-                      assigned != kMigratingDirectory;
-  if (store_ != nullptr && placed) store_->NoteAssigned(whole, topic->name, assigned);
+  NoteAssigned(*topic, id);
   absl::Status opened = co_await partitions_.Open(std::move(assignment), std::move(rules));
   if (!opened.ok()) {
     env_.logger.Error("partition {}-{} cannot be opened: {}", topic->name, id,
@@ -214,7 +221,9 @@ Task<void> MetadataApplier::MakeLogs(std::shared_ptr<const std::vector<TopicChan
     std::shared_ptr<const PartitionRules> rules;
     for (PartitionId id : change.partitions) {
       const TopicPartitionId whole{topic.topic_id, id};
-      if (!IsOurs(topic, id) || !partitions_.LacksLog(whole)) continue;
+      if (!IsOurs(topic, id)) continue;
+      NoteAssigned(topic, id);
+      if (!partitions_.LacksLog(whole)) continue;
       if (rules == nullptr) rules = configs_.Rules(*image_, topic);
       logs.push_back({whole, topic.name, rules->log});
       if (logs.size() == kLogsMadeAtOnceMax) {

@@ -98,6 +98,8 @@ class MetadataApplier final : public MetadataSource {
   Task<void> ApplyTopics(std::vector<TopicChange> changes);
   Task<void> MakeLogs(std::shared_ptr<const std::vector<TopicChange>> changes);
   Task<void> ApplyTopic(MetadataImage::Topic topic, std::vector<PartitionId> changed);
+  // Before its log is looked for: where it lies must not be made anew elsewhere.
+  void NoteAssigned(const TopicImage& topic, PartitionId id);
   Task<void> OpenPartition(MetadataImage::Topic topic, PartitionId id,
                            std::shared_ptr<const PartitionRules> rules);
   void TellCoordinator(const std::string& topic, TopicPartitionId id);
