@@ -81,6 +81,7 @@ TEST_CASE("LogStore: a directory that breaks at start is offline, and the others
                             absl::UnavailableError("gone"));
   const SimAccess least = GENERATE(SimAccess::kRead, SimAccess::kChange);
   const bool clean = GENERATE(true, false);
+  const bool has_copies = GENERATE(true, false);
   SimWorld world(2);
   SimNode& node = world.AddNode("n1");
   {
@@ -90,6 +91,19 @@ TEST_CASE("LogStore: a directory that breaks at start is offline, and the others
     if (clean) REQUIRE(store.Stop().ok());
     node.Kill();
     if (!clean) (void)store.Stop();
+  }
+  if (has_copies) {
+    // As an attempt to make them there leaves that failed after the folder: they are not the logs.
+    Env& env = node.Boot();
+    for (int i = 0; i < kLogs; ++i) {
+      const std::string folder = "/a/" + PartitionDirectoryName(TestTopic(i), PartitionId(0));
+      REQUIRE(world.Run(env, CreateDirectoriesDurably(env.disk, folder)).ok());
+      REQUIRE(world
+                  .Run(env, ReplaceFile(env.disk, JoinPath(folder, kPartitionMetadataFile),
+                                        FormatPartitionMetadata(TestPartition(i).topic_id)))
+                  .ok());
+    }
+    node.Kill();
   }
   node.disk().Break("/b", least, why);
   {

@@ -148,6 +148,11 @@ bool Recovery::IsElsewhere(const LogDirectory& directory, const LogCheckpoint* c
   if (checkpoint == nullptr || !checkpoint->directory || checkpoint->directory == directory.id()) {
     return false;
   }
+  // Where a directory cannot be read that may be the one: what lies here is of a move, or of an
+  // attempt to make the log that failed, and would lead in its place.
+  const bool any_failed = std::ranges::any_of(
+      context_.directories, [](const LogDirectory* each) { return !each->failure().ok(); });
+  if (any_failed && !IsOnline(*checkpoint->directory)) return true;
   return std::ranges::any_of(listed_, [&](const auto& entry) {
     return entry.second.directory->id() == checkpoint->directory &&
            entry.second.folders.contains(folder);
