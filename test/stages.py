@@ -26,7 +26,7 @@ SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-po
          "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
          "groups-hunted": 30,
          "node-power": 200, "storage-power": 200, "compaction": 100, "compaction-power": 100, "raft": 2000, "quorum": 300,
-         "quorum-join": 300}
+         "quorum-join": 500}
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000, "groups-bug-": 400}
 SEEDS_SECONDS_MAX = 600  # 115 CPU seconds at most; a shared machine takes five times that.

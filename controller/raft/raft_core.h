@@ -87,7 +87,7 @@ enum class Refusal {
   kBusy,              // Too much is uncommitted.
   kTransferring,      // Leadership is on its way to another.
   kChangeInProgress,  // A change of voters is not committed yet, or nothing of this term is.
-  kNotCaughtUp,       // The new voter lacks committed entries.
+  kNotCaughtUp,       // The new voter lacks entries that were committed an election time ago.
   kDuplicateVoter,
   kUnknownVoter,
   kLastVoter,
@@ -245,6 +245,8 @@ class RaftCore {
   // Leading.
   std::map<ReplicaKey, PeerProgress> peers_;  // Everyone else, observers too.
   RaftIndex term_start_{0};
+  RaftIndex commit_checked_{
+      0};  // What was committed at the last CheckQuorum of this term; 0: none.
   int heartbeat_elapsed_ = 0;
   size_t uncommitted_bytes_ = 0;
   std::optional<BrokerId> transfer_to_;

@@ -120,6 +120,7 @@ void RaftCore::BecomeLeader() {
   }
   votes_.clear();
   term_start_ = AppendOwn(LeaderChange{self_.id});
+  commit_checked_ = RaftIndex(0);
   // An incomplete set elects with all of its votes, so now everyone's directory is known.
   if (met != voters()) AppendOwn(met);
   FollowVoters();

@@ -30,6 +30,7 @@ void RaftCore::CheckQuorum() {
     peer = forget ? peers_.erase(peer) : std::next(peer);
   }
   if (heard < voters().majority()) BecomeFollower(hard_state_.term, std::nullopt);
+  commit_checked_ = log_.commit();
 }
 
 // Not this leader's business while nobody else is better off: without a majority beside it, its disk

@@ -175,6 +175,42 @@ $ show
 }
 
 TEST_CASE(
+    "Raft story: a leader that never rests adds who had all that it had an election time ago") {
+  CheckStory(R"($ replicas 1 2
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+$ remove 1 2
+1>2 t1 append after 2/1: 3/1 commit=2
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+# From here on it commits by itself: the other one is always behind.
+$ propose 1 a
+1>2 t1 append after 3/1: 4/1 commit=3
+$ write 1
+1>2 t1 append after 4/1: commit=4
+$ add 1 2
+refused: not caught up
+$ run
+1 leader t1 applied: a
+2 follower t1 applied: a
+$ time 20
+1 leader t1 applied: a
+2 follower t1 applied: a
+$ propose 1 b
+1>2 t1 append after 4/1: 5/1 commit=4
+$ write 1
+1>2 t1 append after 5/1: commit=5
+$ add 1 2
+1>2 t1 append after 5/1: 6/1 commit=5
+)");
+}
+
+TEST_CASE(
     "Raft story: a voter that was removed while it was away learns of it from a later leader") {
   CheckStory(R"($ replicas 1 2 3
 $ timeout 1
