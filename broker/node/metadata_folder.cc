@@ -66,7 +66,7 @@ Task<absl::StatusOr<bool>> MetadataFolder::HasDamage() {
 }
 
 Task<absl::Status> MetadataFolder::RememberDamage() {
-  return ReplaceFile(disk_, JoinPath(path_, kDamageFile), "");
+  co_return co_await ReplaceFile(disk_, JoinPath(path_, kDamageFile), "");
 }
 
 Task<absl::Status> MetadataFolder::RememberStore() {
