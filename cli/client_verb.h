@@ -8,17 +8,17 @@
 #include <absl/status/statusor.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/client/kafka_client.h"
+#include "cli/command_parser.h"
 #include "common/runtime/task.h"
 #include "common/sys/io_operation.h"
 
 namespace millrace {
-
-class Command;
 
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
@@ -60,6 +60,25 @@ struct ClientSession {
 using ClientVerb = std::function<Task<int>(ClientSession*)>;
 
 int RunClientVerb(const ClientArguments& arguments, ClientVerb verb);
+
+// A verb below `parent` that takes the options of a client and does `action`; what the verb adds to
+// `arguments` has a member `client`.
+template <typename Arguments>
+Command AddClientVerb(Command& parent, std::function<int()>& chosen, const char* name,
+                      const char* what,
+                      Task<int> (*action)(ClientSession*, std::shared_ptr<Arguments>),
+                      std::shared_ptr<Arguments> arguments) {
+  Command verb = parent.AddVerb(name, what);
+  AddClientOptions(verb, arguments->client);
+  verb.OnChosen([arguments, action, &chosen] {
+    chosen = [arguments, action] {
+      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
+        return action(session, arguments);
+      });
+    };
+  });
+  return verb;
+}
 
 // One line on stderr. Where the cause is a server that cannot be reached, also what to do about it.
 void PrintError(std::string_view text);

@@ -242,31 +242,6 @@ std::string CheckChange(const std::string& text) {
   return fmt::format("'{}' is no configuration: name=value is accepted", text);
 }
 
-using ConfigAction = Task<int> (*)(ClientSession*, std::shared_ptr<ConfigArguments>);
-
-Command AddVerb(Command& config, ChosenCommand& chosen, const char* name, const char* what,
-                ConfigAction action, std::shared_ptr<ConfigArguments> arguments) {
-  Command verb = config.AddVerb(name, what);
-  verb.AddOption("-t,--type", arguments->type, "topic or broker")
-      .TypeName("KIND")
-      .ShowDefault()
-      .OneOf({"topic", "broker"});
-  verb.AddOption("-n,--name", arguments->names, "Which; may be repeated")
-      .TypeName("NAME")
-      .OneValueEach();
-  verb.AddFlag("--defaults", arguments->defaults, "What all brokers are given");
-  verb.AddFlag("--kafka", arguments->kafka, "In the layout of kafka-configs");
-  AddClientOptions(verb, arguments->client);
-  verb.OnChosen([arguments, action, &chosen] {
-    chosen = [arguments, action] {
-      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
-        return action(session, arguments);
-      });
-    };
-  });
-  return verb;
-}
-
 }  // namespace
 
 void AddConfigCommand(Command& program, ChosenCommand& chosen) {
@@ -275,11 +250,11 @@ void AddConfigCommand(Command& program, ChosenCommand& chosen) {
 
   auto describe = std::make_shared<ConfigArguments>();
   Command verb =
-      AddVerb(config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
+      AddClientVerb(config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
   verb.AddFlag("-a,--all", describe->all, "Also defaults and what the server's file says");
 
   auto set = std::make_shared<ConfigArguments>();
-  verb = AddVerb(config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
+  verb = AddClientVerb(config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
   verb.AddOption("NAME=VALUE", set->changes, "What to set").TypeName("").Check(CheckChange);
   verb.AddOption("-d,--delete", set->deletions, "Back to its default; may be repeated")
       .TypeName("NAME")

@@ -127,33 +127,18 @@ Task<int> DecommissionBroker(ClientSession* session, Arguments arguments) {
   co_return kExitOk;
 }
 
-using BrokerAction = Task<int> (*)(ClientSession*, Arguments);
-
-Command AddVerb(Command& broker, ChosenCommand& chosen, const char* name, const char* what,
-                BrokerAction action, Arguments arguments) {
-  Command verb = broker.AddVerb(name, what);
-  AddClientOptions(verb, arguments->client);
-  verb.OnChosen([arguments, action, &chosen] {
-    chosen = [arguments, action] {
-      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
-        return action(session, arguments);
-      });
-    };
-  });
-  return verb;
-}
-
 }  // namespace
 
 void AddBrokerCommand(Command& program, ChosenCommand& chosen) {
   Command broker = program.AddVerb("broker", "Look at brokers, and let one go");
   broker.RequireVerb();
-  AddVerb(broker, chosen, "list", "List brokers, fenced ones too", ListBrokers,
-          std::make_shared<BrokerArguments>());
+  AddClientVerb(broker, chosen, "list", "List brokers, fenced ones too", ListBrokers,
+                std::make_shared<BrokerArguments>());
   auto arguments = std::make_shared<BrokerArguments>();
-  Command verb = AddVerb(broker, chosen, "decommission",
-                         "Move all replicas away from a broker; unregister it once it has stopped",
-                         DecommissionBroker, arguments);
+  Command verb =
+      AddClientVerb(broker, chosen, "decommission",
+                    "Move all replicas away from a broker; unregister it once it has stopped",
+                    DecommissionBroker, arguments);
   verb.AddOption("ID", arguments->id, "The broker's node.id").Required().TypeName("").NotNegative();
   verb.AddFlag("--no-wait", arguments->no_wait, "Do not wait until the replicas have moved");
 }

@@ -404,22 +404,6 @@ Task<int> Reassign(ClientSession* session, Arguments arguments) {
   co_return kExitOk;
 }
 
-using ClusterAction = Task<int> (*)(ClientSession*, Arguments);
-
-Command AddVerb(Command& cluster, ChosenCommand& chosen, const char* name, const char* what,
-                ClusterAction action, Arguments arguments) {
-  Command verb = cluster.AddVerb(name, what);
-  AddClientOptions(verb, arguments->client);
-  verb.OnChosen([arguments, action, &chosen] {
-    chosen = [arguments, action] {
-      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
-        return action(session, arguments);
-      });
-    };
-  });
-  return verb;
-}
-
 void AddVoterOptions(Command& verb, ClusterArguments& arguments) {
   verb.AddOption("--id", arguments.voter, "The controller's node.id")
       .Required()
@@ -440,16 +424,19 @@ void AddClusterCommand(Command& program, ChosenCommand& chosen) {
   cluster.RequireVerb();
   auto fresh = [] { return std::make_shared<ClusterArguments>(); };
 
-  AddVerb(cluster, chosen, "status", "Brokers, controller and what is wrong", Status, fresh());
+  AddClientVerb(cluster, chosen, "status", "Brokers, controller and what is wrong", Status,
+                fresh());
   auto health = fresh();
   Command verb =
-      AddVerb(cluster, chosen, "health", "Exit status 0 when all is well", Health, health);
+      AddClientVerb(cluster, chosen, "health", "Exit status 0 when all is well", Health, health);
   verb.AddFlag("--watch", health->watch, "Again every second");
   verb.AddFlag("--exit-when-healthy", health->exit_when_healthy, "With --watch: until then");
 
-  AddVerb(cluster, chosen, "voters", "Show the quorum's voters and observers", Voters, fresh());
+  AddClientVerb(cluster, chosen, "voters", "Show the quorum's voters and observers", Voters,
+                fresh());
   auto add = fresh();
-  verb = AddVerb(cluster, chosen, "add-voter", "Let a running controller vote", AddVoter, add);
+  verb =
+      AddClientVerb(cluster, chosen, "add-voter", "Let a running controller vote", AddVoter, add);
   AddVoterOptions(verb, *add);
   verb.AddOption("--address", add->addresses, "Where its controller listener is reached")
       .Required()
@@ -457,20 +444,21 @@ void AddClusterCommand(Command& program, ChosenCommand& chosen) {
       .OneValueEach()
       .Check(CheckListener);
   auto remove = fresh();
-  verb = AddVerb(cluster, chosen, "remove-voter", "Take a controller's vote away", RemoveVoter,
-                 remove);
+  verb = AddClientVerb(cluster, chosen, "remove-voter", "Take a controller's vote away",
+                       RemoveVoter, remove);
   AddVoterOptions(verb, *remove);
 
   auto leaders = fresh();
-  verb = AddVerb(cluster, chosen, "move-leaders", "Give preferred leaders their partitions back",
-                 MoveLeaders, leaders);
+  verb = AddClientVerb(cluster, chosen, "move-leaders",
+                       "Give preferred leaders their partitions back", MoveLeaders, leaders);
   verb.AddOption("PARTITION", leaders->partitions, "topic or topic:partition; none: all")
       .TypeName("");
   verb.AddFlag("--unclean", leaders->unclean,
                "Where nobody leads, let whoever is alive lead: what it lacks is lost");
 
   auto reassign = fresh();
-  verb = AddVerb(cluster, chosen, "reassign", "Move replicas to other brokers", Reassign, reassign);
+  verb = AddClientVerb(cluster, chosen, "reassign", "Move replicas to other brokers", Reassign,
+                       reassign);
   Option names = verb.AddOption("PARTITION", reassign->partitions, "topic or topic:partition");
   names.TypeName("");
   Option to = verb.AddOption("--to", reassign->to, "Brokers, the preferred leader first");

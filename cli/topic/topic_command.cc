@@ -235,22 +235,6 @@ Task<int> DescribeTopics(ClientSession* session, std::shared_ptr<TopicArguments>
   co_return described->failures.empty() ? kExitOk : kExitFailed;
 }
 
-using TopicAction = Task<int> (*)(ClientSession*, std::shared_ptr<TopicArguments>);
-
-Command AddVerb(Command& topic, ChosenCommand& chosen, const char* name, const char* what,
-                TopicAction action, std::shared_ptr<TopicArguments> arguments) {
-  Command verb = topic.AddVerb(name, what);
-  AddClientOptions(verb, arguments->client);
-  verb.OnChosen([arguments, action, &chosen] {
-    chosen = [arguments, action] {
-      return RunClientVerb(arguments->client, [arguments, action](ClientSession* session) {
-        return action(session, arguments);
-      });
-    };
-  });
-  return verb;
-}
-
 std::string CheckConfig(const std::string& text) {
   const size_t equals = text.find('=');
   if (equals != std::string::npos && equals > 0) return {};
@@ -293,7 +277,7 @@ void AddTopicCommand(Command& program, ChosenCommand& chosen) {
   AddTopicOffsetsCommand(topic, chosen);
 
   auto create = std::make_shared<TopicArguments>();
-  Command verb = AddVerb(topic, chosen, "create", "Create topics", CreateTopics, create);
+  Command verb = AddClientVerb(topic, chosen, "create", "Create topics", CreateTopics, create);
   verb.AddOption("NAME", create->names, "Topics").Required().TypeName("");
   verb.AddOption("-p,--partitions", create->partitions, "Default: the broker's num.partitions")
       .TypeName("N")
@@ -309,13 +293,13 @@ void AddTopicCommand(Command& program, ChosenCommand& chosen) {
   verb.AddFlag("--if-not-exists", create->if_not_exists, "A topic that exists is no failure");
 
   auto list = std::make_shared<TopicArguments>();
-  verb = AddVerb(topic, chosen, "list", "List topics", ListTopics, list);
+  verb = AddClientVerb(topic, chosen, "list", "List topics", ListTopics, list);
   verb.AddFlag("--internal", list->internal, "Also those that the cluster keeps for itself");
   verb.AddFlag("--names", list->only_names, "A name on each line, and nothing else");
 
   auto describe = std::make_shared<TopicArguments>();
-  verb = AddVerb(topic, chosen, "describe", "Show partitions, replicas and configuration",
-                 DescribeTopics, describe);
+  verb = AddClientVerb(topic, chosen, "describe", "Show partitions, replicas and configuration",
+                       DescribeTopics, describe);
   verb.AddOption("NAME", describe->names, "Topics; none: all").TypeName("");
   verb.AddFlag("--internal", describe->internal,
                "Without NAME: also topics that the cluster keeps for itself");
@@ -326,7 +310,8 @@ void AddTopicCommand(Command& program, ChosenCommand& chosen) {
   AddAlter(topic, chosen);
 
   auto remove = std::make_shared<TopicArguments>();
-  verb = AddVerb(topic, chosen, "delete", "Delete topics with their records", DeleteTopics, remove);
+  verb = AddClientVerb(topic, chosen, "delete", "Delete topics with their records", DeleteTopics,
+                       remove);
   verb.AddOption("NAME", remove->names, "Topics").Required().TypeName("");
   verb.AddFlag("--if-exists", remove->if_exists, "A topic that does not exist is no failure");
 }

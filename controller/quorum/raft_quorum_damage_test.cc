@@ -7,6 +7,7 @@
 
 #include "common/error_kind.h"
 #include "controller/quorum/raft_quorum.h"
+#include "storage/kv/rotten_kv_store_test_tools.h"
 #include "test/sim/quorum_cluster.h"
 
 using namespace millrace;
@@ -194,28 +195,6 @@ TEST_CASE("RaftQuorum: the leader's disk hangs, and another leads") {
 }
 
 TEST_CASE("RaftQuorum: a store that turns out to be damaged is remembered for the next start") {
-  // RocksDB reads a rotten table only when it compacts it: from then on every write fails so.
-  class Rotten final : public KvStore {
-   public:
-    Rotten(std::unique_ptr<KvStore> kv, const bool* rotten) : kv_(std::move(kv)), rotten_(rotten) {}
-    Task<absl::StatusOr<std::optional<std::string>>> Get(KvSpace space, std::string key) override {
-      return kv_->Get(space, std::move(key));
-    }
-    Task<absl::StatusOr<KvPage>> Scan(KvRange range, size_t entries_max,
-                                      size_t bytes_max) override {
-      return kv_->Scan(std::move(range), entries_max, bytes_max);
-    }
-    Task<absl::Status> Write(KvBatch batch, KvWriteOptions options) override {
-      if (*rotten_) co_return absl::DataLossError("block checksum mismatch");
-      co_return co_await kv_->Write(std::move(batch), options);
-    }
-    Task<absl::Status> Flush() override { return kv_->Flush(); }
-    Task<absl::Status> Close() override { return kv_->Close(); }
-
-   private:
-    std::unique_ptr<KvStore> kv_;
-    const bool* rotten_;
-  };
   QuorumCluster cluster(1);
   bool rotten = false;
   bool remembered = false;
@@ -223,7 +202,7 @@ TEST_CASE("RaftQuorum: a store that turns out to be damaged is remembered for th
     options.remember_damage = [&]() -> Task<absl::Status> { return Note(&remembered); };
   };
   cluster.wrap_store = [&](std::unique_ptr<KvStore> kv) -> std::unique_ptr<KvStore> {
-    return std::make_unique<Rotten>(std::move(kv), &rotten);
+    return std::make_unique<RottenKvStore>(std::move(kv), &rotten);
   };
   cluster.Start(1);
   REQUIRE(cluster.WaitForActive() == 1);

@@ -17,6 +17,7 @@
 #include "proto/kafka/fetch_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
+#include "storage/kv/rotten_kv_store_test_tools.h"
 #include "storage/log_files.h"
 #include "storage/record/batch_builder.h"
 #include "storage/record/record.h"
@@ -219,28 +220,6 @@ struct Pair {
   NodePlan broker_plan;
 };
 
-// RocksDB reads a rotten table only when it compacts it: from then on every write fails so.
-class Rotten final : public KvStore {
- public:
-  Rotten(std::unique_ptr<KvStore> kv, const bool* rotten) : kv_(std::move(kv)), rotten_(rotten) {}
-  Task<absl::StatusOr<std::optional<std::string>>> Get(KvSpace space, std::string key) override {
-    return kv_->Get(space, std::move(key));
-  }
-  Task<absl::StatusOr<KvPage>> Scan(KvRange range, size_t entries_max, size_t bytes_max) override {
-    return kv_->Scan(std::move(range), entries_max, bytes_max);
-  }
-  Task<absl::Status> Write(KvBatch batch, KvWriteOptions options) override {
-    if (*rotten_) co_return absl::DataLossError("block checksum mismatch");
-    co_return co_await kv_->Write(std::move(batch), options);
-  }
-  Task<absl::Status> Flush() override { return kv_->Flush(); }
-  Task<absl::Status> Close() override { return kv_->Close(); }
-
- private:
-  std::unique_ptr<KvStore> kv_;
-  const bool* rotten_;
-};
-
 }  // namespace
 
 TEST_CASE(
@@ -281,7 +260,7 @@ TEST_CASE("Node: a broker whose store turns out to be damaged stops, and then be
   Pair pair(world);
   bool rotten = false;
   pair.broker_plan.wrap_store = [&rotten](std::unique_ptr<KvStore> kv) -> std::unique_ptr<KvStore> {
-    return std::make_unique<Rotten>(std::move(kv), &rotten);
+    return std::make_unique<RottenKvStore>(std::move(kv), &rotten);
   };
   pair.Start();
   const auto fill = [&](const std::string& topic, const std::string& value, int count) {
