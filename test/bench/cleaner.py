@@ -47,10 +47,14 @@ def kafkas(lines, topic):
 
 def segments(folder, topic):
     """{partition: {base offset: bytes}}"""
-    found = {}
-    for path in folder.glob(f"**/{topic}-*/*.log"):
-        found.setdefault(int(path.parent.name.rsplit("-", 1)[1]), {})[int(path.stem)] = path.stat().st_size
-    return found
+    while True:
+        found = {}
+        try:
+            for path in folder.glob(f"**/{topic}-*/*.log"):
+                found.setdefault(int(path.parent.name.rsplit("-", 1)[1]), {})[int(path.stem)] = path.stat().st_size
+            return found
+        except FileNotFoundError:  # Folders of topics that were deleted go while we look.
+            continue
 
 
 def dirty_bytes(before, compactions):

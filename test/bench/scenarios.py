@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import typing
 
 import brokers
@@ -121,9 +122,9 @@ class Bench:
                 begin = time.monotonic()
                 try:
                     run = scenario.run(rival, self.options)
-                except (RunFailed, RuntimeError) as why:  # The latter of nodes that do not start or end.
-                    note(f"{which} failed: {why}")
-                    self.failures.append(f"{which}: {why}")
+                except Exception as why:  # Of nodes that do not start, or of ours: what was measured so far is not lost for it.
+                    note(f"{which} failed: {why}" if isinstance(why, RunFailed) else traceback.format_exc())
+                    self.failures.append(f"{which}: {why or type(why).__name__}")
                     rival.stop()  # What comes next begins with nodes that are whole.
                     continue
                 self.results.setdefault(f"{name}/{rival.key}", []).append(run)
@@ -168,7 +169,7 @@ def parser(doc, scenarios):
     made.add_argument("--data", help="a folder on the file system to measure")
     made.add_argument("--write", action="store_true", help="into docs/performance.md")
     made.add_argument("--force", action="store_true", help="write although the machine was busy")
-    made.add_argument("--json", help="where the raw results go")
+    made.add_argument("--json", help="where the raw results go, after each scenario")
     return made
 
 
@@ -187,12 +188,12 @@ def run(program, options, scenarios, marks, make_rival):
         try:
             for name in names:
                 bench.measure(name)
+                if options.json:
+                    pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1))
             content = bench.text(program, names, (time.monotonic() - begin) / 60, load, folder)
         finally:
             bench.stop()
     print(content)
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1))
     if options.write:
         report.put(*marks, content)
     sys.exit(1 if bench.failures else 0)
