@@ -99,6 +99,8 @@ struct LogStoreOptions {
   // sooner when the journal fills. Raise: fewer syncs; costs a longer scan and replay after a
   // crash.
   milliseconds checkpoint_age{10'000};
+  // So many logs at a time. Raise: they share more of what syncing costs; each waits for more others.
+  size_t checkpoints_max = 16;
   // How often old segments are looked for, and how long after Start() for the first time.
   milliseconds retention_check_interval{300'000};
   milliseconds retention_initial_delay{30'000};

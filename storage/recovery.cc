@@ -305,6 +305,8 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   state.end = state.written_end = state.synced_end = state.recovery_point = known->recovery_point;
   // The start may have been moved beyond the recovery point; it takes effect when the rest is here.
   state.start = std::min(loaded.start, state.recovery_point);
+  // In front of a log's first segment there is nothing to tell.
+  const bool begins_anew = known->position == 0 && known->segment_base > Offset(0);
   if (segment == nullptr) {
     // Nothing of the active segment was synced; what lies behind it has lost what it followed.
     const auto behind =
@@ -318,10 +320,10 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
     }
     Segment& begun = state.segments.emplace_back(known->segment_base, known->segment_created);
     // Its snapshot waited for its first bytes, and was lost with the process.
-    begun.producer_snapshot = EncodeProducerSnapshot(state.producers);
+    if (begins_anew) begun.producer_snapshot = EncodeProducerSnapshot(state.producers);
     co_return absl::OkStatus();
   }
-  if (known->position == 0) segment->producer_snapshot = EncodeProducerSnapshot(state.producers);
+  if (begins_anew) segment->producer_snapshot = EncodeProducerSnapshot(state.producers);
   segment->created = known->segment_created;
   segment->first_timestamp = known->first_timestamp;
   segment->max_time = known->max_time;

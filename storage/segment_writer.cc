@@ -10,14 +10,16 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer/producer_snapshot.h"
-#include "storage/segment_aborted.h"
 #include "storage/segment_index.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kWritesMax = 4;
-constexpr size_t kCheckpointsMax = 16;
+// At a start or a stop, when many logs want one and nobody waits for his turn: they share a sync.
+constexpr size_t kCheckpointsTogetherMax = 256;
+// Of all logs in a round, because each checkpoint holds its log's.
+constexpr size_t kRoundProducersMax = 1 << 18;
 // One gathered write; the kernel splits at 2 GiB and iovecs at 1024, the disk adapter minds the
 // latter.
 constexpr size_t kWriteBytesMax = 8 << 20;
@@ -58,11 +60,22 @@ LogCheckpoint CheckpointOf(const Log::State& state) {
 
 }  // namespace
 
+// Of a log, in its files and not yet synced.
+struct SegmentWriter::Written {
+  LogCheckpoint checkpoint;
+  LogSync sync;
+};
+
 struct SegmentWriter::Item {
+  Item(Log::State* of, Gate::Holder holder, IoLock files)
+      : state(of), inside(std::move(holder)), lock(std::move(files)) {}
+
   Log::State* state;
   Gate::Holder inside;
   IoLock lock;
-  absl::StatusOr<LogCheckpoint> checkpoint;
+  absl::StatusOr<Written> written = absl::UnknownError("not written");
+  absl::Status synced;  // Together with the others.
+  absl::StatusOr<LogCheckpoint> checkpoint = absl::UnknownError("not prepared");
 };
 
 SegmentWriter::SegmentWriter(StoreContext& context)
@@ -219,7 +232,7 @@ Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside) {
     if (state->failure.ok()) {
       const bool sync = std::exchange(state->sync_wanted, false);
       absl::Status status = co_await WriteOut(*state);
-      if (status.ok() && sync) status = co_await SyncFiles(*state, /*complete=*/false);
+      if (status.ok() && sync) status = co_await SyncAlone(*state, /*complete=*/false);
       if (!status.ok()) {
         state->sync_wanted = state->sync_wanted || sync;
         HandleFailure(*state, status);
@@ -279,67 +292,26 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> SegmentWriter::SyncFiles(Log::State& state, bool complete) {
-  const Offset written_end = state.written_end;
-  std::vector<Offset> bases;
-  // Syncing goes in order too, so a clean segment that reaches below synced_end ends the search. (A
-  // clean one above it does not: a truncation syncs the segment it cuts, not those before.)
-  for (auto segment = state.segments.rbegin(); segment != state.segments.rend(); ++segment) {
-    if (segment->written == 0 && !complete) continue;
-    const bool last = &*segment == &state.segments.back();
-    const bool clean = segment->synced == segment->written && segment->producer_snapshot.empty() &&
-                       segment->aborted.pending.empty();
-    if (clean && !(complete && last)) {
-      if (segment->base < state.synced_end) break;
-      continue;
-    }
-    bases.push_back(segment->base);
-  }
-  std::ranges::reverse(bases);
-  for (Offset base : bases) {
-    Segment* segment = state.FindSegment(base);
-    MR_CHECK(segment != nullptr);
-    const uint64_t written = segment->written;
-    const bool whole = complete || (segment->sealed && segment->written == segment->size);
-    auto file = co_await context_.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
-    if (!file.ok()) co_return file.status();
-    MR_CO_RETURN_IF_ERROR(co_await WriteIndexes(state, base, whole));
-    segment = state.FindSegment(base);
-    if (!segment->file_exists) {
-      segment->file_exists = true;
-      state.names_unsynced = true;
-    }
-    if (segment->synced < written) {
-      const Instant begun = context_.env.reactor.Now();
-      MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
-      context_.metrics.segment_sync.Observe(context_.env.reactor.Now() - begun);
-    }
-    segment = state.FindSegment(base);
-    segment->synced = std::max(segment->synced, written);
-    if (Slice snapshot = segment->producer_snapshot; !snapshot.empty()) {
-      MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(context_.env.disk,
-                                                 state.SegmentPath(base, kSnapshotSuffix),
-                                                 std::string(snapshot.view())));
-      state.FindSegment(base)->producer_snapshot = Slice();
-    }
-    MR_CO_RETURN_IF_ERROR(co_await WriteAborted(state, base));
-  }
-  if (std::exchange(state.names_unsynced, false)) {
-    absl::Status synced = co_await context_.env.disk.SyncDirectory(state.path());
-    if (!synced.ok()) {
-      state.names_unsynced = true;
-      co_return synced;
-    }
-  }
-  state.synced_end = std::max(state.synced_end, written_end);
-  EndFlush(state);
-  NoteUnsynced(state, context_.env.reactor.Now());
-  state.AdvanceDurable();
+Task<absl::Status> SegmentWriter::SyncAlone(Log::State& state, bool complete) {
+  absl::StatusOr<LogSync> sync = co_await BeginSync(state, complete);
+  absl::Status status = sync.status();
+  if (status.ok()) status = co_await SyncFiles(*sync);
+  if (status.ok()) status = co_await FinishSync(*sync);
+  co_return status;
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> SegmentWriter::FinishSync(LogSync& sync) {
+  MR_CO_RETURN_IF_ERROR(co_await EndSync(sync));
+  EndFlush(*sync.state);
+  NoteUnsynced(*sync.state, context_.env.reactor.Now());
+  sync.state->AdvanceDurable();
   co_return absl::OkStatus();
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bool complete) {
+Task<absl::StatusOr<SegmentWriter::Written>> SegmentWriter::WriteForCheckpoint(Log::State& state,
+                                                                               bool complete) {
   // The checkpoint carries the largest timestamp, which may still have to be read.
   if (!state.active().times_known) {
     MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, state.active().base));
@@ -354,14 +326,38 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bo
   state.journal_first_after.reset();
 
   absl::Status status = co_await WriteOut(state);
-  if (status.ok()) status = co_await SyncFiles(state, complete);
-  if (status.ok() && complete) status = co_await WriteSideFiles(state, &checkpoint);
+  if (status.ok()) {
+    absl::StatusOr<LogSync> sync = co_await BeginSync(state, complete);
+    if (sync.ok()) co_return Written{std::move(checkpoint), *std::move(sync)};
+    status = sync.status();
+  }
+  state.checkpointing = false;
+  co_return status;
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::FinishCheckpoint(Written written,
+                                                                    bool complete) {
+  Log::State& state = *written.sync.state;
+  absl::Status status = co_await FinishSync(written.sync);
+  if (status.ok() && complete) status = co_await WriteSideFiles(state, &written.checkpoint);
   if (!status.ok()) {
     state.checkpointing = false;
     co_return status;
   }
-  MR_CHECK(state.synced_end >= checkpoint.recovery_point);
-  co_return checkpoint;
+  MR_CHECK(state.synced_end >= written.checkpoint.recovery_point);
+  co_return std::move(written.checkpoint);
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bool complete) {
+  absl::StatusOr<Written> written = co_await WriteForCheckpoint(state, complete);
+  if (!written.ok()) co_return written.status();
+  if (absl::Status synced = co_await SyncFiles(written->sync); !synced.ok()) {
+    state.checkpointing = false;
+    co_return synced;
+  }
+  co_return co_await FinishCheckpoint(*std::move(written), complete);
 }
 
 Task<absl::Status> SegmentWriter::WriteSideFiles(Log::State& state,
@@ -434,20 +430,49 @@ Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
   co_return status;
 }
 
-Task<void> SegmentWriter::PrepareItem(Item* item, bool complete) {
+Task<void> SegmentWriter::WriteItem(Item* item, bool complete) {
   if (!item->lock) item->lock = co_await LockIo(*item->state);
   if (!item->state->failure.ok()) {
-    item->checkpoint = item->state->failure;
+    item->written = item->state->failure;
     co_return;
   }
-  item->checkpoint = co_await Prepare(*item->state, complete);
+  item->written = co_await WriteForCheckpoint(*item->state, complete);
+}
+
+Task<void> SegmentWriter::FinishItem(Item* item, bool complete) {
+  absl::Status status = item->written.status();
+  if (status.ok()) status = item->synced;
+  if (status.ok()) status = co_await SyncFiles(item->written->sync);
+  if (status.ok()) {
+    item->checkpoint = co_await FinishCheckpoint(*std::move(item->written), complete);
+    co_return;
+  }
+  item->state->checkpointing = false;
+  item->checkpoint = status;
+}
+
+Task<void> SegmentWriter::SyncItems(std::deque<Item>& items) {
+  for (LogDirectory* directory : context_.directories) {
+    std::vector<Item*> here;
+    std::vector<LogSync*> syncs;
+    for (Item& item : items) {
+      if (!item.written.ok() || item.state->directory != directory) continue;
+      here.push_back(&item);
+      syncs.push_back(&item.written->sync);
+    }
+    if (syncs.empty()) continue;
+    const absl::Status synced = co_await SyncTogether(std::move(syncs));
+    if (absl::IsUnimplemented(synced)) continue;  // Each is synced by itself.
+    for (Item* item : here) item->synced = synced;
+  }
 }
 
 Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool complete,
                                                            Locked locked) {
   std::deque<Item> items;
   std::vector<Log::State*> skipped;
-  while (items.size() < logs_max && !dirty_.empty()) {
+  size_t producers = 0;
+  while (items.size() < logs_max && producers < kRoundProducersMax && !dirty_.empty()) {
     Log::State& state = dirty_.PopFront();
     if (state.io_locked && locked == Locked::kSkip) {
       skipped.push_back(&state);
@@ -457,13 +482,21 @@ Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool
     if (!inside || !state.failure.ok()) continue;
     // Held from now on, or somebody else takes it before this log's turn.
     IoLock lock = state.io_locked ? IoLock() : IoLock(state);
-    items.push_back(
-        Item{&state, std::move(inside), std::move(lock), absl::UnknownError("not prepared")});
+    producers += state.producers.size();
+    items.emplace_back(&state, std::move(inside), std::move(lock));
   }
   for (Log::State* state : skipped) dirty_.PushBack(*state);
-  TaskScope group(context_.env.reactor);
-  for (Item& item : items) group.Spawn(PrepareItem(&item, complete));
-  co_await group.Join();
+  {
+    TaskScope group(context_.env.reactor);
+    for (Item& item : items) group.Spawn(WriteItem(&item, complete));
+    co_await group.Join();
+  }
+  if (items.size() > context_.options.checkpoints_max) co_await SyncItems(items);
+  {
+    TaskScope group(context_.env.reactor);
+    for (Item& item : items) group.Spawn(FinishItem(&item, complete));
+    co_await group.Join();
+  }
 
   absl::Status result;
   KvBatch batch;
@@ -501,7 +534,7 @@ Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
   // to it, so the round ends there.
   while (!dirty_.empty() && !absl::IsResourceExhausted(result)) {
     const absl::Status some =
-        (co_await CheckpointSome(kCheckpointsMax, complete, Locked::kWait)).status();
+        (co_await CheckpointSome(kCheckpointsTogetherMax, complete, Locked::kWait)).status();
     if (result.ok() || absl::IsResourceExhausted(some)) result = some;
   }
   co_return result;
@@ -514,8 +547,8 @@ Task<void> SegmentWriter::CheckpointLoop() {
     if (!dirty_.empty()) {
       deadline = dirty_.front().checkpoint_since + context_.options.checkpoint_age;
       if (journal_short_ || *deadline <= context_.env.reactor.Now()) {
-        const absl::StatusOr<size_t> some =
-            co_await CheckpointSome(kCheckpointsMax, /*complete=*/false, Locked::kSkip);
+        const absl::StatusOr<size_t> some = co_await CheckpointSome(
+            context_.options.checkpoints_max, /*complete=*/false, Locked::kSkip);
         journal_short_ =
             journal_short_ && std::ranges::any_of(context_.directories, [](LogDirectory* each) {
               return each->journal() != nullptr && each->journal()->status().ok() &&

@@ -17,7 +17,8 @@
 //             through the budget; any other failure takes the directory offline (every log in it
 //             fails).
 // Durability: see above; WriteOut() alone gives what kill -9 survives.
-// Bounds:     kWritesMax files written and kCheckpointsMax logs checkpointed at a time.
+// Bounds:     kWritesMax files written and checkpoints_max logs checkpointed at a time; more by
+//             CheckpointAll(), whose logs share their syncs.
 // Source:     docs/storage.md, Writing behind.
 #pragma once
 
@@ -26,6 +27,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <utility>
@@ -39,6 +41,7 @@
 #include "storage/kv/kv_store.h"
 #include "storage/log_checkpoint.h"
 #include "storage/log_state.h"
+#include "storage/segment_sync.h"
 #include "storage/store_context.h"
 
 namespace millrace {
@@ -89,6 +92,7 @@ class SegmentWriter final : public JournalPressureListener {
  private:
   using WriteList = IntrusiveList<Log::State, &Log::State::write_hook>;
   using CheckpointList = IntrusiveList<Log::State, &Log::State::checkpoint_hook>;
+  struct Written;
   struct Item;
 
   // flush.messages and flush.ms of a page-cache topic: when what is not synced must be.
@@ -107,7 +111,13 @@ class SegmentWriter final : public JournalPressureListener {
   Log::State* NextFrom(WriteList& list);
   void ReturnHeld();
   Task<void> WriteLog(Log::State* state, Gate::Holder inside);
-  Task<absl::Status> SyncFiles(Log::State& state, bool complete);  // Borrowed: awaited in place.
+  Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.
+  Task<absl::Status> FinishSync(LogSync& sync);                    // Borrowed: awaited in place.
+  // The two halves of Prepare(); between them SyncFiles() or SyncTogether().
+  Task<absl::StatusOr<Written>> WriteForCheckpoint(Log::State& state,
+                                                   bool complete);  // Borrowed: awaited in place.
+  Task<absl::StatusOr<LogCheckpoint>> FinishCheckpoint(Written written,
+                                                       bool complete);  // Borrowed: in place.
   Task<absl::Status> WriteSideFiles(
       Log::State& state,
       const LogCheckpoint* checkpoint);  // Borrowed: awaited in place.
@@ -116,7 +126,10 @@ class SegmentWriter final : public JournalPressureListener {
   enum class Locked : uint8_t { kWait, kSkip };
   // How many there were.
   Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked);
-  Task<void> PrepareItem(Item* item, bool complete);
+  Task<void> WriteItem(Item* item, bool complete);
+  // Syncs those of each directory together, where its file system can.
+  Task<void> SyncItems(std::deque<Item>& items);  // Borrowed: awaited in place.
+  Task<void> FinishItem(Item* item, bool complete);
   void Stored(Log::State& state, const LogCheckpoint& checkpoint);
 
   // Borrowed.

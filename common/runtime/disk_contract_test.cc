@@ -161,6 +161,36 @@ TEST_CASE("Disk: many folders are made, and listed, by one call each") {
                      "OK", "NOT_FOUND", "FAILED_PRECONDITION"});
 }
 
+Task<Story> SyncsMany(ContractWorld* world) {
+  Story story;
+  Disk& disk = world->env().disk;
+  std::vector<std::unique_ptr<File>> files;
+  std::vector<File*> open;
+  std::vector<std::string> folders;
+  for (int i = 0; i < 20; ++i) {
+    folders.push_back(world->folder() + "/" + std::to_string(i));
+    absl::Status made = co_await disk.CreateDirectories(folders.back());
+    auto file = co_await disk.Open(folders.back() + "/file", OpenOptions{.create = true});
+    if (!made.ok() || !file.ok()) co_return Story{Say(made), Say(file)};
+    story.push_back(Say(co_await (*file)->WriteAt(0, Text("x"), {})));
+    open.push_back(file->get());
+    files.push_back(*std::move(file));
+  }
+  absl::Status synced = co_await disk.SyncTogether(open, folders);
+  // Not on every file system that a test may run on.
+  story.push_back(absl::IsUnimplemented(synced) ? "OK" : Say(synced));
+  folders.push_back(world->folder() + "/none");
+  synced = co_await disk.SyncTogether(open, folders);
+  story.push_back(absl::IsUnimplemented(synced) ? "NOT_FOUND" : Say(synced));
+  for (auto& file : files) story.push_back(Say(co_await file->Close()));
+  story.erase(std::unique(story.begin(), story.end()), story.end());
+  co_return story;
+}
+
+TEST_CASE("Disk: many files and folders are synced together") {
+  InEveryWorld<Story>(&SyncsMany, {"OK", "NOT_FOUND", "OK"});
+}
+
 Task<Story> Locks(ContractWorld* world) {
   Story story;
   Disk& disk = world->env().disk;

@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -91,8 +93,14 @@ int CreateDirectoriesBlocking(const std::string& path) {
 // writes what others have left unsynced there, too.
 constexpr size_t kSyncedTogetherMin = 16;
 
-// Whether syncfs() tells that something could not be written: since Linux 5.8.
-bool SyncfsTellsErrors() {
+// Whether syncfs() of the file system of `fd` is fsync() of all that is on it. It tells that something could not be
+// written since Linux 5.8; a file system in user space, or over others, need not hear of it.
+bool SyncfsIsEnough(int fd) {
+  struct statfs system{};
+  if (::fstatfs(fd, &system) != 0) return false;
+  static constexpr std::array<int64_t, 4> kKnown = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
+                                                    BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC};
+  if (std::ranges::find(kKnown, static_cast<int64_t>(system.f_type)) == kKnown.end()) return false;
   static const bool tells = [] {
     utsname kernel{};
     int major = 0;
@@ -104,7 +112,7 @@ bool SyncfsTellsErrors() {
 }
 
 // In the folder `base`. Returns an errno.
-int MakeFolderBlocking(int base, const NewFolder& folder, bool synced) {
+int MakeFolderBlocking(int base, const NewFolder& folder) {
   if (::mkdirat(base, folder.name.c_str(), 0755) != 0) return errno;
   FileDescriptor made(::openat(base, folder.name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!made.valid()) return errno;
@@ -117,8 +125,16 @@ int MakeFolderBlocking(int base, const NewFolder& folder, bool synced) {
     if (wrote < 0 && errno != EINTR) return errno;
     if (wrote > 0) done += static_cast<size_t>(wrote);
   }
-  if (synced && (::fsync(file.get()) != 0 || ::fsync(made.get()) != 0)) return errno;
   return 0;
+}
+
+// What MakeFolderBlocking() made. That a write has failed meanwhile is told to who opens the file now.
+int SyncFolderBlocking(int base, const NewFolder& folder) {
+  FileDescriptor made(::openat(base, folder.name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!made.valid()) return errno;
+  FileDescriptor file(::openat(made.get(), folder.file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return errno;
+  return ::fsync(file.get()) != 0 || ::fsync(made.get()) != 0 ? errno : 0;
 }
 
 // Returns an errno for each.
@@ -127,17 +143,66 @@ std::vector<int> MakeFoldersBlocking(const std::string& path,
   // Open before anything is written: syncfs() tells of errors from then on.
   FileDescriptor base(OpenRetrying(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!base.valid()) return std::vector<int>(folders.size(), errno);
-  const bool together = folders.size() >= kSyncedTogetherMin && SyncfsTellsErrors();
   std::vector<int> errors;
   errors.reserve(folders.size());
-  for (const NewFolder& folder : folders) {
-    errors.push_back(MakeFolderBlocking(base.get(), folder, !together));
+  for (const NewFolder& folder : folders) errors.push_back(MakeFolderBlocking(base.get(), folder));
+  const bool together = folders.size() >= kSyncedTogetherMin && SyncfsIsEnough(base.get());
+  // What it says to have failed may be another's, of long ago.
+  if (together && ::syncfs(base.get()) == 0) return errors;
+  for (size_t i = 0; i < folders.size(); ++i) {
+    if (errors[i] == 0) errors[i] = SyncFolderBlocking(base.get(), folders[i]);
   }
-  if ((together ? ::syncfs(base.get()) : ::fsync(base.get())) != 0) {
+  if (::fsync(base.get()) != 0) {
     const int unsynced = errno;
     for (int& error : errors) error = error == 0 ? unsynced : error;
   }
   return errors;
+}
+
+// Of several file systems, each once.
+class FileSystemSync {
+ public:
+  // All that is on the file system of `fd`. Returns an errno; ENOSYS: nothing is known of what is on it.
+  int Sync(int fd) {
+    struct stat info{};
+    if (::fstat(fd, &info) != 0) return errno;
+    if (Has(info)) return 0;
+    // What syncfs() says to have failed may be another's, of long ago.
+    if (!SyncfsIsEnough(fd) || ::syncfs(fd) != 0) return ENOSYS;
+    synced_.push_back(info.st_dev);
+    return 0;
+  }
+  int Sync(const std::string& folder) {
+    struct stat info{};
+    if (::stat(folder.c_str(), &info) != 0) return errno;
+    if (Has(info)) return 0;
+    FileDescriptor fd(OpenRetrying(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return fd.valid() ? Sync(fd.get()) : errno;
+  }
+
+ private:
+  bool Has(const struct stat& info) const {
+    return std::ranges::find(synced_, info.st_dev) != synced_.end();
+  }
+
+  std::vector<dev_t> synced_;
+};
+
+// Returns an errno; ENOSYS when they must be synced one by one.
+int SyncTogetherBlocking(const std::vector<int>& files, const std::vector<std::string>& folders) {
+  FileSystemSync systems;
+  for (const int file : files) {
+    if (const int error = systems.Sync(file); error != 0) return error;
+  }
+  for (const std::string& folder : folders) {
+    if (const int error = systems.Sync(folder); error != 0) return error;
+  }
+  // syncfs() tells whoever asks first that something could not be written, which may have been another program. A file
+  // tells each that had it open; waiting for writes that have ended costs nothing.
+  for (const int file : files) {
+    if (::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) != 0) return errno;
+  }
+  return 0;
 }
 
 // What getdents64() fills, as the kernel lays it out; a name and padding follow.
@@ -310,6 +375,25 @@ Task<absl::Status> RealDisk::Remove(std::string path) {
 Task<absl::Status> RealDisk::SyncDirectory(std::string path) {
   int error = co_await helpers_.Call<int>([path] { return SyncDirectoryBlocking(path); });
   co_return StatusOf(error, "fsync", path);
+}
+
+Task<absl::Status> RealDisk::SyncTogether(std::vector<File*> files,
+                                          std::vector<std::string> folders) {
+  if (files.size() + folders.size() < kSyncedTogetherMin) {
+    co_return absl::UnimplementedError("so few are synced one by one");
+  }
+  std::vector<int> descriptors;
+  descriptors.reserve(files.size());
+  for (const File* file : files) {
+    descriptors.push_back(static_cast<const RealFile*>(file)->descriptor());
+  }
+  int error = co_await helpers_.Call<int>(
+      [descriptors = std::move(descriptors), folders = std::move(folders)] {
+        return SyncTogetherBlocking(descriptors, folders);
+      });
+  if (error == ENOSYS)
+    co_return absl::UnimplementedError("this file system cannot sync them together");
+  co_return StatusOf(error, "sync", "many files");
 }
 
 Task<absl::StatusOr<std::unique_ptr<FileLock>>> RealDisk::Lock(std::string path) {

@@ -31,6 +31,7 @@ class RealFile final : public File {
   Task<absl::StatusOr<uint64_t>> Links() override;
   Task<absl::Status> Close() override;
   size_t alignment() const override { return alignment_; }
+  int descriptor() const { return fd_.get(); }
 
  private:
   bool direct() const { return alignment_ > 1; }

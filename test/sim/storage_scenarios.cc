@@ -290,6 +290,7 @@ Plan DrawPlan(SimRandom* swarm) {
   plan.store.segment_write_bytes = swarm->Between(1 << 10, 256 << 10);
   plan.store.segment_write_age = milliseconds(swarm->Between(1, 1000));
   plan.store.checkpoint_age = milliseconds(swarm->Between(10, 5000));
+  plan.store.checkpoints_max = swarm->Between(1, 4);
   plan.store.cold_read_bytes = swarm->Between(4 << 10, 512 << 10);
   plan.store.copy_bytes_below = swarm->Between(0, 64 << 10);
   return plan;

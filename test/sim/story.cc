@@ -118,6 +118,7 @@ SimOptions Story::DrawWorld() {
     options.disk.stalls = {static_cast<uint32_t>(swarm_.Between(10, 2000))};
     options.disk.stall = swarm_.Between(milliseconds(10), milliseconds(2000));
   }
+  options.disk.syncs_together = swarm_.Coin();
   return options;
 }
 

@@ -64,8 +64,10 @@ inline constexpr ConfigKey kMillraceKeys[] = {
     MillraceKey("millrace.log.move.bytes.per.second", ConfigType::kLong, "67108864", AtLeast(0),
                 "How fast a replica is copied to another directory of the node "
                 "(AlterReplicaLogDirs); 0: as fast as it goes."),
-    MillraceKey("millrace.open.files.max", ConfigType::kInt, "0", AtLeast(0),
-                "Segment and index files kept open; 0: half of what the system allows."),
+    MillraceKey(
+        "millrace.open.files.max", ConfigType::kInt, "0", AtLeast(0),
+        "Segment and index files kept open; 0: half of the descriptors that the process may "
+        "have, from 64 to 8192."),
     MillraceKey("millrace.stall.warning.ms", ConfigType::kInt, "10", AtLeast(1),
                 "A shard that is busy with one piece of work for this long says so in the log."),
     MillraceKey("millrace.log.level", ConfigType::kString, "INFO",

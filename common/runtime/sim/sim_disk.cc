@@ -279,6 +279,18 @@ Task<absl::Status> SimDisk::SyncDirectory(std::string path) {
   co_return image().SyncDirectory(path);
 }
 
+Task<absl::Status> SimDisk::SyncTogether(std::vector<File*> files,
+                                         std::vector<std::string> folders) {
+  if (!image().options().syncs_together) {
+    co_return absl::UnimplementedError("the simulated file system cannot sync all at once");
+  }
+  for (File* file : files) MR_CO_RETURN_IF_ERROR(co_await file->Sync());
+  for (std::string& folder : folders) {
+    MR_CO_RETURN_IF_ERROR(co_await SyncDirectory(std::move(folder)));
+  }
+  co_return absl::OkStatus();
+}
+
 Task<absl::StatusOr<std::unique_ptr<FileLock>>> SimDisk::Lock(std::string path) {
   if (!co_await Begin("lock", 0, 0, /*sync=*/false)) co_return Crashed();
   MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));

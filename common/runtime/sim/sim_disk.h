@@ -36,6 +36,8 @@ class SimDisk final : public Disk {
   Task<absl::Status> Rename(std::string from, std::string to) override;
   Task<absl::Status> Remove(std::string path) override;
   Task<absl::Status> SyncDirectory(std::string path) override;
+  Task<absl::Status> SyncTogether(std::vector<File*> files,
+                                  std::vector<std::string> folders) override;
   Task<absl::StatusOr<std::unique_ptr<FileLock>>> Lock(std::string path) override;
   Task<absl::StatusOr<DiskSpace>> Space(std::string path) override;
 

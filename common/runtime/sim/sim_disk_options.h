@@ -13,6 +13,7 @@ struct SimDiskOptions {
   uint64_t capacity_bytes = uint64_t{1} << 40;
   // What File::alignment() says of a file opened with `direct`; 1: the file system refuses direct.
   size_t direct_alignment = 4096;
+  bool syncs_together = true;  // Disk::SyncTogether() works.
 
   // Each operation takes a time of its own from [min, max], so completions come in another order
   // than submissions; some take `stall` more.
