@@ -106,6 +106,7 @@ Task<void> RunNode(RealWorld* world, const NodeSettings* settings, Logger* logge
   options.make_acceptor = [port](Env& env) { return std::make_unique<GrpcAcceptor>(env, *port); };
   options.host_name = HostName();
   options.memory_bytes = UsableMemory();
+  options.descriptors = RaiseDescriptorLimit();
   options.admin = {VersionText(), std::string(world->io_name()), ReadProcessUse};
   absl::Status failure;
   options.on_failure = [&failure, &signals](const absl::Status& why) {

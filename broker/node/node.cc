@@ -233,7 +233,8 @@ Task<absl::Status> Node::MakeShards() {
   const BrokerConfig& config = options_.config;
   context_.reset(new NodeShardContext{
       config, configs_, brokers_, *kv_, format_.cluster_id,
-      ChooseBudgets(config.memory, config.storage, options_.memory_bytes), options_.on_failure,
+      ChooseBudgets(config.memory, config.storage, options_.memory_bytes, options_.descriptors),
+      options_.on_failure,
       [this](BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how) {
         if (link_ != nullptr) link_->OnStreamLoss(peer, epoch, how);
       },

@@ -63,6 +63,7 @@ struct NodeOptions {
   std::function<void(const absl::Status& why)> on_failure;
   // Bytes of memory this process may use; what budgets of 0 are shares of.
   size_t memory_bytes = size_t{1} << 30;
+  size_t descriptors = 1024;  // That this process may have open.
   NodeAdminOptions admin;
   // How each shard's groups are served; the simulator plants bugs there.
   GroupServiceFactory make_groups = MakeGroupService;

@@ -18,13 +18,16 @@ struct NodeBudgets {
   // What groups keep of their members and offsets. Beside the others, which add up to what is
   // promised: it holds nothing until there are groups.
   size_t groups;
+  size_t open_files;  // Of segments and indexes, kept open. Not bytes.
 };
 
 // Where a configured value is 0: fixed shares of the memory there is, between bounds that suit
 // small and large machines. Together they are all of it. What a log keeps of a request is charged
 // to `pending` and `tail_cache`, and no longer to `requests` (request_budget.h).
+// Files: half of the descriptors that the process may have, the rest is for connections, and no more
+// than the kernel keeps for a few megabytes.
 inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig& storage,
-                                 size_t machine_bytes) {
+                                 size_t machine_bytes, size_t descriptors) {
   const size_t total = memory.memory_bytes > 0
                            ? static_cast<size_t>(memory.memory_bytes)
                            : std::clamp(machine_bytes / 16, size_t{64} << 20, size_t{192} << 20);
@@ -38,6 +41,8 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.requests = choose(memory.request_budget_bytes, total / 16 * 5);
   budgets.validation = total / 16;
   budgets.groups = total;
+  budgets.open_files =
+      choose(storage.open_files_max, std::clamp(descriptors / 2, size_t{64}, size_t{8192}));
   return budgets;
 }
 
@@ -45,11 +50,18 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
 inline NodeBudgets ShareOf(const NodeBudgets& node, size_t shards) {
   // Less would not carry one ordinary fetch or batch.
   static constexpr size_t kShareMin = size_t{1} << 20;
-  auto share = [shards](size_t whole) {
-    return std::max(whole / shards, std::min(whole, kShareMin));
+  // Below some, files would be opened and closed all the time.
+  static constexpr size_t kOpenFilesMin = 32;
+  auto share = [shards](size_t whole, size_t least = kShareMin) {
+    return std::max(whole / shards, std::min(whole, least));
   };
-  return {share(node.requests),   share(node.fetch),      share(node.pending),
-          share(node.tail_cache), share(node.validation), share(node.groups)};
+  return {share(node.requests),
+          share(node.fetch),
+          share(node.pending),
+          share(node.tail_cache),
+          share(node.validation),
+          share(node.groups),
+          share(node.open_files, kOpenFilesMin)};
 }
 
 }  // namespace millrace

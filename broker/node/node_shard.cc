@@ -109,13 +109,7 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.retention_check_interval = config.storage.retention_check_interval;
   options.retention_initial_delay = config.storage.retention_initial_delay;
   options.cleaner = context_.configs.Cleaner(MetadataImage(), static_cast<uint32_t>(shards));
-  if (config.storage.open_files_max > 0) {
-    options.open_files_max = static_cast<size_t>(config.storage.open_files_max);
-  }
-  // Below some, files would be opened and closed all the time.
-  constexpr size_t kOpenFilesMin = 32;
-  options.open_files_max = std::max(Share(options.open_files_max, shards),
-                                    std::min(options.open_files_max, kOpenFilesMin));
+  options.open_files_max = budgets_.open_files;
   store_ = std::make_unique<LogStore>(env_, remote_kv_ == nullptr ? context_.kv : *remote_kv_,
                                       std::move(options));
 }

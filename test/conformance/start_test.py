@@ -1,5 +1,6 @@
 """How a node starts, refuses to start, and stops."""
 
+import contextlib
 import pathlib
 import re
 import subprocess
@@ -24,12 +25,13 @@ def server(node, *arguments, cwd=None, seconds=20):
 class Started:
     """`millrace server` with exactly these arguments, in an empty directory."""
 
-    def __init__(self, node, *arguments):
+    def __init__(self, node, *arguments, under=()):
+        """`under` are the words in front of the command."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="start-", dir=node.folder))
         self.log = self.folder / "out.log"
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([str(node.options.binary), "server", *map(str, arguments)], cwd=self.folder, stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([*under, str(node.options.binary), "server", *map(str, arguments)], cwd=self.folder,
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def said(self):
         return self.log.read_text(errors="replace")
@@ -81,6 +83,17 @@ def idle_memory(node):
     with wire.Connection(node.port) as connection:
         expect(connection.metadata([])["brokers"], "a broker")
     expect(node.rss_kib() < IDLE_RSS_KIB_MAX, f"{node.rss_kib()} KiB")
+
+
+@test("start: as many connections as the system lets the process have, whatever its shell allows", own_node=True, ours_only=OURS)
+def descriptors(node):
+    port = free_port()
+    shell = ("bash", "-c", 'ulimit -Sn 200; exec "$@"', "bash")
+    with Started(node, *settings(port), under=shell) as started, contextlib.ExitStack() as connections:
+        started.wait_for("bootstrap.servers")
+        for _ in range(400):
+            last = connections.enter_context(wire.Connection(port))
+        expect(last.metadata([])["brokers"], "a broker")
 
 
 @test("start: a bad value stops it, naming key, value and what is accepted", own_node=True, ours_only=OURS)
