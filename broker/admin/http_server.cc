@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/runtime/patient_listen.h"
 
 namespace millrace {
 namespace {
@@ -142,8 +143,10 @@ HttpServer::HttpServer(Env& env, HttpHandler& handler, HttpServerOptions options
 
 HttpServer::~HttpServer() { MR_CHECK(clients_.empty()); }
 
-Task<absl::Status> HttpServer::Listen(SocketAddress address) {
-  absl::StatusOr<std::unique_ptr<Listener>> listener = co_await env_.network.Listen(address, {});
+Task<absl::Status> HttpServer::Listen(SocketAddress address, PortInUse in_use) {
+  absl::StatusOr<std::unique_ptr<Listener>> listener =
+      in_use == PortInUse::kFail ? co_await env_.network.Listen(address, {})
+                                 : co_await ListenPatiently(env_, address, {}, accepting_.token());
   if (!listener.ok()) {
     co_return absl::Status(
         listener.status().code(),
@@ -152,6 +155,17 @@ Task<absl::Status> HttpServer::Listen(SocketAddress address) {
   listeners_.push_back(*std::move(listener));
   accepting_.Spawn(AcceptFrom(listeners_.back().get()), SchedClass::kHousekeeping);
   co_return absl::OkStatus();
+}
+
+void HttpServer::ListenLater(SocketAddress address,
+                             std::function<void(const absl::Status&)> failed) {
+  accepting_.Spawn(ListenAndTell(std::move(address), std::move(failed)), SchedClass::kHousekeeping);
+}
+
+Task<void> HttpServer::ListenAndTell(SocketAddress address,
+                                     std::function<void(const absl::Status&)> failed) {
+  const absl::Status listening = co_await Listen(std::move(address));
+  if (!listening.ok() && !accepting_.stopping()) failed(listening);
 }
 
 Task<void> HttpServer::AcceptFrom(Listener* listener) {

@@ -13,6 +13,8 @@
 
 #include <absl/status/status.h>
 
+#include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <vector>
@@ -39,13 +41,18 @@ struct HttpServerOptions {
   Duration idle_max = seconds(60);  // Above the interval of a usual scraper, 15 to 30 s.
 };
 
+// What to do where the address is in use: another process may be about to leave it.
+enum class PortInUse : uint8_t { kWait, kFail };
+
 class HttpServer {
  public:
   HttpServer(Env& env, HttpHandler& handler, HttpServerOptions options = {});
   ~HttpServer();
 
   // Listens there too, and accepts from then on.
-  Task<absl::Status> Listen(SocketAddress address);
+  Task<absl::Status> Listen(SocketAddress address, PortInUse in_use = PortInUse::kWait);
+  // The same, and does not wait for it; `failed` is called when it came to nothing.
+  void ListenLater(SocketAddress address, std::function<void(const absl::Status&)> failed);
   // Ends every connection at once, and listens no more.
   Task<void> Stop();
 
@@ -57,6 +64,7 @@ class HttpServer {
   class Client;
 
   Task<void> AcceptFrom(Listener* listener);
+  Task<void> ListenAndTell(SocketAddress address, std::function<void(const absl::Status&)> failed);
   Task<void> MakeRoom();
   Task<void> ServeOne(std::list<Client>::iterator client);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/admin/admin_pages.h"
+#include "common/runtime/patient_listen.h"
 #include "common/runtime/sim/sim_contract_world.h"
 
 namespace millrace {
@@ -94,6 +95,39 @@ void Tell(Task<void> (*scenario)(Bench* bench), HttpServerOptions options = {}) 
 const std::string kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 }  // namespace
+
+TEST_CASE(
+    "HttpServer: an address that is in use is listened on when it is left, or the caller told") {
+  Tell([](Bench* bench) -> Task<void> {
+    auto other = co_await bench->env.network.Listen({"127.0.0.1", 0}, {});
+    REQUIRE(other.ok());
+    const SocketAddress address = (*other)->local();
+    CHECK_FALSE((co_await bench->server.Listen(address, PortInUse::kFail)).ok());
+    std::string told;
+    const auto tell = [&told](const absl::Status& failed) { told = std::string(failed.message()); };
+    bench->server.ListenLater(address, tell);
+    co_await Sleep(bench->env.reactor, kListenPatience + seconds(1));
+    CHECK(told.find(address.ToString()) != std::string::npos);
+    CHECK(bench->server.addresses().size() == 1);
+
+    told.clear();
+    bench->server.ListenLater(address, tell);
+    co_await bench->Settle();
+    CHECK(bench->server.addresses().size() == 1);
+    (*other)->Shutdown();
+    co_await (*other)->Close();
+    co_await bench->Settle();
+    CHECK(bench->server.addresses().size() == 2);
+    // One that still waits when the server stops.
+    auto third = co_await bench->env.network.Listen({"127.0.0.1", 0}, {});
+    REQUIRE(third.ok());
+    bench->server.ListenLater((*third)->local(), tell);
+    co_await bench->Settle();
+    co_await bench->server.Stop();
+    CHECK(told.empty());
+    co_await (*third)->Close();
+  });
+}
 
 TEST_CASE("HttpServer: a connection serves one request after the other") {
   Tell([](Bench* bench) -> Task<void> {

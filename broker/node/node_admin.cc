@@ -38,14 +38,20 @@ NodeAdmin::NodeAdmin(Env& env, Shards& shards, const BrokerConfig& config, NodeA
 
 Task<absl::Status> NodeAdmin::Start() {
   for (const HostPort& listener : config_.admin.listeners) {
-    absl::Status listening = co_await server_.Listen({listener.host, listener.port});
-    if (listening.ok()) continue;
+    const SocketAddress address{listener.host, listener.port};
     if (config_.admin.required) {
+      absl::Status listening = co_await server_.Listen(address);
+      if (listening.ok()) continue;
       co_return absl::Status(listening.code(), fmt::format("millrace.admin.listeners: {}",
                                                            std::string(listening.message())));
     }
-    env_.logger.Warning("no admin endpoint: {} (millrace.admin.listeners names another address)",
-                        std::string(listening.message()));
+    absl::Status listening = co_await server_.Listen(address, PortInUse::kFail);
+    if (listening.ok()) continue;
+    // Most often it is another node's, and nothing waits for that.
+    server_.ListenLater(address, [this](const absl::Status& failed) {
+      env_.logger.Warning("no admin endpoint: {} (millrace.admin.listeners names another address)",
+                          std::string(failed.message()));
+    });
   }
   co_return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/runtime/patient_listen.h"
 
 namespace millrace {
 
@@ -30,7 +31,7 @@ Server::~Server() { MR_CHECK(connections_.empty()); }
 Task<absl::Status> Server::Listen() {
   for (const ListenerOptions& listener : options_.listeners) {
     absl::StatusOr<std::unique_ptr<Listener>> bound =
-        co_await env_.network.Listen(listener.bind, listener.socket);
+        co_await ListenPatiently(env_, listener.bind, listener.socket);
     if (!bound.ok()) {
       co_return absl::Status(
           bound.status().code(),

@@ -7,6 +7,7 @@
 #include "common/network.h"
 #include "common/runtime/contract_test_suite.h"
 #include "common/runtime/event.h"
+#include "common/runtime/patient_listen.h"
 #include "common/runtime/task_scope.h"
 
 namespace millrace {
@@ -205,6 +206,32 @@ Task<Story> Refused(ContractWorld* world) {
 
 TEST_CASE("Network: a port has one listener, refuses when it has none, and can be taken again") {
   InEveryWorld<Story>(&Refused, {"FAILED_PRECONDITION", "UNAVAILABLE", "OK"});
+}
+
+Task<void> ListenAndSay(Env* env, SocketAddress address, std::string* said) {
+  auto listener = co_await ListenPatiently(*env, address, {});
+  *said = Say(listener);
+  if (listener.ok()) co_await (*listener)->Close();
+}
+
+Task<Story> TakenOver(ContractWorld* world) {
+  Env& env = world->env();
+  auto listener = co_await env.network.Listen({.host = world->host(), .port = 0}, {});
+  if (!listener.ok()) co_return Story{Say(listener)};
+  std::string said = "waits";
+  TaskScope scope(env.reactor);
+  scope.Spawn(ListenAndSay(&env, (*listener)->local(), &said));
+  for (int turn = 0; turn < 10; ++turn) co_await Yield(env.reactor);
+  Story story{said};
+  (*listener)->Shutdown();
+  co_await (*listener)->Close();
+  co_await scope.Join();
+  story.push_back(said);
+  co_return story;
+}
+
+TEST_CASE("Network: a port that somebody is about to leave is waited for") {
+  InEveryWorld<Story>(&TakenOver, {"waits", "OK"});
 }
 
 Task<void> AcceptAll(Listener* listener, std::vector<std::unique_ptr<Connection>>* accepted) {
