@@ -129,8 +129,8 @@ class Disk {
   virtual Task<absl::Status> SyncDirectory(std::string path) = 0;
   // Sync() of each of these files and SyncDirectory() of each of these folders, together: for very many, because
   // they share what a sync costs, and what others have left unsynced there is written, too. REQUIRES: the files are
-  // this disk's and not closed meanwhile. kUnimplemented: not on this file system, not for so few, or it says that
-  // something failed, which need not be one of these: to be synced one by one, and then each says how it fared. Any other failure is final for all of them.
+  // this disk's and not closed meanwhile. kUnimplemented: not on this file system, or not for so few: to be synced one
+  // by one. Any other failure is final for all of them.
   virtual Task<absl::Status> SyncTogether(std::vector<File*> files,
                                           std::vector<std::string> folders) = 0;
   // Exclusive lock on a file that is created when absent; kFailedPrecondition when another process

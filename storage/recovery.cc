@@ -247,6 +247,7 @@ Task<absl::Status> Recovery::LoadFolder(LogDirectory& directory, Folder folder,
 Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, bool clean,
                                           std::vector<DirectoryEntry> entries) {
   const LogCheckpoint* known = loaded.checkpoint;
+  std::set<Offset> indexed;
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory) continue;
     if (IsLeftover(entry.name)) {
@@ -258,14 +259,21 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
         state.segments.back().base == *aborted) {
       state.segments.back().aborted.state = IndexState::kUnchecked;
     }
+    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix}) {
+      std::optional<Offset> of = ParseSegmentFileName(entry.name, suffix);
+      if (of && entry.size > 0) indexed.insert(*of);
+    }
     std::optional<Offset> base = ParseSegmentFileName(entry.name, kLogSuffix);
     if (!base) continue;
     Segment& segment = state.segments.emplace_back(*base, context_.env.clock.Now());
     segment.size = segment.written = segment.synced = entry.size;
     segment.file_exists = true;
     segment.sealed = true;
-    segment.index_state = IndexState::kUnchecked;
     segment.times_known = false;
+  }
+  for (Segment& segment : state.segments) {
+    segment.index_state =
+        indexed.contains(segment.base) ? IndexState::kUnchecked : IndexState::kAbsent;
   }
   // The list was sorted by name, and names have 20 digits.
   for (size_t i = 0; i + 1 < state.segments.size(); ++i) {

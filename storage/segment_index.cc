@@ -168,7 +168,7 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
   built.written_entries = SoundEntries(*entries_file, *segment);
   built.written_time_entries = SoundTimes(*times_file, *segment);
   // Without a time index there is no telling the largest timestamp so far: begin anew.
-  if (built.written_time_entries == 0 || segment->index_state == IndexState::kRebuild) {
+  if (built.written_time_entries == 0) {
     built.written_entries = built.written_time_entries = 0;
   }
   // Everything behind the last sound entry is read again; usually a few KiB.

@@ -16,10 +16,10 @@ namespace {
 
 bool IsWhole(const Segment& segment) { return segment.sealed && segment.written == segment.size; }
 
-// Whether its indexes are what a start has found, and nothing is to be added to them: then they are looked at
-// by who first needs them.
+// Whether there is nothing in its index files, and nothing to be added: then they are made by who first needs
+// them. (What a life before has left in them is checked before anything else: WriteOut().)
 bool LeavesIndexes(const Segment& segment) {
-  return segment.index_state != IndexState::kGood && segment.indexes.pending.empty() &&
+  return segment.index_state == IndexState::kAbsent && segment.indexes.pending.empty() &&
          segment.indexes.pending_times.empty();
 }
 

@@ -19,7 +19,7 @@ constexpr size_t kWritesMax = 4;
 // At a start or a stop, when many logs want one and nobody waits for his turn: they share a sync.
 constexpr size_t kCheckpointsTogetherMax = 256;
 // Of all logs in a round, because each checkpoint holds its log's.
-constexpr size_t kRoundProducersMax = 1 << 18;
+constexpr size_t kRoundProducersMax = 1 << 15;
 // One gathered write; the kernel splits at 2 GiB and iovecs at 1024, the disk adapter minds the
 // latter.
 constexpr size_t kWriteBytesMax = 8 << 20;
@@ -31,6 +31,16 @@ constexpr Duration kRetryAfter = seconds(1);
 constexpr int64_t kFlushMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 // Below this share of the journal in use, checkpoints go by age again.
 constexpr double kJournalCalmRatio = 0.4;
+
+// At most so many files are open from its writing to its sync.
+size_t FilesToSync(const Log::State& state) {
+  size_t files = 1;
+  for (auto segment = state.segments.rbegin();
+       segment != state.segments.rend() && segment->base > state.synced_end; ++segment) {
+    ++files;
+  }
+  return files;
+}
 
 // As of now, but for what is encoded.
 LogCheckpoint CheckpointOf(const Log::State& state) {
@@ -262,6 +272,11 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
     }
     Segment* segment = state.FindSegment(base);
     MR_CHECK(segment != nullptr);
+    if (segment->index_state == IndexState::kUnchecked) {
+      // Entries of batches that a power loss took look like those of the batches that come in their place.
+      MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, base));
+      segment = state.FindSegment(base);
+    }
     MR_CHECK(segment->written == position);
     const size_t size = bytes.size();
 
@@ -430,6 +445,23 @@ Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
   co_return status;
 }
 
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<void> SegmentWriter::ForItems(std::deque<Item>& items, ItemStep step, bool complete) {
+  TaskScope group(context_.env.reactor);
+  size_t next = 0;
+  const size_t count = std::min(items.size(), context_.options.checkpoints_max);
+  for (size_t i = 0; i < count; ++i) group.Spawn(TakeItems(&items, &next, step, complete));
+  co_await group.Join();
+}
+
+Task<void> SegmentWriter::TakeItems(std::deque<Item>* items, size_t* next, ItemStep step,
+                                    bool complete) {
+  while (*next < items->size()) {
+    Item& item = (*items)[(*next)++];
+    co_await (this->*step)(&item, complete);
+  }
+}
+
 Task<void> SegmentWriter::WriteItem(Item* item, bool complete) {
   if (!item->lock) item->lock = co_await LockIo(*item->state);
   if (!item->state->failure.ok()) {
@@ -472,7 +504,13 @@ Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool
   std::deque<Item> items;
   std::vector<Log::State*> skipped;
   size_t producers = 0;
-  while (items.size() < logs_max && producers < kRoundProducersMax && !dirty_.empty()) {
+  size_t files = 0;
+  const auto has_room = [&] {
+    return items.size() < context_.options.checkpoints_max ||
+           (items.size() < logs_max && producers < kRoundProducersMax &&
+            files < context_.options.open_files_max / 2);
+  };
+  while (items.size() < logs_max && has_room() && !dirty_.empty()) {
     Log::State& state = dirty_.PopFront();
     if (state.io_locked && locked == Locked::kSkip) {
       skipped.push_back(&state);
@@ -483,20 +521,13 @@ Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool
     // Held from now on, or somebody else takes it before this log's turn.
     IoLock lock = state.io_locked ? IoLock() : IoLock(state);
     producers += state.producers.size();
+    files += FilesToSync(state);
     items.emplace_back(&state, std::move(inside), std::move(lock));
   }
   for (Log::State* state : skipped) dirty_.PushBack(*state);
-  {
-    TaskScope group(context_.env.reactor);
-    for (Item& item : items) group.Spawn(WriteItem(&item, complete));
-    co_await group.Join();
-  }
+  co_await ForItems(items, &SegmentWriter::WriteItem, complete);
   if (items.size() > context_.options.checkpoints_max) co_await SyncItems(items);
-  {
-    TaskScope group(context_.env.reactor);
-    for (Item& item : items) group.Spawn(FinishItem(&item, complete));
-    co_await group.Join();
-  }
+  co_await ForItems(items, &SegmentWriter::FinishItem, complete);
 
   absl::Status result;
   KvBatch batch;

@@ -18,7 +18,7 @@
 //             fails).
 // Durability: see above; WriteOut() alone gives what kill -9 survives.
 // Bounds:     kWritesMax files written and checkpoints_max logs checkpointed at a time; more by
-//             CheckpointAll(), whose logs share their syncs.
+//             CheckpointAll(), whose logs share their syncs, but for half of open_files_max files.
 // Source:     docs/storage.md, Writing behind.
 #pragma once
 
@@ -126,6 +126,10 @@ class SegmentWriter final : public JournalPressureListener {
   enum class Locked : uint8_t { kWait, kSkip };
   // How many there were.
   Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked);
+  // One step for each of them, checkpoints_max at a time.
+  using ItemStep = Task<void> (SegmentWriter::*)(Item*, bool complete);
+  Task<void> ForItems(std::deque<Item>& items, ItemStep step, bool complete);  // In place.
+  Task<void> TakeItems(std::deque<Item>* items, size_t* next, ItemStep step, bool complete);
   Task<void> WriteItem(Item* item, bool complete);
   // Syncs those of each directory together, where its file system can.
   Task<void> SyncItems(std::deque<Item>& items);  // Borrowed: awaited in place.

@@ -25,7 +25,7 @@ struct NodeBudgets {
 // small and large machines. Together they are all of it. What a log keeps of a request is charged
 // to `pending` and `tail_cache`, and no longer to `requests` (request_budget.h).
 // Files: half of the descriptors that the process may have, the rest is for connections, and no more
-// than the kernel keeps for a few megabytes.
+// than the kernel keeps for a few megabytes. Never all of them, whatever is configured.
 inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig& storage,
                                  size_t machine_bytes, size_t descriptors) {
   const size_t total = memory.memory_bytes > 0
@@ -41,8 +41,9 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.requests = choose(memory.request_budget_bytes, total / 16 * 5);
   budgets.validation = total / 16;
   budgets.groups = total;
-  budgets.open_files =
-      choose(storage.open_files_max, std::clamp(descriptors / 2, size_t{64}, size_t{8192}));
+  const size_t half = std::max(descriptors / 2, size_t{64});
+  budgets.open_files = choose(storage.open_files_max, std::min(half, size_t{8192}));
+  budgets.open_files = std::min(budgets.open_files, half / 2 * 3);
   return budgets;
 }
 

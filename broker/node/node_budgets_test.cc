@@ -28,6 +28,9 @@ TEST_CASE("Budgets: half of the descriptors are for files, between bounds, unles
   StorageConfig storage{};
   storage.open_files_max = 20;
   CHECK(Of(machine, 1024, storage).open_files == 20);
+  storage.open_files_max = 20'000;
+  CHECK(Of(machine, 65'536, storage).open_files == 20'000);
+  CHECK(Of(machine, 1024, storage).open_files == 768);
 }
 
 TEST_CASE("Budgets: shards share, but for what one piece of work needs") {

@@ -93,23 +93,28 @@ int CreateDirectoriesBlocking(const std::string& path) {
 // writes what others have left unsynced there, too.
 constexpr size_t kSyncedTogetherMin = 16;
 
-// Whether syncfs() of the file system of `fd` is fsync() of all that is on it. It tells that something could not be
-// written since Linux 5.8; a file system in user space, or over others, need not hear of it.
+// Whether syncfs() of the file system of `fd` is fsync() of all that is on it, but for what a last fdatasync() adds
+// (SyncWhole()). It tells what went wrong since Linux 5.17 (of failed writes since 5.8); a file system in user space,
+// or over others, need not hear of it.
 bool SyncfsIsEnough(int fd) {
   struct statfs system{};
   if (::fstatfs(fd, &system) != 0) return false;
-  static constexpr std::array<int64_t, 4> kKnown = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
-                                                    BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC};
+  static constexpr std::array<int64_t, 3> kKnown = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
+                                                    BTRFS_SUPER_MAGIC};
   if (std::ranges::find(kKnown, static_cast<int64_t>(system.f_type)) == kKnown.end()) return false;
   static const bool tells = [] {
     utsname kernel{};
     int major = 0;
     int minor = 0;
     return ::uname(&kernel) == 0 && std::sscanf(kernel.release, "%d.%d", &major, &minor) == 2 &&
-           std::pair(major, minor) >= std::pair(5, 8);
+           std::pair(major, minor) >= std::pair(5, 17);
   }();
   return tells;
 }
+
+// All of the file system of `fd`. Returns an errno. A file system that was shut down, or has become read-only, lets
+// syncfs() succeed, and one whose log is clean leaves the drive's cache as it is: fdatasync() does neither.
+int SyncWhole(int fd) { return ::syncfs(fd) != 0 || ::fdatasync(fd) != 0 ? errno : 0; }
 
 // In the folder `base`. Returns an errno.
 int MakeFolderBlocking(int base, const NewFolder& folder) {
@@ -148,7 +153,7 @@ std::vector<int> MakeFoldersBlocking(const std::string& path,
   for (const NewFolder& folder : folders) errors.push_back(MakeFolderBlocking(base.get(), folder));
   const bool together = folders.size() >= kSyncedTogetherMin && SyncfsIsEnough(base.get());
   // What it says to have failed may be another's, of long ago.
-  if (together && ::syncfs(base.get()) == 0) return errors;
+  if (together && SyncWhole(base.get()) == 0) return errors;
   for (size_t i = 0; i < folders.size(); ++i) {
     if (errors[i] == 0) errors[i] = SyncFolderBlocking(base.get(), folders[i]);
   }
@@ -162,15 +167,14 @@ std::vector<int> MakeFoldersBlocking(const std::string& path,
 // Of several file systems, each once.
 class FileSystemSync {
  public:
-  // All that is on the file system of `fd`. Returns an errno; ENOSYS: nothing is known of what is on it.
+  // All that is on the file system of `fd`. Returns an errno; ENOSYS when this one cannot.
   int Sync(int fd) {
     struct stat info{};
     if (::fstat(fd, &info) != 0) return errno;
     if (Has(info)) return 0;
-    // What syncfs() says to have failed may be another's, of long ago.
-    if (!SyncfsIsEnough(fd) || ::syncfs(fd) != 0) return ENOSYS;
+    if (!SyncfsIsEnough(fd)) return ENOSYS;
     synced_.push_back(info.st_dev);
-    return 0;
+    return SyncWhole(fd);
   }
   int Sync(const std::string& folder) {
     struct stat info{};
@@ -190,6 +194,9 @@ class FileSystemSync {
 
 // Returns an errno; ENOSYS when they must be synced one by one.
 int SyncTogetherBlocking(const std::vector<int>& files, const std::vector<std::string>& folders) {
+  for (const int file : files) {
+    if (const int error = BeginWriteBack(file, 0, 0); error != 0) return error;
+  }
   FileSystemSync systems;
   for (const int file : files) {
     if (const int error = systems.Sync(file); error != 0) return error;
@@ -393,7 +400,7 @@ Task<absl::Status> RealDisk::SyncTogether(std::vector<File*> files,
       });
   if (error == ENOSYS)
     co_return absl::UnimplementedError("this file system cannot sync them together");
-  co_return StatusOf(error, "sync", "many files");
+  co_return error == 0 ? absl::OkStatus() : SyncFailed(error, "many files");
 }
 
 Task<absl::StatusOr<std::unique_ptr<FileLock>>> RealDisk::Lock(std::string path) {

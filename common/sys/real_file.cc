@@ -35,15 +35,25 @@ int WriteBlocking(int fd, uint64_t position, const Chain& data, int flags, bool 
     remaining.Skip(static_cast<size_t>(done));
     position += static_cast<uint64_t>(done);
   }
-  if (write_back_soon) {
-    // A hint, so its result says nothing: what cannot be written fails the next fdatasync.
-    (void)::sync_file_range(fd, static_cast<off_t>(begin), static_cast<off_t>(position - begin),
-                            SYNC_FILE_RANGE_WRITE);
-  }
-  return 0;
+  return write_back_soon ? BeginWriteBack(fd, begin, position - begin) : 0;
 }
 
 }  // namespace
+
+int BeginWriteBack(int fd, uint64_t begin, uint64_t length) {
+  if (::sync_file_range(fd, static_cast<off_t>(begin), static_cast<off_t>(length),
+                        SYNC_FILE_RANGE_WRITE) == 0) {
+    return 0;
+  }
+  // Where there is no such call nothing has happened.
+  const bool absent = errno == ENOSYS || errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP;
+  return absent ? 0 : errno;
+}
+
+absl::Status SyncFailed(int error, const std::string& path) {
+  const absl::Status why = ErrnoStatus(error, fmt::format("fdatasync {}", path));
+  return absl::DataLossError(why.message());
+}
 
 RealFile::RealFile(IoPort& port, HelperPool& helpers, FileDescriptor fd, size_t alignment,
                    std::string path)
@@ -106,8 +116,8 @@ Task<absl::Status> RealFile::WriteAt(uint64_t position, Chain data, WriteFlags f
 }
 
 Task<absl::Status> RealFile::Sync() {
-  int result = co_await IoOperation::Sync(port_, fd_.get());
-  co_return result < 0 ? Failed(-result, "fdatasync") : absl::OkStatus();
+  const int result = co_await IoOperation::Sync(port_, fd_.get());
+  co_return result == 0 ? absl::OkStatus() : SyncFailed(-result, path_);
 }
 
 Task<absl::Status> RealFile::Truncate(uint64_t size) {

@@ -15,6 +15,14 @@
 
 namespace millrace {
 
+// Has the kernel begin to write a part of the file out (length 0: to its end). Returns an errno: some of what was
+// written before is lost, and it may be that nobody else is told. (ext4 that finds no blocks for delayed writes
+// drops them; fsync() says so, but not behind this call or syncfs().)
+int BeginWriteBack(int fd, uint64_t begin, uint64_t length);
+
+// What has not been synced may be gone, whatever the reason, so it is no case of "try again": kDataLoss.
+absl::Status SyncFailed(int error, const std::string& path);
+
 class RealFile final : public File {
  public:
   // `alignment`: what direct I/O needs; 1 for a buffered file. `path` is for messages.

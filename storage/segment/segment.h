@@ -55,7 +55,7 @@ class SegmentIndexes {
 enum class IndexState : uint8_t {
   kGood,       // We wrote them, or have looked.
   kUnchecked,  // Found at start: checked at the first use.
-  kRebuild,    // Absent or damaged: built anew from the segment at the first use.
+  kAbsent,     // There was nothing in them at the start: built from the segment at the first use.
 };
 
 // The transactions whose abort marker lies in this segment: those in the file, and those to be

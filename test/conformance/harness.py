@@ -164,6 +164,7 @@ class Node:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-test-"))
         self.pid = None
         self.run_as = None  # A user id other than our own; needs root.
+        self.under = ()     # Words in front of the command.
 
     ours = True
     host = "127.0.0.1"
@@ -190,7 +191,7 @@ class Node:
         expect(binary.exists(), f"{binary} is not built")
         settings = [f"listeners=PLAINTEXT://{self.bootstrap}", f"advertised.listeners=PLAINTEXT://{self.bootstrap}",
                     f"millrace.admin.listeners={self.host}:{self.admin_port}", f"log.dirs={self.log_dir}", *self.settings]
-        command = [str(binary), "server", *itertools.chain(*(("--set", setting) for setting in settings))]
+        command = [*self.under, str(binary), "server", *itertools.chain(*(("--set", setting) for setting in settings))]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
                                             user=self.run_as)
