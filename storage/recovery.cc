@@ -248,6 +248,7 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
                                           std::vector<DirectoryEntry> entries) {
   const LogCheckpoint* known = loaded.checkpoint;
   std::set<Offset> indexed;
+  std::vector<std::pair<Offset, std::string>> indexes;
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory) continue;
     if (IsLeftover(entry.name)) {
@@ -259,9 +260,11 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
         state.segments.back().base == *aborted) {
       state.segments.back().aborted.state = IndexState::kUnchecked;
     }
-    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix}) {
+    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
       std::optional<Offset> of = ParseSegmentFileName(entry.name, suffix);
-      if (of && entry.size > 0) indexed.insert(*of);
+      if (!of) continue;
+      if (entry.size > 0 && suffix != kTxnIndexSuffix) indexed.insert(*of);
+      indexes.emplace_back(*of, entry.name);
     }
     std::optional<Offset> base = ParseSegmentFileName(entry.name, kLogSuffix);
     if (!base) continue;
@@ -275,6 +278,7 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
     segment.index_state =
         indexed.contains(segment.base) ? IndexState::kUnchecked : IndexState::kAbsent;
   }
+  MR_CO_RETURN_IF_ERROR(co_await RemoveLostIndexes(state, std::move(indexes)));
   // The list was sorted by name, and names have 20 digits.
   for (size_t i = 0; i + 1 < state.segments.size(); ++i) {
     state.segments[i].next = state.segments[i].written_next = state.segments[i + 1].base;
@@ -338,6 +342,17 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   segment->times_known = true;
   const size_t index = static_cast<size_t>(segment - state.segments.data());
   co_return co_await ScanFrom(state, loaded, index, known->position, /*gaps_allowed=*/false);
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::RemoveLostIndexes(
+    Log::State& state, std::vector<std::pair<Offset, std::string>> indexes) {
+  std::erase_if(indexes, [&](const auto& index) { return state.FindSegment(index.first); });
+  for (const auto& [base, name] : indexes) {
+    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), name)));
+  }
+  if (indexes.empty()) co_return absl::OkStatus();
+  co_return co_await context_.env.disk.SyncDirectory(state.path());
 }
 
 Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool clean) {

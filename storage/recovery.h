@@ -147,6 +147,10 @@ class Recovery final : public JournalVisitor {
   // Makes `state.segments` from the files; says from which one on it must be read.
   Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
                                   std::vector<DirectoryEntry> entries);  // Borrowed: in place.
+  // Those of segments that a power loss took: a segment that begins there again would add to them.
+  Task<absl::Status> RemoveLostIndexes(
+      Log::State& state,
+      std::vector<std::pair<Offset, std::string>> indexes);  // Borrowed: awaited in place.
   Task<absl::Status> LoadUnknown(Log::State& state, Loaded& loaded,
                                  bool clean);  // Borrowed: awaited in place.
   Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,

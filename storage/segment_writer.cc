@@ -1,12 +1,12 @@
 #include "storage/segment_writer.h"
 
 #include <algorithm>
-#include <deque>
 #include <string>
 #include <utility>
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "storage/checkpoint_round.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer/producer_snapshot.h"
@@ -18,8 +18,6 @@ namespace {
 constexpr size_t kWritesMax = 4;
 // At a start or a stop, when many logs want one and nobody waits for his turn: they share a sync.
 constexpr size_t kCheckpointsTogetherMax = 256;
-// Of all logs in a round, because each checkpoint holds its log's.
-constexpr size_t kRoundProducersMax = 1 << 15;
 // One gathered write; the kernel splits at 2 GiB and iovecs at 1024, the disk adapter minds the
 // latter.
 constexpr size_t kWriteBytesMax = 8 << 20;
@@ -31,16 +29,6 @@ constexpr Duration kRetryAfter = seconds(1);
 constexpr int64_t kFlushMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 // Below this share of the journal in use, checkpoints go by age again.
 constexpr double kJournalCalmRatio = 0.4;
-
-// At most so many files are open from its writing to its sync.
-size_t FilesToSync(const Log::State& state) {
-  size_t files = 1;
-  for (auto segment = state.segments.rbegin();
-       segment != state.segments.rend() && segment->base > state.synced_end; ++segment) {
-    ++files;
-  }
-  return files;
-}
 
 // As of now, but for what is encoded.
 LogCheckpoint CheckpointOf(const Log::State& state) {
@@ -69,24 +57,6 @@ LogCheckpoint CheckpointOf(const Log::State& state) {
 }
 
 }  // namespace
-
-// Of a log, in its files and not yet synced.
-struct SegmentWriter::Written {
-  LogCheckpoint checkpoint;
-  LogSync sync;
-};
-
-struct SegmentWriter::Item {
-  Item(Log::State* of, Gate::Holder holder, IoLock files)
-      : state(of), inside(std::move(holder)), lock(std::move(files)) {}
-
-  Log::State* state;
-  Gate::Holder inside;
-  IoLock lock;
-  absl::StatusOr<Written> written = absl::UnknownError("not written");
-  absl::Status synced;  // Together with the others.
-  absl::StatusOr<LogCheckpoint> checkpoint = absl::UnknownError("not prepared");
-};
 
 SegmentWriter::SegmentWriter(StoreContext& context)
     : context_(context),
@@ -325,8 +295,8 @@ Task<absl::Status> SegmentWriter::FinishSync(LogSync& sync) {
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<SegmentWriter::Written>> SegmentWriter::WriteForCheckpoint(Log::State& state,
-                                                                               bool complete) {
+Task<absl::StatusOr<WrittenCheckpoint>> SegmentWriter::WriteForCheckpoint(Log::State& state,
+                                                                          bool complete) {
   // The checkpoint carries the largest timestamp, which may still have to be read.
   if (!state.active().times_known) {
     MR_CO_RETURN_IF_ERROR(co_await EnsureIndexes(state, state.active().base));
@@ -343,7 +313,7 @@ Task<absl::StatusOr<SegmentWriter::Written>> SegmentWriter::WriteForCheckpoint(L
   absl::Status status = co_await WriteOut(state);
   if (status.ok()) {
     absl::StatusOr<LogSync> sync = co_await BeginSync(state, complete);
-    if (sync.ok()) co_return Written{std::move(checkpoint), *std::move(sync)};
+    if (sync.ok()) co_return WrittenCheckpoint{std::move(checkpoint), *std::move(sync)};
     status = sync.status();
   }
   state.checkpointing = false;
@@ -351,7 +321,7 @@ Task<absl::StatusOr<SegmentWriter::Written>> SegmentWriter::WriteForCheckpoint(L
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::FinishCheckpoint(Written written,
+Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::FinishCheckpoint(WrittenCheckpoint written,
                                                                     bool complete) {
   Log::State& state = *written.sync.state;
   absl::Status status = co_await FinishSync(written.sync);
@@ -366,7 +336,7 @@ Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::FinishCheckpoint(Written writ
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<LogCheckpoint>> SegmentWriter::Prepare(Log::State& state, bool complete) {
-  absl::StatusOr<Written> written = co_await WriteForCheckpoint(state, complete);
+  absl::StatusOr<WrittenCheckpoint> written = co_await WriteForCheckpoint(state, complete);
   if (!written.ok()) co_return written.status();
   if (absl::Status synced = co_await SyncFiles(written->sync); !synced.ok()) {
     state.checkpointing = false;
@@ -445,72 +415,11 @@ Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
   co_return status;
 }
 
-// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<void> SegmentWriter::ForItems(std::deque<Item>& items, ItemStep step, bool complete) {
-  TaskScope group(context_.env.reactor);
-  size_t next = 0;
-  const size_t count = std::min(items.size(), context_.options.checkpoints_max);
-  for (size_t i = 0; i < count; ++i) group.Spawn(TakeItems(&items, &next, step, complete));
-  co_await group.Join();
-}
-
-Task<void> SegmentWriter::TakeItems(std::deque<Item>* items, size_t* next, ItemStep step,
-                                    bool complete) {
-  while (*next < items->size()) {
-    Item& item = (*items)[(*next)++];
-    co_await (this->*step)(&item, complete);
-  }
-}
-
-Task<void> SegmentWriter::WriteItem(Item* item, bool complete) {
-  if (!item->lock) item->lock = co_await LockIo(*item->state);
-  if (!item->state->failure.ok()) {
-    item->written = item->state->failure;
-    co_return;
-  }
-  item->written = co_await WriteForCheckpoint(*item->state, complete);
-}
-
-Task<void> SegmentWriter::FinishItem(Item* item, bool complete) {
-  absl::Status status = item->written.status();
-  if (status.ok()) status = item->synced;
-  if (status.ok()) status = co_await SyncFiles(item->written->sync);
-  if (status.ok()) {
-    item->checkpoint = co_await FinishCheckpoint(*std::move(item->written), complete);
-    co_return;
-  }
-  item->state->checkpointing = false;
-  item->checkpoint = status;
-}
-
-Task<void> SegmentWriter::SyncItems(std::deque<Item>& items) {
-  for (LogDirectory* directory : context_.directories) {
-    std::vector<Item*> here;
-    std::vector<LogSync*> syncs;
-    for (Item& item : items) {
-      if (!item.written.ok() || item.state->directory != directory) continue;
-      here.push_back(&item);
-      syncs.push_back(&item.written->sync);
-    }
-    if (syncs.empty()) continue;
-    const absl::Status synced = co_await SyncTogether(std::move(syncs));
-    if (absl::IsUnimplemented(synced)) continue;  // Each is synced by itself.
-    for (Item* item : here) item->synced = synced;
-  }
-}
-
 Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool complete,
                                                            Locked locked) {
-  std::deque<Item> items;
+  CheckpointRound round(context_);
   std::vector<Log::State*> skipped;
-  size_t producers = 0;
-  size_t files = 0;
-  const auto has_room = [&] {
-    return items.size() < context_.options.checkpoints_max ||
-           (items.size() < logs_max && producers < kRoundProducersMax &&
-            files < context_.options.open_files_max / 2);
-  };
-  while (items.size() < logs_max && has_room() && !dirty_.empty()) {
+  while (round.HasRoom(logs_max) && !dirty_.empty()) {
     Log::State& state = dirty_.PopFront();
     if (state.io_locked && locked == Locked::kSkip) {
       skipped.push_back(&state);
@@ -520,43 +429,12 @@ Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool
     if (!inside || !state.failure.ok()) continue;
     // Held from now on, or somebody else takes it before this log's turn.
     IoLock lock = state.io_locked ? IoLock() : IoLock(state);
-    producers += state.producers.size();
-    files += FilesToSync(state);
-    items.emplace_back(&state, std::move(inside), std::move(lock));
+    round.Add(state, std::move(inside), std::move(lock));
   }
   for (Log::State* state : skipped) dirty_.PushBack(*state);
-  co_await ForItems(items, &SegmentWriter::WriteItem, complete);
-  if (items.size() > context_.options.checkpoints_max) co_await SyncItems(items);
-  co_await ForItems(items, &SegmentWriter::FinishItem, complete);
-
-  absl::Status result;
-  KvBatch batch;
-  for (Item& item : items) {
-    if (item.checkpoint.ok()) {
-      batch.Put(KvSpace::kLogCheckpoint, LogCheckpointKey(item.state->id),
-                EncodeLogCheckpoint(*item.checkpoint));
-    } else if (item.state->failure.ok()) {
-      HandleFailure(*item.state, item.checkpoint.status());
-      result.Update(item.checkpoint.status());
-    }
-  }
-  if (!batch.empty()) {
-    // One synced write for all of them.
-    absl::Status stored =
-        co_await context_.kv.Write(std::move(batch), KvWriteOptions{.sync = true});
-    for (Item& item : items) {
-      if (!item.checkpoint.ok()) continue;
-      item.state->checkpointing = false;
-      if (stored.ok()) {
-        Stored(*item.state, *item.checkpoint);
-      } else {
-        HandleFailure(*item.state, stored);
-      }
-    }
-    result.Update(stored);
-  }
+  const absl::Status result = co_await round.Run(complete);
   if (!result.ok()) co_return result;
-  co_return items.size();
+  co_return round.size();
 }
 
 Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {

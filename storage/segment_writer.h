@@ -27,7 +27,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <utility>
@@ -45,6 +44,12 @@
 #include "storage/store_context.h"
 
 namespace millrace {
+
+// A checkpoint of what is in a log's files and not yet synced.
+struct WrittenCheckpoint {
+  LogCheckpoint checkpoint;
+  LogSync sync;
+};
 
 class SegmentWriter final : public JournalPressureListener {
  public:
@@ -77,9 +82,17 @@ class SegmentWriter final : public JournalPressureListener {
   // The same with the lock held by the caller, and the checkpoint not yet stored.
   Task<absl::StatusOr<LogCheckpoint>> Prepare(Log::State& state,
                                               bool complete);  // Borrowed: awaited in place.
+  // The two halves of Prepare(): between them SyncFiles() or SyncTogether().
+  Task<absl::StatusOr<WrittenCheckpoint>> WriteForCheckpoint(
+      Log::State& state, bool complete);  // Borrowed: awaited in place.
+  Task<absl::StatusOr<LogCheckpoint>> FinishCheckpoint(WrittenCheckpoint written,
+                                                       bool complete);  // Borrowed: in place.
   // Stores what Prepare() returned, durably, and lets the journal go. REQUIRES: still locked.
   Task<absl::Status> Store(Log::State& state,
                            LogCheckpoint checkpoint);  // Borrowed: awaited in place.
+
+  // The checkpoint is stored, durably. Lets the journal go.
+  void Stored(Log::State& state, const LogCheckpoint& checkpoint);
 
   // Stores first checkpoints of logs without records, with one synced write.
   Task<absl::Status> StoreFirst(const std::vector<Log::State*>& states);  // Borrowed: in place.
@@ -92,9 +105,6 @@ class SegmentWriter final : public JournalPressureListener {
  private:
   using WriteList = IntrusiveList<Log::State, &Log::State::write_hook>;
   using CheckpointList = IntrusiveList<Log::State, &Log::State::checkpoint_hook>;
-  struct Written;
-  struct Item;
-
   // flush.messages and flush.ms of a page-cache topic: when what is not synced must be.
   void NoteUnsynced(Log::State& state, Instant now);
   void EndFlush(Log::State& state);
@@ -113,11 +123,6 @@ class SegmentWriter final : public JournalPressureListener {
   Task<void> WriteLog(Log::State* state, Gate::Holder inside);
   Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.
   Task<absl::Status> FinishSync(LogSync& sync);                    // Borrowed: awaited in place.
-  // The two halves of Prepare(); between them SyncFiles() or SyncTogether().
-  Task<absl::StatusOr<Written>> WriteForCheckpoint(Log::State& state,
-                                                   bool complete);  // Borrowed: awaited in place.
-  Task<absl::StatusOr<LogCheckpoint>> FinishCheckpoint(Written written,
-                                                       bool complete);  // Borrowed: in place.
   Task<absl::Status> WriteSideFiles(
       Log::State& state,
       const LogCheckpoint* checkpoint);  // Borrowed: awaited in place.
@@ -126,15 +131,6 @@ class SegmentWriter final : public JournalPressureListener {
   enum class Locked : uint8_t { kWait, kSkip };
   // How many there were.
   Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked);
-  // One step for each of them, checkpoints_max at a time.
-  using ItemStep = Task<void> (SegmentWriter::*)(Item*, bool complete);
-  Task<void> ForItems(std::deque<Item>& items, ItemStep step, bool complete);  // In place.
-  Task<void> TakeItems(std::deque<Item>* items, size_t* next, ItemStep step, bool complete);
-  Task<void> WriteItem(Item* item, bool complete);
-  // Syncs those of each directory together, where its file system can.
-  Task<void> SyncItems(std::deque<Item>& items);  // Borrowed: awaited in place.
-  Task<void> FinishItem(Item* item, bool complete);
-  void Stored(Log::State& state, const LogCheckpoint& checkpoint);
 
   // Borrowed.
   StoreContext& context_;

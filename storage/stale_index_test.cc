@@ -42,6 +42,23 @@ void LosePowerBehindIndex(SimWorld& world, SimNode& node) {
   REQUIRE(lost);
 }
 
+// Of other sizes than those before, and beyond where those ended.
+void AppendOthers(SimWorld& world, TestStore& store, Log& log) {
+  for (int i = 0; i < 40; ++i) store.Append(log, BatchOf(523 + static_cast<size_t>(i), 100 + i));
+  world.RunFor(seconds(30));
+}
+
+void ReadEach(SimWorld& world, TestStore& store, Log& log) {
+  // From the end, so that each place is looked up.
+  for (Offset at = log.end_offset() - OffsetDelta(1); at > Offset(0); at = at - OffsetDelta(1)) {
+    auto read = world.Run(store.env(), log.Read(at, {1, log.end_offset(), true}));
+    INFO("offset " << at.value() << ": " << read.status().ToString());
+    REQUIRE(read.ok());
+    REQUIRE(read->next_offset > at);
+  }
+  CHECK(log.damage().empty());
+}
+
 }  // namespace
 
 TEST_CASE("Recovery: index entries of batches that a power loss took are not those of later ones") {
@@ -67,28 +84,44 @@ TEST_CASE("Recovery: index entries of batches that a power loss took are not tho
       REQUIRE(store.Start().ok());
       Log& log = store.Open(0, Config());
       if (log.end_offset() < lost_end) ++shorter;
-      // Of other sizes, and beyond where those ended.
-      for (int i = 0; i < 40; ++i) {
-        store.Append(log, BatchOf(523 + static_cast<size_t>(i), 100 + i));
-      }
-      world.RunFor(seconds(30));
+      AppendOthers(world, store, log);
       REQUIRE(store.Stop().ok());
       node.Kill();
     }
     TestStore store(world, node.Boot(), {});
     REQUIRE(store.Start().ok());
     Log& log = store.Open(0, Config());
-    // From the end, so that each place is looked up.
-    for (Offset at = log.end_offset() - OffsetDelta(1); at > Offset(0); at = at - OffsetDelta(1)) {
-      auto read = world.Run(store.env(), log.Read(at, {1, log.end_offset(), true}));
-      INFO("offset " << at.value() << ": " << read.status().ToString());
-      REQUIRE(read.ok());
-      REQUIRE(read->next_offset > at);
-    }
-    CHECK(log.damage().empty());
+    ReadEach(world, store, log);
     REQUIRE(store.Stop().ok());
   }
   CHECK(shorter > 0);
+}
+
+TEST_CASE("Recovery: an index whose segment a power loss took is not that of the next one there") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  {
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(0, Config());
+    for (int i = 0; i < 90; ++i) store.Append(log, BatchOf(300, i));
+    world.RunFor(seconds(30));
+    node.Kill();
+    (void)store.Stop();
+  }
+  {
+    Env& env = node.Boot();
+    REQUIRE(world.Run(env, env.disk.Remove(kSegment + ".log")).ok());
+    TestStore store(world, env, {});
+    REQUIRE(store.Start().ok());
+    AppendOthers(world, store, store.Open(0, Config()));
+    REQUIRE(store.Stop().ok());
+    node.Kill();
+  }
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  ReadEach(world, store, store.Open(0, Config()));
+  REQUIRE(store.Stop().ok());
 }
 
 }  // namespace millrace
