@@ -233,15 +233,42 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state, int64_t delay_ms)
     gone.push_back((kept++)->base);
   }
   if (gone.empty()) co_return absl::OkStatus();
+  const bool emptied = kept->synced == 0;
   state.segments.erase(state.segments.begin(), kept);
   std::erase_if(state.damage, [&](const LogDamage& damage) {
     return damage.segment < state.segments.front().base;
   });
   ForgetReaders(state);
   // Oldest first, and no sync: what a power loss brings back lies below the start, and the next
-  // recovery removes it again.
-  for (Offset base : gone)
+  // recovery removes it again. But where no record is left, and the checkpoint is lost, too, an
+  // older one that came back without the newest would end the log in front of the empty one: that is
+  // how it looks when a power loss takes what was to be in between. So the newest goes last.
+  for (Offset base : gone) {
+    if (emptied && base == gone.back() && gone.size() > 1) {
+      MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
+    }
     MR_CO_RETURN_IF_ERROR(co_await RetireSegmentFiles(state, base, delay_ms));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> MakeEmptyFile(Log::State& state, Offset base) {
+  Segment* segment = state.FindSegment(base);
+  if (segment == nullptr || segment->file_exists) co_return absl::OkStatus();
+  const Slice snapshot = state.producers.empty() ? Slice() : segment->producer_snapshot;
+  if (!snapshot.empty()) {
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(state.context.env.disk,
+                                               state.SegmentPath(base, kSnapshotSuffix),
+                                               std::string(snapshot.view())));
+  }
+  auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
+  if (!file.ok()) co_return file.status();
+  // An append may have left it meanwhile, for an offset that it cannot express.
+  segment = state.FindSegment(base);
+  if (segment == nullptr) co_return absl::OkStatus();
+  if (!snapshot.empty()) segment->producer_snapshot = Slice();
+  segment->file_exists = true;
+  state.names_unsynced = true;
   co_return absl::OkStatus();
 }
 

@@ -42,6 +42,11 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state,
 // Closes the active segment and begins an empty one at the end, in memory.
 void RollActive(Log::State& state);
 
+// Gives the segment at `base`, in which nothing is, a file, and in front of it what is known of
+// producers: of a log that was emptied nothing else on the disk tells where it goes on. The file's
+// name is durable when the folder is synced.
+Task<absl::Status> MakeEmptyFile(Log::State& state, Offset base);  // Borrowed: awaited in place.
+
 // Chooses how much earlier than segment_ms the active segment rolls, so that partitions created
 // together do not roll together.
 void DrawRollJitter(Log::State& state);

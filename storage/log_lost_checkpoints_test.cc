@@ -17,25 +17,6 @@
 namespace millrace {
 namespace {
 
-void Die(SimNode& node, bool power) { power ? node.PowerLoss() : node.Kill(); }
-
-Task<absl::Status> RemoveStore(Disk* disk) {
-  auto entries = co_await disk->List(kTestMetaDir);
-  if (!entries.ok()) co_return entries.status();
-  for (const DirectoryEntry& entry : *entries) {
-    absl::Status removed = co_await disk->Remove(JoinPath(kTestMetaDir, entry.name));
-    if (!removed.ok()) co_return removed;
-  }
-  co_return absl::OkStatus();
-}
-
-// The next life, without what the store held.
-Env& BootWithoutStore(SimWorld& world, SimNode& node) {
-  Env& env = node.Boot();
-  REQUIRE(world.Run(env, RemoveStore(&env.disk)).ok());
-  return env;
-}
-
 BatchView Small(std::string name) { return TestBatch({std::move(name), "second", "third"}); }
 
 // More than the journal takes.
@@ -197,14 +178,7 @@ TEST_CASE("Recovery: a cut that has not ended leaves what it was to leave, where
       for (int i = 0; i < 5; ++i) Append(store, log, Small(fmt::format("batch {}", i)));
       before = store.ReadAll(log);
       bool crashed = false;
-      const uint64_t at = node.disk().operations() + operation;
-      node.disk().set_operation_hook([&](uint64_t number) {
-        if (number != at) return;
-        world.After(Duration(0), [&] {
-          crashed = true;
-          Die(node, power);
-        });
-      });
+      DieAt(world, node, operation, power, &crashed);
       (void)world.Run(store.env(), all ? log.TruncateFullyAndStartAt(Offset(1000))
                                        : log.Truncate(Offset(kKept)));
       ended = !crashed;

@@ -47,6 +47,12 @@ Task<absl::Status> WriteTo(Disk* disk, std::string path, uint64_t position, Chai
   co_return status;
 }
 
+Task<absl::Status> MakeFile(Disk* disk, std::string path) {
+  auto file = co_await disk->Open(path, OpenOptions{.create = true});
+  if (!file.ok()) co_return file.status();
+  co_return co_await (*file)->Close();
+}
+
 Task<absl::Status> SyncFile(Disk* disk, std::string path) {
   auto file = co_await disk->Open(path, OpenOptions{});
   if (!file.ok()) co_return file.status();
@@ -241,7 +247,13 @@ Task<absl::Status> LogMover::CopyWritten(Move* move, Log::State* state, bool loc
 Task<absl::Status> LogMover::CopySegment(Move* move, Log::State* state, Offset base, bool locked) {
   Segment* segment = state->FindSegment(base);
   const uint64_t begin = move->segments[base].bytes;
-  if (segment == nullptr || begin >= segment->written) co_return absl::OkStatus();
+  if (segment == nullptr) co_return absl::OkStatus();
+  if (begin >= segment->written) {
+    // It may be all that tells where an emptied log goes on.
+    if (!locked || segment->written > 0 || !segment->file_exists) co_return absl::OkStatus();
+    co_return co_await MakeFile(&context_.env.disk,
+                                JoinPath(move->folder, SegmentFileName(base, kLogSuffix)));
+  }
   const uint64_t end = segment->written;
   auto source = co_await context_.files.Acquire(state->SegmentPath(base, kLogSuffix), false);
   if (!source.ok()) co_return source.status();

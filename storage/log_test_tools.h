@@ -17,6 +17,7 @@
 #include "common/runtime/sim/sim_world.h"
 #include "storage/kv/kv_store_log.h"
 #include "storage/log_directory.h"
+#include "storage/log_files.h"
 #include "storage/log_store.h"
 #include "storage/record/batch_builder.h"
 #include "storage/record/record.h"
@@ -46,6 +47,37 @@ inline BatchView TestBatch(const std::vector<std::string>& values,
                    std::span(reinterpret_cast<const uint8_t*>(value.data()), value.size()));
   }
   return *builder.Build();
+}
+
+inline void Die(SimNode& node, bool power) { power ? node.PowerLoss() : node.Kill(); }
+
+// Lets the node die `operation` disk operations from now; `*died` says that it has.
+inline void DieAt(SimWorld& world, SimNode& node, uint64_t operation, bool power, bool* died) {
+  const uint64_t at = node.disk().operations() + operation;
+  node.disk().set_operation_hook([&world, &node, at, power, died](uint64_t number) {
+    if (number != at) return;
+    world.After(Duration(0), [&node, power, died] {
+      *died = true;
+      Die(node, power);
+    });
+  });
+}
+
+inline Task<absl::Status> RemoveStore(Disk* disk) {
+  auto entries = co_await disk->List(kTestMetaDir);
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    absl::Status removed = co_await disk->Remove(JoinPath(kTestMetaDir, entry.name));
+    if (!removed.ok()) co_return removed;
+  }
+  co_return absl::OkStatus();
+}
+
+// The next life, without what the store held.
+inline Env& BootWithoutStore(SimWorld& world, SimNode& node) {
+  Env& env = node.Boot();
+  REQUIRE(world.Run(env, RemoveStore(&env.disk)).ok());
+  return env;
 }
 
 struct ReadRecord {

@@ -333,6 +333,8 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
     Segment& begun = state.segments.emplace_back(known->segment_base, known->segment_created);
     // Its snapshot waited for its first bytes, and was lost with the process.
     if (begins_anew) begun.producer_snapshot = EncodeProducerSnapshot(state.producers);
+    // Emptied by a version that left such a log without a file: it gets one.
+    if (begun.base > Offset(0)) context_.writer->MarkDirty(state);
     co_return absl::OkStatus();
   }
   if (begins_anew) segment->producer_snapshot = EncodeProducerSnapshot(state.producers);

@@ -140,8 +140,6 @@ struct Result {
   bool retired = false;  // Some of the old ones had lost theirs.
 };
 
-void Die(SimNode& node, bool power) { power ? node.PowerLoss() : node.Kill(); }
-
 void CheckFolder(SimNode& node) {
   for (const std::string& path : node.disk().Files()) {
     INFO(path);

@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "storage/checkpoint_round.h"
+#include "storage/log_cut.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/producer/producer_snapshot.h"
@@ -307,10 +308,14 @@ Task<absl::StatusOr<WrittenCheckpoint>> SegmentWriter::WriteForCheckpoint(Log::S
     checkpoint.producers = std::string(EncodeProducerSnapshot(state.producers).view());
   }
   if (!state.epochs.empty()) checkpoint.epochs = state.epochs.Encode();
+  // A checkpoint may be lost, and the segments in front of it are about to be removed, or are gone.
+  const bool emptied = state.active().empty() && state.active().base > Offset(0);
   state.checkpointing = true;
   state.journal_first_after.reset();
 
-  absl::Status status = co_await WriteOut(state);
+  absl::Status status;
+  if (emptied) status = co_await MakeEmptyFile(state, checkpoint.segment_base);
+  if (status.ok()) status = co_await WriteOut(state);
   if (status.ok()) {
     absl::StatusOr<LogSync> sync = co_await BeginSync(state, complete);
     if (sync.ok()) co_return WrittenCheckpoint{std::move(checkpoint), *std::move(sync)};
