@@ -53,6 +53,23 @@ absl::Status TryAppend(SimWorld& world, TestStore& store, Log& log) {
   return log.Append(std::move(batch), LeaderEpoch(0), *admission).status();
 }
 
+// Of /b: the second frame of the first extent; whole ones follow it.
+void DamageJournal(SimNode& node) {
+  for (const std::string& path : node.disk().Files()) {
+    if (!path.starts_with("b/millrace-journal/") && !path.starts_with("/b/millrace-journal/")) {
+      continue;
+    }
+    SimFileData* file = node.disk().Find(path);
+    if (file->size() < 16384) continue;
+    std::vector<uint8_t> header(4);
+    file->Read(4096, header);
+    if (std::string(header.begin(), header.end()) != "MRJF") continue;
+    file->FlipBit(4096 + 200, 3);
+    return;
+  }
+  FAIL("no such frame");
+}
+
 Task<absl::Status> RemoveAll(Disk* disk, std::string folder) {
   auto entries = co_await disk->List(folder);
   if (!entries.ok()) co_return entries.status();
@@ -196,22 +213,7 @@ TEST_CASE("LogStore: rot in one directory's journal costs that directory and not
     node.Kill();
     (void)store.Stop();
   }
-  // The second frame of the first extent: whole ones follow it.
-  int flipped = 0;
-  for (const std::string& path : node.disk().Files()) {
-    if (!path.starts_with("b/millrace-journal/") && !path.starts_with("/b/millrace-journal/")) {
-      continue;
-    }
-    SimFileData* file = node.disk().Find(path);
-    if (file->size() < 16384) continue;
-    std::vector<uint8_t> header(4);
-    file->Read(4096, header);
-    if (std::string(header.begin(), header.end()) != "MRJF") continue;
-    file->FlipBit(4096 + 200, 3);
-    ++flipped;
-    break;
-  }
-  REQUIRE(flipped == 1);
+  DamageJournal(node);
   Offline offline;
   TestStore store(world, node.Boot(), TwoDirectories(&offline));
   absl::Status started = store.Start();
@@ -220,6 +222,30 @@ TEST_CASE("LogStore: rot in one directory's journal costs that directory and not
   CHECK(offline.paths == std::vector<std::string>{"/b"});
   CHECK(store->Logs().size() == kLogs / 2);
   for (Log* log : store->Logs()) CHECK(store.ReadAll(*log).size() == 9);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE(
+    "LogStore: logs of a directory with rot in its journal are known without checkpoints, too") {
+  constexpr int kMany = 100;  // More than are loaded at a time.
+  SimWorld world(6);
+  SimNode& node = world.AddNode("n1");
+  {
+    TestStore store(world, node.Boot(), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    for (int i = 0; i < kMany; ++i) store.Open(i);
+    for (int round = 0; round < 3; ++round) Fill(world, store);
+    node.Kill();
+    (void)store.Stop();
+  }
+  DamageJournal(node);
+  TestStore store(world, BootWithoutStore(world, node), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  for (int i = 0; i < kMany; ++i) {
+    const bool offline = !store->OfflineCause(TestPartition(i)).ok();
+    CHECK((store->Find(TestPartition(i)) == nullptr) == offline);
+  }
+  CHECK(store->Logs().size() == kMany / 2);
   REQUIRE(store.Stop().ok());
 }
 

@@ -55,7 +55,8 @@ Task<absl::Status> Recovery::Run() {
   for (LogDirectory* directory : context_.directories) {
     if (!directory->failure().ok()) continue;
     replaying_ = directory;
-    absl::Status replayed = co_await AdoptIncarnations(*directory);
+    const auto survey = surveys_.find(directory->path());
+    absl::Status replayed = survey == surveys_.end() ? absl::OkStatus() : survey->second.status;
     if (replayed.ok()) {
       replayed = (co_await RecoverJournals(context_.env.disk, directory->path(), *this)).status();
     }
@@ -227,7 +228,6 @@ Task<absl::Status> Recovery::LoadFolder(LogDirectory& directory, Folder folder,
                                    context_.next_log_number++, LogConfig(), Offset(0));
   Log::State& log_state = *state;
   place->second = std::make_unique<Log>(std::move(state));
-  if (known == nullptr) ++logs_unknown_;
   if (known != nullptr) known->loaded = true;
   ++directory.log_count;
   std::vector<Offset> snapshots;
@@ -358,6 +358,7 @@ Task<absl::Status> Recovery::RemoveLostIndexes(
 }
 
 Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool clean) {
+  co_await AskJournals(state, loaded);
   if (state.segments.empty()) {
     state.segments.emplace_back(loaded.start, context_.env.clock.Now());
     state.start = state.end = state.written_end = state.synced_end = state.recovery_point =
@@ -430,9 +431,9 @@ Task<absl::Status> Recovery::ScanFrom(Log::State& state, Loaded& loaded, size_t 
         auto completed = state.producers.ApplyBatch(**batch, now);
         if (completed && completed->aborted) segment.aborted.Add(AbortedOf(*completed));
         if (header.leader_epoch) state.epochs.Assign(*header.leader_epoch, header.base_offset);
-        loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc,
-                                  static_cast<uint32_t>(header.size_bytes),
-                                  static_cast<uint32_t>(scanner.batch_position())});
+        loaded.scanned.Add({header.base_offset, header.next_offset(), header.crc,
+                            static_cast<uint32_t>(header.size_bytes),
+                            static_cast<uint32_t>(scanner.batch_position())});
         state.end = header.next_offset();
       }
       sound_end = scanner.position();

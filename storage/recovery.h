@@ -35,12 +35,15 @@
 #include <utility>
 #include <vector>
 
+#include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "storage/journal/journal_recovery.h"
+#include "storage/journal_survey.h"
 #include "storage/log.h"
 #include "storage/log_checkpoint.h"
 #include "storage/log_directory.h"
 #include "storage/log_state.h"
+#include "storage/scanned_batches.h"
 #include "storage/store_context.h"
 
 namespace millrace {
@@ -74,35 +77,26 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> OnJournalEntry(JournalReplay replay) override;
 
  private:
-  struct ScannedBatch {
-    Offset base;
-    Offset next;
-    uint32_t crc;
-    uint32_t bytes;
-    std::optional<uint32_t>
-        position;  // In its segment; of what the replay has added none is known.
-  };
   struct Known {
     LogCheckpoint checkpoint;
     bool loaded = false;  // There is a log of it.
   };
   using Checkpointed = std::pair<const TopicPartitionId, Known>;
-  // What a journal says of how a log was cut.
-  struct Cuts {
-    size_t count = 0;
-    Offset kept_end{0};  // The last one left what lay below.
-  };
-  class JournalSurvey;
   struct Loaded {
     const LogCheckpoint* checkpoint;  // Null when none is known.
-    std::vector<ScannedBatch>
-        scanned;  // What was read: behind the recovery point, in order of offset.
+    ScannedBatches scanned;           // What was read: behind the recovery point.
     // Where the log starts, which may lie behind what has been recovered so far.
     Offset start;
     // Without a checkpoint: where the first of `scanned` begins that a journal has, too, and the cuts
     // that the replay has not come to.
     std::optional<Offset> journaled = std::nullopt;
-    Cuts cuts = {};
+    JournalSurvey::Cuts cuts = {};
+  };
+  struct Survey {
+    explicit Survey(Reactor& reactor) : read(reactor) {}
+    JournalSurvey journals;
+    absl::Status status;
+    Event read;  // Set when the other two are what they will be.
   };
 
   Task<absl::Status> ReadCheckpoints();
@@ -165,9 +159,12 @@ class Recovery final : public JournalVisitor {
                                 uint64_t end);  // Borrowed: awaited in place.
   Task<absl::Status> DropSegmentsFrom(Log::State& state,
                                       size_t segment_index);  // Borrowed: awaited in place.
-  // A log whose checkpoint is gone (a damaged one, or the whole key-value store) is the incarnation
-  // that the journal last speaks of: what was acknowledged may be there alone. Finds its cuts, too.
-  Task<absl::Status> AdoptIncarnations(LogDirectory& directory);  // Borrowed: awaited in place.
+  // What the journals of the directory say, read at the first call: most starts need it of none.
+  Task<const Survey*> SurveyOf(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Of a log that is read whole: what of it is to be remembered. One whose checkpoint is gone (a
+  // damaged one, or the whole key-value store) is the incarnation that the journal last speaks of:
+  // what was acknowledged may be there alone.
+  Task<void> AskJournals(Log::State& state, Loaded& loaded);  // Borrowed: awaited in place.
   // Of logs without a checkpoint: see recovery_replay.cc.
   Task<absl::Status> ReplayUnknown(Log::State& state, Loaded& loaded,
                                    JournalEntry entry);  // Borrowed: awaited in place.
@@ -203,7 +200,7 @@ class Recovery final : public JournalVisitor {
   std::vector<std::pair<TopicPartitionId, LogDirectory*>> moves_;
   std::vector<std::string> deleted_folders_;
   std::vector<std::string> leftovers_;
-  size_t logs_unknown_ = 0;  // Loaded, and no checkpoint is of them.
+  std::map<std::string, Survey> surveys_;  // By the directory's path.
   LogDirectory* replaying_ = nullptr;
   RecoveryReport report_;
 };

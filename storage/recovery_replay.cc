@@ -2,82 +2,44 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
-#include <map>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "common/status_macros.h"
-#include "storage/journal/journal.h"
-#include "storage/journal/journal_frame.h"
 #include "storage/log_cut.h"
 #include "storage/recovery.h"
 #include "storage/segment_writer.h"
 
 namespace millrace {
-namespace {
 
-std::pair<TopicPartitionId, IncarnationId> OwnerOf(const JournalEntry& entry) {
-  return std::visit([](const auto& one) { return std::pair(one.partition, one.incarnation); },
-                    entry);
+// The directory outlives the call. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<const Recovery::Survey*> Recovery::SurveyOf(LogDirectory& directory) {
+  const auto [found, first] = surveys_.try_emplace(directory.path(), context_.env.reactor);
+  Survey& survey = found->second;
+  if (first) {
+    survey.status =
+        (co_await RecoverJournals(context_.env.disk, directory.path(), survey.journals)).status();
+    survey.read.Set();
+  }
+  co_await survey.read.Wait();  // Logs are loaded beside each other.
+  co_return &survey;
 }
 
-}  // namespace
-
-// Whose the entries of each partition are, the last incarnation that has any, and how each was cut.
-class Recovery::JournalSurvey final : public JournalVisitor {
- public:
-  using Owner = std::pair<TopicPartitionId, IncarnationId>;
-
-  Task<absl::Status> OnJournalEntry(JournalReplay replay) override {
-    const Owner owner = OwnerOf(replay.entry);
-    last_.insert_or_assign(owner.first, owner.second);
-    if (const auto* truncate = std::get_if<JournalTruncate>(&replay.entry)) {
-      AddCut(owner, truncate->end_offset);
-    } else if (std::holds_alternative<JournalReset>(replay.entry)) {
-      AddCut(owner, Offset(0));
-    }
-    co_return absl::OkStatus();
-  }
-  std::optional<IncarnationId> LastOf(const TopicPartitionId& partition) const {
-    const auto found = last_.find(partition);
-    return found == last_.end() ? std::nullopt : std::optional(found->second);
-  }
-  Cuts CutsOf(const Owner& owner) const {
-    const auto found = cuts_.find(owner);
-    return found == cuts_.end() ? Cuts() : found->second;
-  }
-
- private:
-  void AddCut(const Owner& owner, Offset kept_end) {
-    Cuts& cuts = cuts_[owner];
-    ++cuts.count;
-    cuts.kept_end = kept_end;
-  }
-
-  std::map<TopicPartitionId, IncarnationId> last_;
-  std::map<Owner, Cuts> cuts_;
-};
-
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::Status> Recovery::AdoptIncarnations(LogDirectory& directory) {
-  const auto unknown = [&](const auto& entry) {
-    return entry.second->state().directory == &directory &&
-           loaded_.at(entry.first).checkpoint == nullptr;
-  };
-  if (logs_unknown_ == 0 || std::ranges::none_of(logs_, unknown)) co_return absl::OkStatus();
-  JournalSurvey survey;
-  MR_CO_RETURN_IF_ERROR(
-      (co_await RecoverJournals(context_.env.disk, directory.path(), survey)).status());
-  for (const auto& entry : logs_) {
-    if (!unknown(entry)) continue;
-    const std::optional<IncarnationId> incarnation = survey.LastOf(entry.first);
-    if (!incarnation.has_value()) continue;
-    entry.second->state().incarnation = *incarnation;
-    loaded_.at(entry.first).cuts = survey.CutsOf({entry.first, *incarnation});
+Task<void> Recovery::AskJournals(Log::State& state, Loaded& loaded) {
+  const Survey* survey = co_await SurveyOf(*state.directory);
+  if (!survey->status.ok()) {
+    // The directory goes offline, but not before all logs are known that it has.
+    loaded.scanned.LimitTo(std::nullopt);
+    co_return;
   }
-  co_return absl::OkStatus();
+  if (loaded.checkpoint == nullptr) {
+    state.incarnation = survey->journals.LastOf(state.id).value_or(state.incarnation);
+  }
+  const JournalSurvey::Said said = survey->journals.Of(state.id, state.incarnation);
+  loaded.cuts = said.cuts;
+  loaded.scanned.LimitTo(said.appended);
 }
 
 Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
@@ -106,13 +68,12 @@ Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
     ++report_.entries_replayed;
     context_.writer->MarkDirty(state);
     MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, truncate->end_offset));
-    std::erase_if(loaded.scanned,
-                  [&](const ScannedBatch& batch) { return batch.base >= state.end; });
+    loaded.scanned.CutFrom(state.end);
   } else if (auto* reset = std::get_if<JournalReset>(&replay.entry)) {
     ++report_.entries_replayed;
     context_.writer->MarkDirty(state);
     MR_CO_RETURN_IF_ERROR(co_await CutAll(state, reset->start_offset));
-    loaded.scanned.clear();
+    loaded.scanned.Clear();
     loaded.start = reset->start_offset;
   }
   co_return absl::OkStatus();
@@ -146,12 +107,11 @@ Task<absl::Status> Recovery::ReplayUnknown(Log::State& state, Loaded& loaded, Jo
     MR_CO_RETURN_IF_ERROR(co_await BeginUnknown(state, loaded, append->base_offset));
     co_return co_await ReplayAppend(state, loaded, std::move(*append));
   }
-  if (std::holds_alternative<JournalTruncate>(entry)) --loaded.cuts.count;
-  if (const auto* reset = std::get_if<JournalReset>(&entry)) {
-    --loaded.cuts.count;
-    co_return co_await BeginUnknown(state, loaded, reset->start_offset);
-  }
-  co_return absl::OkStatus();
+  if (std::holds_alternative<JournalDelete>(entry)) co_return absl::OkStatus();
+  --loaded.cuts.count;
+  const auto* reset = std::get_if<JournalReset>(&entry);
+  if (reset == nullptr) co_return absl::OkStatus();
+  co_return co_await BeginUnknown(state, loaded, reset->start_offset);
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
@@ -162,7 +122,7 @@ Task<absl::Status> Recovery::BeginUnknown(Log::State& state, Loaded& loaded, Off
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);
   MR_CO_RETURN_IF_ERROR(co_await CutAll(state, start));
-  loaded.scanned.clear();
+  loaded.scanned.Clear();
   loaded.journaled.reset();
   loaded.start = start;
   co_return absl::OkStatus();
@@ -173,11 +133,10 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
   if (!batch.ok()) co_return batch.status();
   const BatchHeader& header = batch->header();
   if (append.base_offset < state.end) {
-    auto at = std::ranges::lower_bound(loaded.scanned, header.base_offset, {}, &ScannedBatch::base);
-    const bool same = at != loaded.scanned.end() && at->base == header.base_offset &&
-                      at->next == header.next_offset() && at->crc == header.crc;
+    const bool same = loaded.scanned.Has(header);
     if (same && loaded.checkpoint == nullptr) {
-      loaded.journaled = std::min(loaded.journaled.value_or(at->base), at->base);
+      loaded.journaled =
+          std::min(loaded.journaled.value_or(header.base_offset), header.base_offset);
     }
     // Below the recovery point it is in synced segments; above it, it was found when scanning.
     const bool vouched = append.base_offset < state.recovery_point;
@@ -185,7 +144,7 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     context_.env.logger.Info("[log {}] the journal has another batch at {}: cut there",
                              state.path(), append.base_offset);
     MR_CO_RETURN_IF_ERROR(co_await CutEnd(state, append.base_offset));
-    std::erase_if(loaded.scanned, [&](const ScannedBatch& old) { return old.base >= state.end; });
+    loaded.scanned.CutFrom(state.end);
   }
   if (append.base_offset != state.end || header.base_offset < state.end) {
     // What lies between was never durable, so neither was this acknowledged (durable_end advances
@@ -196,8 +155,8 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
     MR_CO_RETURN_IF_ERROR(co_await MakeRoom());
   }
   AppendReplayed(state, *batch);
-  loaded.scanned.push_back({header.base_offset, header.next_offset(), header.crc,
-                            static_cast<uint32_t>(header.size_bytes), std::nullopt});
+  loaded.scanned.Add({header.base_offset, header.next_offset(), header.crc,
+                      static_cast<uint32_t>(header.size_bytes), std::nullopt});
   if (!loaded.journaled.has_value()) loaded.journaled = header.base_offset;
   ++report_.entries_replayed;
   context_.writer->MarkDirty(state);
@@ -206,22 +165,13 @@ Task<absl::Status> Recovery::ReplayAppend(Log::State& state, Loaded& loaded, Jou
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Recovery::WriteJournaledAgain(LogDirectory& directory) {
-  const size_t bytes_max = Journal::Options().entry_bytes_max();
   for (auto& [id, log] : logs_) {
     Log::State& state = log->state();
     const Loaded& loaded = loaded_.at(id);
     if (state.directory != &directory || loaded.checkpoint != nullptr) continue;
-    auto first = loaded.scanned.end();
-    if (loaded.journaled.has_value()) {
-      first = std::ranges::lower_bound(loaded.scanned, *loaded.journaled, {}, &ScannedBatch::base);
-    }
-    // Those in front of it that no journal takes may have waited for the same sync.
-    while (first != loaded.scanned.begin() &&
-           JournalAppendBytes(std::prev(first)->bytes) > bytes_max) {
-      --first;
-    }
+    const ScannedBatch* first = loaded.scanned.FirstUnsynced(loaded.journaled);
     // What the replay has added is not written again.
-    if (first == loaded.scanned.end() || !first->position.has_value()) continue;
+    if (first == nullptr || !first->position.has_value()) continue;
     const Segment* holder = state.SegmentFor(first->base);
     if (holder == nullptr) continue;
     const Offset base = holder->base;

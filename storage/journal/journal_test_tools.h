@@ -150,7 +150,7 @@ class JournalFixture {
     if (journal != nullptr) Stop().IgnoreError();
     env = &node.Boot();
   }
-  absl::StatusOr<JournalRecoveryReport> Recover(KeepingVisitor& visitor) {
+  absl::StatusOr<JournalRecoveryReport> Recover(JournalVisitor& visitor) {
     return world.Run(*env, RecoverJournals(env->disk, kTestLogDir, visitor));
   }
   absl::Status Discard() { return world.Run(*env, DiscardJournals(env->disk, kTestLogDir)); }
