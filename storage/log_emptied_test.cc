@@ -1,10 +1,12 @@
 // Logs that were emptied, and whose checkpoints are gone then, with the whole key-value store: no offset
 // is given out twice.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
 
 #include "storage/compaction_test_tools.h"
+#include "storage/journal/journal.h"
 #include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/log_test_tools.h"
@@ -152,6 +154,92 @@ TEST_CASE("Recovery: an emptied log that has moved to another directory goes on 
   TestStore store(world, BootWithoutStore(world, node), options);
   CHECK(Found(store, 1).end_offset() == Offset(1000));
   REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("Recovery: of two cuts in the journal of a log without files the last one counts") {
+  const bool power = GENERATE(false, true);
+  int without = 0;
+  bool ended = false;
+  for (uint64_t operation = 1; !ended; ++operation) {
+    INFO("operation " << operation << (power ? ", power" : ", kill"));
+    SimWorld world(operation);
+    SimNode& node = world.AddNode("n1");
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& other = store.Open(2);  // Keeps what comes in the journal behind it.
+      store.Append(other, TestBatch({"another's"}));
+      store.WaitDurable(other);
+      Log& log = store.Open(1);
+      REQUIRE(world.Run(store.env(), log.TruncateFullyAndStartAt(Offset(1000))).ok());
+      bool died = false;
+      DieAt(world, node, operation, power, &died);
+      (void)world.Run(store.env(), log.TruncateFullyAndStartAt(Offset(10)));
+      node.disk().set_operation_hook(nullptr);
+      ended = !died;
+      if (ended) {
+        store.Append(log, TestBatch({"kept"}));
+        store.WaitDurable(log);
+        Die(node, power);
+      }
+      (void)store.Stop();
+    }
+    const std::vector<std::string> files = node.disk().Files();
+    const bool any = std::ranges::any_of(files, [](const std::string& path) {
+      return path.contains("topic1-0/") && path.ends_with(kLogSuffix);
+    });
+    TestStore store(world, BootWithoutStore(world, node), {});
+    Log& log = Found(store, 1);
+    if (ended) {
+      CHECK(store.ReadAll(log) == std::vector<ReadRecord>{{Offset(10), "kept"}});
+    } else if (any) {
+      CHECK((log.end_offset() == Offset(10) || log.end_offset() == Offset(1000)));
+    } else {
+      CHECK(log.end_offset() == Offset(10));
+      ++without;
+    }
+    REQUIRE(store.Stop().ok());
+  }
+  CHECK(without > 0);
+}
+
+// The first batch is too large for a journal, so the others are there before it is anywhere.
+TEST_CASE("Recovery: a log of which nothing is on the disk begins at its beginning") {
+  const std::string large(Journal::Options().entry_bytes_max(), 'x');
+  const bool reset = GENERATE(false, true);
+  const Offset begin(reset ? 1000 : 0);
+  bool ended = false;
+  for (uint64_t operation = 1; !ended; ++operation) {
+    INFO("operation " << operation << (reset ? ", begun anew" : ""));
+    SimWorld world(operation);
+    SimNode& node = world.AddNode("n1");
+    std::vector<ReadRecord> before;
+    {
+      TestStore store(world, node.Boot(), {});
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(1);
+      if (reset) REQUIRE(world.Run(store.env(), log.TruncateFullyAndStartAt(begin)).ok());
+      store.Append(log, TestBatch({"first", large}));
+      for (int i = 0; i < 3; ++i) store.Append(log, TestBatch({fmt::format("small {}", i)}));
+      before = store.ReadAll(log, 4 << 20);  // From memory.
+      bool died = false;
+      DieAt(world, node, operation, /*power=*/true, &died);
+      REQUIRE(world.RunUntil([&] { return died || log.durable_end() == log.end_offset(); },
+                             seconds(100)));
+      node.disk().set_operation_hook(nullptr);
+      ended = !died;
+      if (ended) node.PowerLoss();
+      (void)store.Stop();
+    }
+    TestStore store(world, BootWithoutStore(world, node), {});
+    Log& log = Found(store, 1);
+    CHECK(log.start_offset() == begin);
+    const std::vector<ReadRecord> after = store.ReadAll(log, 4 << 20);
+    REQUIRE(after.size() <= before.size());
+    CHECK(std::equal(after.begin(), after.end(), before.begin()));
+    if (ended) CHECK(after == before);
+    REQUIRE(store.Stop().ok());
+  }
 }
 
 }  // namespace millrace

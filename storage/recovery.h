@@ -168,7 +168,7 @@ class Recovery final : public JournalVisitor {
   // Of logs without a checkpoint: see recovery_replay.cc.
   Task<absl::Status> ReplayUnknown(Log::State& state, Loaded& loaded,
                                    JournalEntry entry);  // Borrowed: awaited in place.
-  // Nothing but where it begins changes in a log without records.
+  // One without records begins there, unless it does so further on.
   Task<absl::Status> BeginUnknown(Log::State& state, Loaded& loaded,
                                   Offset start);  // Borrowed: awaited in place.
   Task<absl::Status> ReplayAppend(Log::State& state, Loaded& loaded,

@@ -94,9 +94,11 @@ Task<absl::Status> Recovery::OnJournalEntry(JournalReplay replay) {
 //   4. Where the files have another batch than the journal, theirs is the later one: of a compaction,
 //      or behind a cut.
 //
-// But where the files have nothing at all, the log begins where a reset says, or the first batch that
-// the journal has: a reset or retention may have emptied it, and a power loss may have taken the file
-// that was begun then. Were it not that but records of before, they were never durable, nor acknowledged.
+// But where the files hold nothing, the last reset says where the log begins: power was lost between
+// the removal of the old files and the beginning of the new one. A batch does not: who empties a log
+// leaves a file that says where it goes on (MakeEmptyFile()), so what lies below a batch behind that was
+// never on the disk, and nothing of it was acknowledged. Were the log to begin there, a follower
+// would never ask its leader for what is missing.
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Recovery::ReplayUnknown(Log::State& state, Loaded& loaded, JournalEntry entry) {
   if (auto* append = std::get_if<JournalAppend>(&entry)) {
@@ -104,13 +106,12 @@ Task<absl::Status> Recovery::ReplayUnknown(Log::State& state, Loaded& loaded, Jo
     if (!batch.ok()) co_return batch.status();
     const bool left = batch->header().next_offset() <= loaded.cuts.kept_end;
     if (loaded.cuts.count > 1 || (loaded.cuts.count == 1 && !left)) co_return absl::OkStatus();
-    MR_CO_RETURN_IF_ERROR(co_await BeginUnknown(state, loaded, append->base_offset));
     co_return co_await ReplayAppend(state, loaded, std::move(*append));
   }
   if (std::holds_alternative<JournalDelete>(entry)) co_return absl::OkStatus();
   --loaded.cuts.count;
   const auto* reset = std::get_if<JournalReset>(&entry);
-  if (reset == nullptr) co_return absl::OkStatus();
+  if (reset == nullptr || loaded.cuts.count > 0) co_return absl::OkStatus();
   co_return co_await BeginUnknown(state, loaded, reset->start_offset);
 }
 
