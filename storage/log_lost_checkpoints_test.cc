@@ -86,6 +86,40 @@ TEST_CASE("Recovery: a start beyond the end that no checkpoint of ours says cost
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("Recovery: a start that no checkpoint of ours says leaves nothing of a log unread") {
+  SimWorld world(4);
+  SimNode& node = world.AddNode("n1");
+  LogConfig config;
+  config.segment_bytes = 500;
+  {
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(0, config);
+    for (int i = 0; i < 20; ++i) {
+      store.Append(log, TestBatch({std::string(300, 'x')}), LeaderEpoch(i));
+    }
+    REQUIRE(world.Run(store.env(), log.Flush()).ok());
+    node.Kill();
+    (void)store.Stop();
+  }
+  Env& env = BootWithoutStore(world, node);
+  const std::string path = JoinPath(kTestDataDir, kLogStartFile);
+  const std::string text = FormatOffsetCheckpoint({{TestTopic(0), PartitionId(0), Offset(1000)}});
+  REQUIRE(world.Run(env, ReplaceFile(env.disk, path, text)).ok());
+  TestStore store(world, env, {});
+  REQUIRE(store.Start().ok());
+  Log* log = store->Find(TestPartition(0));
+  REQUIRE(log != nullptr);
+  CHECK(store.ReadAll(*log).size() == 20);
+  for (int epoch = 0; epoch < 19; ++epoch) {
+    const auto end = log->EndOffsetForEpoch(LeaderEpoch(epoch));
+    REQUIRE(end.has_value());
+    CHECK(end->epoch == LeaderEpoch(epoch));
+    CHECK(end->end_offset == Offset(epoch + 1));
+  }
+  REQUIRE(store.Stop().ok());
+}
+
 // Cuts of one kind, and behind them what only the files have, or both, or the journal alone.
 TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it") {
   const bool power = GENERATE(false, true);

@@ -368,6 +368,7 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool
   }
   state.start = state.segments.front().base;
   loaded.start = std::max(loaded.start, state.start);
+  const Offset stored = loaded.start;
   if (loaded.checkpoint == nullptr) {
     auto said = starts_.find(PartitionDirectoryName(state.topic, state.id.partition));
     if (said != starts_.end()) loaded.start = std::max(loaded.start, said->second);
@@ -375,8 +376,9 @@ Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool
   // A clean stop of another broker: only the active segment's end is not in any name.
   size_t first = clean ? state.segments.size() - 1 : 0;
   // Segments below the start were removed, and a power loss has brought them back, perhaps without
-  // the snapshots in front of them: the one in front of the start knows more than they do.
-  while (first + 1 < state.segments.size() && state.segments[first + 1].base <= loaded.start) {
+  // the snapshots in front of them: the one in front of the start knows more than they do. What
+  // kLogStartFile says may be of another log, and nothing is left unread for it.
+  while (first + 1 < state.segments.size() && state.segments[first + 1].base <= stored) {
     ++first;
   }
   const Offset from = state.segments[first].base;
