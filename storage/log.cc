@@ -272,6 +272,7 @@ absl::Status MakeDurable(Log::State& state, const BatchHeader& header, const Sli
   }
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, &state);
   if (!position.ok()) return position.status();
+  state.journaled = true;
   state.marks.push_back({*position, header.next_offset(), now});
   state.journal_last = *position;
   if (!state.journal_first) {

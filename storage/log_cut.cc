@@ -339,6 +339,7 @@ Task<absl::Status> JournalCut(Log::State& state,
   absl::StatusOr<JournalPosition> position = journal.Enqueue(entry, nullptr);
   if (!position.ok()) co_return position.status();
   state.cut_unstored = true;
+  state.journaled = true;
   if (!state.journal_first) {
     state.journal_first = *position;
     state.directory->Need(*position, state.number);

@@ -120,6 +120,40 @@ TEST_CASE("Recovery: a start that no checkpoint of ours says leaves nothing of a
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("Recovery: a replica that came back is not given what its former self had journaled") {
+  const bool power = GENERATE(false, true);
+  const bool appended = GENERATE(false, true);
+  CAPTURE(power, appended);
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  std::vector<ReadRecord> before;
+  {
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    Append(store, store.Open(1), Small("another's"));  // Keeps what comes in the journal behind it.
+    Log& first = store.Open(0);
+    for (int i = 0; i < 3; ++i) Append(store, first, Small("first life"));
+    REQUIRE(world.Run(store.env(), store->Delete(TestPartition(0))).ok());
+    LogConfig config;
+    config.durability = Durability::kPageCache;
+    Log& second = store.Open(0, config);
+    if (appended) {
+      store.Append(second, Small("second life"));
+      REQUIRE(world.Run(store.env(), second.Flush()).ok());
+    }
+    before = store.ReadAll(second);
+    world.RunFor(seconds(1));
+    Die(node, power);
+    (void)store.Stop();
+  }
+  TestStore store(world, BootWithoutStore(world, node), {});
+  REQUIRE(store.Start().ok());
+  Log* log = store->Find(TestPartition(0));
+  REQUIRE(log != nullptr);
+  CHECK(store.ReadAll(*log) == before);
+  REQUIRE(store.Stop().ok());
+}
+
 // Cuts of one kind, and behind them what only the files have, or both, or the journal alone.
 TEST_CASE("Recovery: a cut that has ended takes nothing of what came behind it") {
   const bool power = GENERATE(false, true);

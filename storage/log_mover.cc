@@ -430,6 +430,7 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
           return taken.status();
         }
         position = *taken;
+        state.journaled = true;
         if (!first) first = *taken;
         last = *taken;
       } else {

@@ -106,6 +106,7 @@ struct Log::State final : JournalListener {
   std::optional<JournalPosition> journal_first;
   std::optional<JournalPosition> journal_first_after;
   JournalPosition journal_last{0};
+  bool journaled = false;  // Since the start some journal has had an entry of it.
   bool checkpointing = false;
   // While recovering: how far the journal of the last run was replayed into this log.
   JournalGeneration replayed_generation{0, 0};
