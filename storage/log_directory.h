@@ -77,6 +77,9 @@ class LogDirectory {
   void RecycleJournal();
 
   size_t log_count = 0;
+  // Folders that were set aside: those that the start found (shard 0 counts them), and what this
+  // shard has added. Nobody tells us when a person removes one.
+  size_t strays = 0;
   // Its file system had no room for the last write: appends are refused until one succeeds.
   bool full = false;
   // When that is tried.

@@ -40,26 +40,47 @@ LogMaker::Item LogMaker::Begin(NewLog wanted) {
 
 Task<absl::Status> LogMaker::TakeFolder(const Log::State& state) {
   Disk& disk = context_.env.disk;
-  const std::string wanted = FormatPartitionMetadata(state.id.topic_id);
   const std::string path = JoinPath(state.path(), kPartitionMetadataFile);
   auto present = co_await ReadWholeFile(disk, path, kMetadataBytesMax);
   if (!present.ok() && !absl::IsNotFound(present.status())) co_return present.status();
-  if (!present.ok() || present->view() != wanted) {
-    // Of a log that was about to be made when the power failed there may be a file, and nothing in
-    // it that was written.
-    auto entries = co_await disk.List(state.path());
-    if (!entries.ok()) co_return entries.status();
-    const bool other_files = std::ranges::any_of(*entries, [](const DirectoryEntry& entry) {
-      return !entry.name.starts_with(kPartitionMetadataFile);  // Or its temporary one.
-    });
-    if (other_files || (present.ok() && ParsePartitionMetadata(present->view()).ok())) {
-      co_return absl::AlreadyExistsError(
-          fmt::format("{} belongs to another topic: {}", state.path(),
-                      present.ok() ? present->view() : std::string_view("it has files")));
-    }
+  auto entries = co_await disk.List(state.path());
+  if (!entries.ok()) co_return entries.status();
+  const bool other_files = std::ranges::any_of(*entries, [](const DirectoryEntry& entry) {
+    return !entry.name.starts_with(kPartitionMetadataFile);  // Or its temporary one.
+  });
+  const absl::StatusOr<TopicId> whose =
+      present.ok() ? ParsePartitionMetadata(present->view()) : present.status();
+  const bool ours = whose.ok() && *whose == state.id.topic_id;
+  // Of a log that was about to be made when the power failed there may be a file, and nothing in
+  // it that was written.
+  if (!ours && (other_files || whose.ok())) {
+    co_return absl::AlreadyExistsError(
+        fmt::format("{} belongs to another topic: {}", state.path(),
+                    present.ok() ? present->view() : std::string_view("it has files")));
   }
-  MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(disk, path, wanted));
+  if (other_files) MR_CO_RETURN_IF_ERROR(co_await SetFolderAside(state));
+  MR_CO_RETURN_IF_ERROR(
+      co_await ReplaceFile(disk, path, FormatPartitionMetadata(state.id.topic_id)));
   co_return co_await disk.SyncDirectory(state.directory->path());
+}
+
+// Its segments are of another life of the replica, which was left alone where it lay: as a second copy,
+// for instance. Ours would be written over some of them, and recovered with what is left.
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> LogMaker::SetFolderAside(const Log::State& state) {
+  Disk& disk = context_.env.disk;
+  LogDirectory& directory = *state.directory;
+  const std::string aside =
+      JoinPath(directory.path(),
+               StrayDirectoryName(state.topic, state.id.partition, context_.env.random.NextUuid()));
+  MR_CO_RETURN_IF_ERROR(co_await disk.Rename(state.path(), aside));
+  ++directory.strays;
+  MR_CO_RETURN_IF_ERROR(co_await disk.CreateDirectories(state.path()));
+  context_.env.logger.Warning(
+      "[log {}] a folder of an earlier replica was in its place, and is set aside as {}: nothing "
+      "here will remove it",
+      state.path(), aside);
+  co_return absl::OkStatus();
 }
 
 Task<void> LogMaker::MakeFolders(LogDirectory* directory, std::vector<Item*> items) {
@@ -77,6 +98,8 @@ Task<void> LogMaker::MakeFolders(LogDirectory* directory, std::vector<Item*> ite
     Log::State& state = item.log->state();
     item.status = made[i];
     if (absl::IsAlreadyExists(item.status)) item.status = co_await TakeFolder(state);
+    // What could not be written or synced may be taken for clean by the next sync (disk.h).
+    if (absl::IsDataLoss(item.status)) context_.fail_directory(*directory, item.status);
   }
 }
 

@@ -10,7 +10,8 @@
 // Shard:    one; called by LogStore, for no log twice at a time.
 // Lifetime: `context` outlives it.
 // Errors:   kAlreadyExists: another topic id has the folder. Others, with kStorageError: no directory
-//           takes new logs, the disk's, the KvStore's.
+//           takes new logs, the disk's, the KvStore's. Where a write or a sync fails, the directory goes
+//           offline.
 // Source:   docs/storage.md, Making logs.
 #pragma once
 
@@ -49,6 +50,8 @@ class LogMaker {
   Task<void> MakeFolders(LogDirectory* directory, std::vector<Item*> items);
   // There is a folder of that name.
   Task<absl::Status> TakeFolder(const Log::State& state);  // Borrowed: awaited in place.
+  // It is this replica's, and there is more in it than a log that was never used leaves.
+  Task<absl::Status> SetFolderAside(const Log::State& state);  // Borrowed: awaited in place.
 
   StoreContext& context_;
   const Choose choose_;

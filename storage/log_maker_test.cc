@@ -1,10 +1,15 @@
 // What making logs costs, and what of them a power loss may take.
 #include "storage/log_maker.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
+#include "common/error_kind.h"
+#include "common/metrics/metrics.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "storage/log_files.h"
@@ -38,6 +43,23 @@ Task<absl::Status> Put(Disk* disk, std::string path, std::string content) {
   absl::Status put = co_await (*file)->WriteAt(0, Chain(Slice::Copy(content)), WriteFlags{});
   put.Update(co_await (*file)->Close());
   co_return put;
+}
+
+// The first folder that was set aside.
+std::string Stray(SimNode& node) {
+  for (const std::string& path : node.disk().Files()) {
+    const size_t begin = std::string_view(kTestDataDir).size();  // Files() has no slash in front.
+    const std::string folder = path.substr(begin, path.find('/', begin) - begin);
+    if (IsStrayDirectoryName(folder)) return JoinPath(kTestDataDir, folder);
+  }
+  return "";
+}
+
+double StraysSaid(const MetricRegistry& registry) {
+  for (const MetricSample& sample : registry.Snapshot()) {
+    if (sample.name.name == "millrace_log_stray_folders") return std::get<double>(sample.value);
+  }
+  return -1;
 }
 
 }  // namespace
@@ -130,6 +152,64 @@ TEST_CASE("LogMaker: what a power loss left of making a log is no other topic's 
     CHECK(opened.ok() == left.is_taken);
     CHECK(absl::IsAlreadyExists(opened.status()) == !left.is_taken);
   }
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMaker: a folder of an earlier replica is set aside with all that is in it") {
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  LogConfig config;
+  config.segment_bytes = 2000;
+  const std::string values[] = {std::string(900, 'o'), "new"};
+  {
+    TestStore store(world, node.Boot(), {});
+    REQUIRE(store.Start().ok());
+    MetricRegistry registry;
+    store->RegisterMetrics(registry);
+    Disk& disk = store.env().disk;
+    // What it was made of by another life is put in its place.
+    Log& former = store.Open(1, config);
+    for (int i = 0; i < 10; ++i) store.Append(former, TestBatch({values[0]}));
+    REQUIRE(world.Run(store.env(), former.Flush()).ok());
+    REQUIRE(world.Run(store.env(), store->SetAside(TestPartition(1))).ok());
+    CHECK(StraysSaid(registry) == 1);
+    REQUIRE(world.Run(store.env(), disk.Rename(Stray(node), FolderOf(1))).ok());
+    Log& log = store.Open(1, config);
+    CHECK(StraysSaid(registry) == 2);  // Nobody has said that one of them was taken away.
+    store.Append(log, TestBatch({values[1]}));
+    REQUIRE(world.Run(store.env(), log.Flush()).ok());
+    node.PowerLoss();
+    (void)store.Stop();
+  }
+  TestStore store(world, node.Boot(), {});
+  REQUIRE(store.Start().ok());
+  MetricRegistry registry;
+  store->RegisterMetrics(registry);
+  CHECK(StraysSaid(registry) == 1);
+  CHECK(store.ReadAll(store.Open(1, config)) == std::vector<ReadRecord>{{Offset(0), values[1]}});
+  const std::string kept = JoinPath(Stray(node), SegmentFileName(Offset(8), kLogSuffix));
+  CHECK(node.disk().Find(kept) != nullptr);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMaker: a sync that fails is not tried again: the directory is offline") {
+  SimWorld world(6);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options;
+  options.log_dirs = {"/a", "/b"};
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  node.disk().FailNextSync();
+  const auto open = [&](int number) {
+    return world.Run(store.env(), store->Open(TestPartition(number), TestTopic(number), {}, true))
+        .status();
+  };
+  CHECK(KindOf(open(1)) == ErrorKind::kStorageError);
+  const std::vector<LogDirectoryStatus> directories = store->directories();
+  CHECK(std::ranges::count_if(directories, [](const LogDirectoryStatus& each) {
+          return absl::IsDataLoss(each.failure);
+        }) == 1);
+  CHECK(open(1).ok());  // In the other one.
   REQUIRE(store.Stop().ok());
 }
 

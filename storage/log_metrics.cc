@@ -69,6 +69,10 @@ void RegisterDirectory(LogDirectory* directory, bool first_shard, MetricRegistry
                                    ? 0.0
                                    : static_cast<double>(directory->journal()->bytes_written());
                       });
+  registry.AddGauge(name("millrace_log_stray_folders",
+                         "Logs that were set aside because nobody knows them: those found at the "
+                         "start, and since."),
+                    [directory] { return static_cast<double>(directory->strays); });
   if (!first_shard) return;  // Once, and not once for each shard.
   registry.AddGauge(name("millrace_log_directory_offline",
                          "1 when the directory is offline (Kafka: OfflineLogDirectoryCount)."),

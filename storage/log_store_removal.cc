@@ -125,6 +125,7 @@ Task<absl::Status> LogStore::SetAside(TopicPartitionId id) {
   }
   impl.EndChange(id);
   if (!gone.empty()) {
+    ++impl.FindDirectory(gone.substr(0, gone.rfind('/')))->strays;
     impl.env.logger.Warning("[log {}] set aside as {}: nothing here will remove it", path, gone);
   }
   co_return whole;
