@@ -14,6 +14,7 @@ namespace millrace {
 namespace {
 
 constexpr std::string_view kStoreFolder = "millrace-state";
+constexpr std::string_view kAsideEnd = ".damaged.";  // And a number.
 constexpr std::string_view kMarkFile = ".millrace_started";
 constexpr std::string_view kMarkText =
     "There has been a metadata log in millrace-state/. Where that is gone or empty, this "
@@ -79,7 +80,7 @@ Task<absl::StatusOr<std::optional<std::string>>> MetadataFolder::SetStoreAside()
   MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
   std::string name;
   for (int number = 1; name.empty(); ++number) {
-    std::string free = fmt::format("{}.damaged.{}", kStoreFolder, number);
+    std::string free = fmt::format("{}{}{}", kStoreFolder, kAsideEnd, number);
     if (std::ranges::find(entries, free, &DirectoryEntry::name) == entries.end()) name = free;
   }
   std::optional<std::string> aside = JoinPath(path_, name);
@@ -93,6 +94,13 @@ Task<absl::StatusOr<std::optional<std::string>>> MetadataFolder::SetStoreAside()
   if (!removed.ok() && !absl::IsNotFound(removed)) co_return removed;
   MR_CO_RETURN_IF_ERROR(co_await disk_.SyncDirectory(path_));
   co_return aside;
+}
+
+Task<absl::StatusOr<size_t>> MetadataFolder::CountSetAside() {
+  MR_CO_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, co_await disk_.List(path_));
+  const std::string begin = fmt::format("{}{}", kStoreFolder, kAsideEnd);
+  co_return static_cast<size_t>(std::ranges::count_if(
+      entries, [&](const DirectoryEntry& entry) { return entry.name.starts_with(begin); }));
 }
 
 }  // namespace millrace

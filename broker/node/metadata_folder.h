@@ -17,6 +17,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,6 +51,8 @@ class MetadataFolder {
   // Moves the store out of the way, and then forgets the damage; gives the store's new path. Nothing
   // where there is none: a start that a crash ended had moved it. REQUIRES: nobody has it open.
   Task<absl::StatusOr<std::optional<std::string>>> SetStoreAside();
+  // How many are there that were.
+  Task<absl::StatusOr<size_t>> CountSetAside();
 
  private:
   Task<absl::StatusOr<bool>> HasMark(std::string_view file,

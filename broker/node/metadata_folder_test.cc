@@ -116,6 +116,7 @@ TEST_CASE("MetadataFolder: stores that are set aside do not take each other's pl
     REQUIRE(aside.ok());
     CHECK(**aside == name);
   }
+  CHECK(*world.Run(env, folder.CountSetAside()) == 2);
   const auto left = world.Run(env, env.disk.List("/data"));
   REQUIRE(left.ok());
   CHECK(left->size() == 2);

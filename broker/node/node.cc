@@ -165,6 +165,7 @@ Task<absl::Status> Node::OpenStore() {
   }
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
+  MR_CO_ASSIGN_OR_RETURN(stores_set_aside_, co_await folder_.CountSetAside());
   // A controller's quorum watches over its own writes.
   if (!options_.config.is_controller) {
     kv_ = std::make_unique<DamageWatch>(
@@ -382,6 +383,10 @@ Task<absl::Status> Node::OpenPartitions() {
 }
 
 void Node::OpenAdmin() {
+  admin_.registry().AddGauge(
+      {"millrace_metadata_stores_set_aside",
+       "Damaged stores in metadata.log.dir that the start found: a person may remove them."},
+      [this] { return static_cast<double>(stores_set_aside_); });
   if (controller_ != nullptr) controller_->quorum().RegisterMetrics(admin_.registry());
   NodeAdminView view;
   view.cluster_id = format_.cluster_id;

@@ -162,6 +162,7 @@ class Node {
   NodeFormat format_;
   RaftQuorumOptions quorum_;      // Of a controller.
   bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
+  size_t stores_set_aside_ = 0;
   std::vector<BrokerEndpoint> advertised_;
 };
 

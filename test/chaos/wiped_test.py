@@ -40,6 +40,7 @@ def rotten(cluster):
     without_its_log(cluster, damage)
     kept = [node for node in cluster if (node.log_dir / "millrace-state.damaged.1").is_dir()]
     expect_equal(len(kept), 1, "stores set aside")
+    expect_equal(kept[0].metric("millrace_metadata_stores_set_aside"), 1, "stores set aside, by the metric")
 
 
 @test("fault: a controller whose metadata store was removed does not come back as the voter it was")
