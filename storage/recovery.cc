@@ -244,27 +244,13 @@ Task<absl::Status> Recovery::LoadFolder(LogDirectory& directory, Folder folder,
   co_return result;
 }
 
-Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, bool clean,
-                                          std::vector<DirectoryEntry> entries) {
-  const LogCheckpoint* known = loaded.checkpoint;
-  std::set<Offset> indexed;
-  std::vector<std::pair<Offset, std::string>> indexes;
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::FindSegments(Log::State& state, std::vector<DirectoryEntry> entries) {
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory) continue;
     if (IsLeftover(entry.name)) {
       MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), entry.name)));
       continue;
-    }
-    std::optional<Offset> aborted = ParseSegmentFileName(entry.name, kTxnIndexSuffix);
-    if (aborted && entry.size > 0 && !state.segments.empty() &&
-        state.segments.back().base == *aborted) {
-      state.segments.back().aborted.state = IndexState::kUnchecked;
-    }
-    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
-      std::optional<Offset> of = ParseSegmentFileName(entry.name, suffix);
-      if (!of) continue;
-      if (entry.size > 0 && suffix != kTxnIndexSuffix) indexed.insert(*of);
-      indexes.emplace_back(*of, entry.name);
     }
     std::optional<Offset> base = ParseSegmentFileName(entry.name, kLogSuffix);
     if (!base) continue;
@@ -272,17 +258,43 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
     segment.size = segment.written = segment.synced = entry.size;
     segment.file_exists = true;
     segment.sealed = true;
+    segment.index_state = IndexState::kAbsent;
     segment.times_known = false;
   }
-  for (Segment& segment : state.segments) {
-    segment.index_state =
-        indexed.contains(segment.base) ? IndexState::kUnchecked : IndexState::kAbsent;
-  }
-  MR_CO_RETURN_IF_ERROR(co_await RemoveLostIndexes(state, std::move(indexes)));
   // The list was sorted by name, and names have 20 digits.
   for (size_t i = 0; i + 1 < state.segments.size(); ++i) {
     state.segments[i].next = state.segments[i].written_next = state.segments[i + 1].base;
   }
+  std::vector<std::string> lost;
+  for (const DirectoryEntry& entry : entries) {
+    for (std::string_view suffix : {kIndexSuffix, kTimeIndexSuffix, kTxnIndexSuffix}) {
+      const std::optional<Offset> of = ParseSegmentFileName(entry.name, suffix);
+      if (!of || entry.is_directory) continue;
+      Segment* segment = state.FindSegment(*of);
+      if (segment == nullptr) {
+        lost.push_back(entry.name);
+      } else if (entry.size > 0) {
+        (suffix == kTxnIndexSuffix ? segment->aborted.state : segment->index_state) =
+            IndexState::kUnchecked;
+      }
+    }
+  }
+  co_return co_await RemoveLostIndexes(state, std::move(lost));
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::RemoveLostIndexes(Log::State& state, std::vector<std::string> names) {
+  if (names.empty()) co_return absl::OkStatus();
+  for (const std::string& name : names) {
+    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), name)));
+  }
+  co_return co_await context_.env.disk.SyncDirectory(state.path());
+}
+
+Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, bool clean,
+                                          std::vector<DirectoryEntry> entries) {
+  const LogCheckpoint* known = loaded.checkpoint;
+  MR_CO_RETURN_IF_ERROR(co_await FindSegments(state, std::move(entries)));
   // After kill -9 the kernel still shows names that a power loss would take, and what Kafka wants
   // to find after a clean stop is of the one before.
   state.names_unsynced = !clean;
@@ -344,17 +356,6 @@ Task<absl::Status> Recovery::LoadSegments(Log::State& state, Loaded& loaded, boo
   segment->times_known = true;
   const size_t index = static_cast<size_t>(segment - state.segments.data());
   co_return co_await ScanFrom(state, loaded, index, known->position, /*gaps_allowed=*/false);
-}
-
-// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<absl::Status> Recovery::RemoveLostIndexes(
-    Log::State& state, std::vector<std::pair<Offset, std::string>> indexes) {
-  std::erase_if(indexes, [&](const auto& index) { return state.FindSegment(index.first); });
-  for (const auto& [base, name] : indexes) {
-    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.Remove(JoinPath(state.path(), name)));
-  }
-  if (indexes.empty()) co_return absl::OkStatus();
-  co_return co_await context_.env.disk.SyncDirectory(state.path());
 }
 
 Task<absl::Status> Recovery::LoadUnknown(Log::State& state, Loaded& loaded, bool clean) {

@@ -138,13 +138,15 @@ class Recovery final : public JournalVisitor {
   // As partition.metadata says.
   Task<absl::StatusOr<TopicPartitionId>> IdOf(LogDirectory& directory, std::string folder,
                                               PartitionId partition);  // Borrowed: in place.
-  // Makes `state.segments` from the files; says from which one on it must be read.
-  Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
+  // Makes `state.segments` of the files.
+  Task<absl::Status> FindSegments(Log::State& state,
                                   std::vector<DirectoryEntry> entries);  // Borrowed: in place.
   // Those of segments that a power loss took: a segment that begins there again would add to them.
-  Task<absl::Status> RemoveLostIndexes(
-      Log::State& state,
-      std::vector<std::pair<Offset, std::string>> indexes);  // Borrowed: awaited in place.
+  Task<absl::Status> RemoveLostIndexes(Log::State& state,
+                                       std::vector<std::string> names);  // Borrowed: in place.
+  // The same, and what is in them; says from which one on it must be read.
+  Task<absl::Status> LoadSegments(Log::State& state, Loaded& loaded, bool clean,
+                                  std::vector<DirectoryEntry> entries);  // Borrowed: in place.
   Task<absl::Status> LoadUnknown(Log::State& state, Loaded& loaded,
                                  bool clean);  // Borrowed: awaited in place.
   Task<absl::Status> ScanFrom(Log::State& state, Loaded& loaded, size_t segment_index,

@@ -114,6 +114,9 @@ TEST_CASE("Recovery: an index whose segment a power loss took is not that of the
     REQUIRE(world.Run(env, env.disk.Remove(kSegment + ".log")).ok());
     TestStore store(world, env, {});
     REQUIRE(store.Start().ok());
+    for (const char* suffix : {".index", ".timeindex"}) {
+      CHECK(node.disk().Find(kSegment + suffix) == nullptr);
+    }
     AppendOthers(world, store, store.Open(0, Config()));
     REQUIRE(store.Stop().ok());
     node.Kill();
