@@ -56,6 +56,10 @@ class File {
   // aligned.
   virtual Task<absl::StatusOr<Slice>> ReadAt(uint64_t position, size_t length, ReadHint hint) = 0;
 
+  // Whether the page cache has all of these bytes, so that a reader of a direct file would only
+  // trouble the disk for them. True also where nobody can tell. REQUIRES: they are in the file.
+  virtual bool IsCached(uint64_t position, size_t length) = 0;
+
   // All of `data` at `position`, in order. On error any part of it may have been written.
   virtual Task<absl::Status> WriteAt(uint64_t position, Chain data, WriteFlags flags) = 0;
 
