@@ -16,8 +16,9 @@ FdCache::FdCache(Reactor& reactor, Disk& disk, size_t files_max)
 
 FdCache::~FdCache() { MR_CHECK(entries_.empty()); }
 
-Task<absl::StatusOr<FdCache::Handle>> FdCache::Acquire(std::string path, bool create) {
-  auto found = entries_.find(path);
+Task<absl::StatusOr<FdCache::Handle>> FdCache::Acquire(std::string path, bool create, bool direct) {
+  const Key key(path, direct);
+  auto found = entries_.find(key);
   if (found != entries_.end()) {
     std::shared_ptr<Entry> entry = found->second;
     if (entry->idle) {
@@ -31,20 +32,20 @@ Task<absl::StatusOr<FdCache::Handle>> FdCache::Acquire(std::string path, bool cr
     if (entry->status.ok()) co_return handle;
     if (!create || !absl::IsNotFound(entry->status)) co_return entry->status;
     handle = Handle();
-    co_return co_await Acquire(std::move(path), create);
+    co_return co_await Acquire(std::move(path), create, direct);
   }
   auto entry = std::make_shared<Entry>(reactor_);
-  entry->path = path;
+  entry->key = key;
   entry->users = 1;
-  entries_.emplace(path, entry);
+  entries_.emplace(key, entry);
   Handle handle(*this, entry);
-  absl::StatusOr<std::unique_ptr<File>> file =
-      co_await disk_.Open(path, OpenOptions{.create = create});
+  absl::StatusOr<std::unique_ptr<File>> file = co_await disk_.Open(
+      path, OpenOptions{.create = create, .read_only = direct, .direct = direct});
   if (file.ok()) {
     entry->file = *std::move(file);
   } else {
     entry->status = file.status();
-    if (!entry->forgotten) entries_.erase(path);
+    if (!entry->forgotten) entries_.erase(key);
     entry->forgotten = true;
   }
   entry->opened.Set();
@@ -54,7 +55,12 @@ Task<absl::StatusOr<FdCache::Handle>> FdCache::Acquire(std::string path, bool cr
 }
 
 void FdCache::Forget(const std::string& path) {
-  auto found = entries_.find(path);
+  ForgetOne({path, false});
+  ForgetOne({path, true});
+}
+
+void FdCache::ForgetOne(const Key& key) {
+  auto found = entries_.find(key);
   if (found == entries_.end()) return;
   std::shared_ptr<Entry> entry = found->second;
   entries_.erase(found);
@@ -84,7 +90,7 @@ void FdCache::CloseExcess() {
     Entry* oldest = idle_.front();
     idle_.pop_front();
     std::unique_ptr<File> file = std::move(oldest->file);
-    entries_.erase(oldest->path);  // The last reference: destroys the entry.
+    entries_.erase(oldest->key);  // The last reference: destroys the entry.
     StartClosing(std::move(file));
   }
 }
@@ -106,7 +112,7 @@ Task<void> FdCache::Stop() {
     Entry* entry = idle_.front();
     idle_.pop_front();
     std::unique_ptr<File> file = std::move(entry->file);
-    entries_.erase(entry->path);
+    entries_.erase(entry->key);
     co_await CloseFile(std::move(file));
   }
   co_await closing_.Join();

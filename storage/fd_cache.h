@@ -56,8 +56,9 @@ class FdCache {
   FdCache(Reactor& reactor, Disk& disk, size_t files_max);
   ~FdCache();
 
-  // The file at `path`, open for reading and writing; made when absent and `create`.
-  Task<absl::StatusOr<Handle>> Acquire(std::string path, bool create);
+  // The file at `path`, open for reading and writing; made when absent and `create`. Or, `direct`, for
+  // reading alone and past the page cache, beside the other.
+  Task<absl::StatusOr<Handle>> Acquire(std::string path, bool create, bool direct = false);
 
   // Forgets a file that is renamed or removed; it closes when its last user is gone.
   void Forget(const std::string& path);
@@ -67,8 +68,10 @@ class FdCache {
   Task<void> Stop();
 
  private:
+  // A path, and whether it is open past the page cache.
+  using Key = std::pair<std::string, bool>;
   struct Entry {
-    std::string path;
+    Key key;
     std::unique_ptr<File> file;  // Null while it is being opened.
     absl::Status status;
     size_t users = 0;
@@ -79,6 +82,7 @@ class FdCache {
     explicit Entry(Reactor& reactor) : opened(reactor) {}
   };
 
+  void ForgetOne(const Key& key);
   void Unuse(std::shared_ptr<Entry> entry);
   void CloseExcess();
   void StartClosing(std::unique_ptr<File> file);
@@ -92,7 +96,7 @@ class FdCache {
   Disk& disk_;
 
   // State.
-  std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::map<Key, std::shared_ptr<Entry>> entries_;
   std::list<Entry*> idle_;  // Front: least recently used.
   TaskScope closing_;
   bool stopped_ = false;

@@ -25,6 +25,7 @@
 #include "common/ids.h"
 #include "common/runtime/task.h"
 #include "common/time.h"
+#include "storage/cold_reads.h"
 #include "storage/journal/journal.h"
 #include "storage/log.h"
 #include "storage/log_files.h"
@@ -41,7 +42,8 @@ Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path,
 
 class LogDirectory {
  public:
-  LogDirectory(Disk& disk, std::string path) : path_(std::move(path)), disk_(disk) {}
+  LogDirectory(Reactor& reactor, Disk& disk, std::string path)
+      : path_(std::move(path)), disk_(disk), cold_reads_(reactor) {}
 
   // Checks whose directory it is; with `lock`, takes the lock and the clean mark.
   Task<absl::Status> OpenDirectory(std::optional<std::string> cluster_id,
@@ -62,6 +64,7 @@ class LogDirectory {
     if (failure_.ok()) failure_ = std::move(failure);
   }
 
+  ColdReads& cold_reads() { return cold_reads_; }
   Journal* journal() { return journal_.get(); }
   void set_journal(std::unique_ptr<Journal> journal) { journal_ = std::move(journal); }
   std::unique_ptr<Journal> TakeJournal() { return std::move(journal_); }
@@ -94,6 +97,7 @@ class LogDirectory {
 
   // Owned.
   std::unique_ptr<FileLock> lock_;
+  ColdReads cold_reads_;
   std::unique_ptr<Journal> journal_;
 
   // State.

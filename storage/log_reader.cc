@@ -9,6 +9,7 @@
 #include "common/error_kind.h"
 #include "common/status_macros.h"
 #include "storage/log.h"
+#include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
 #include "storage/log_state.h"
@@ -22,6 +23,9 @@ namespace millrace {
 namespace {
 
 constexpr size_t kPlacesMax = 8;
+// Who wants more gets it in several pieces, so that nobody waits for the disk behind a larger one
+// (cold_reads.h). With both ends rounded to pages it is one request to a disk that takes 254 pages.
+constexpr size_t kPieceBytesMax = 1000 << 10;
 // What a look-up by time reads at a time.
 constexpr size_t kTimeReadBytes = 256 << 10;
 // A look-up by time lets others run after so many records, or so many decompressed bytes of them.
@@ -48,25 +52,54 @@ void RememberPlace(Log::State& state, ReadPlace place) {
   state.places.push_back(place);
 }
 
-// One piece of a segment from `position` on, perhaps left over from an earlier read. Empty: the log
-// was cut meanwhile, look again.
-Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t position,
-                                      size_t bytes_min, size_t bytes_wanted,
-                                      uint64_t bytes_left) {  // Borrowed: awaited in place.
+// Bytes of a segment that the page cache does not have, without putting them there: the kernel would
+// read ahead of us, as much as the disk's settings say, and the journal's writes would wait for that;
+// and its copy costs more than all else that is done for such a read.
+Task<absl::StatusOr<Slice>> ReadPastCache(Log::State& state, Offset base, uint64_t position,
+                                          size_t length) {  // Borrowed: awaited in place.
+  auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix),
+                                                   /*create=*/false, /*direct=*/true);
+  if (!file.ok()) co_return file.status();
+  const size_t alignment = (*file)->alignment();
+  const auto before = static_cast<size_t>(position % alignment);
+  const size_t whole = (before + length + alignment - 1) / alignment * alignment;
+  absl::StatusOr<Slice> bytes =
+      co_await (*file)->ReadAt(position - before, whole, ReadHint::kNormal);
+  if (!bytes.ok()) co_return bytes;
+  const size_t got = bytes->size() - std::min(before, bytes->size());
+  co_return bytes->Sub(bytes->size() - got, std::min(got, length));
+}
+
+struct Piece {
+  Slice bytes;  // Empty: the log was cut meanwhile, look again.
+  bool from_disk = false;
+};
+
+// One piece of a segment from `position` on, perhaps left over from an earlier read. `shared`: others
+// will want it, too.
+Task<absl::StatusOr<Piece>> ReadPiece(Log::State& state, Offset base, uint64_t position,
+                                      size_t bytes_min, size_t bytes_wanted, uint64_t bytes_left,
+                                      bool shared) {  // Borrowed: awaited in place.
   StoreContext& context = state.context;
   const uint64_t cuts = state.cuts;
   const ColdPlace place{state.number, cuts, base, position};
+  bytes_wanted = std::min(bytes_wanted, kPieceBytesMax);
   // A short rest is worth nothing: the next read would be small.
   const auto enough = std::min<uint64_t>(bytes_left, std::max(bytes_min, bytes_wanted));
   Slice rest = context.cold_chunks.Find(place);
-  if (!rest.empty() && rest.size() >= enough) co_return rest;
+  if (!rest.empty() && rest.size() >= enough) co_return Piece{rest};
   const size_t length = static_cast<size_t>(std::min<uint64_t>(
       bytes_left, std::max({bytes_min, bytes_wanted, context.options.cold_read_bytes})));
   auto file = co_await context.files.Acquire(state.SegmentPath(base, kLogSuffix), false);
-  if (!file.ok() && state.cuts != cuts) co_return Slice();
+  if (!file.ok() && state.cuts != cuts) co_return Piece();
   if (!file.ok()) co_return file.status();
-  absl::StatusOr<Slice> bytes = co_await (*file)->ReadAt(position, length, ReadHint::kNormal);
-  if (state.cuts != cuts) co_return Slice();
+  const bool from_disk = !(*file)->IsCached(position, length);
+  ColdReads::Turn turn;
+  if (from_disk) turn = co_await state.directory->cold_reads().Take();
+  absl::StatusOr<Slice> bytes = from_disk && !shared
+                                    ? co_await ReadPastCache(state, base, position, length)
+                                    : co_await (*file)->ReadAt(position, length, ReadHint::kNormal);
+  if (state.cuts != cuts) co_return Piece();
   if (!bytes.ok()) co_return bytes.status();
   if (bytes->size() < length) {
     co_return MakeError(
@@ -75,7 +108,7 @@ Task<absl::StatusOr<Slice>> ReadPiece(Log::State& state, Offset base, uint64_t p
                     position + bytes->size(), position + bytes_left));
   }
   if (length > enough) context.cold_chunks.Keep(place, *bytes);  // Else none of it is left over.
-  co_return *std::move(bytes);
+  co_return Piece{*std::move(bytes), from_disk};
 }
 
 absl::Status Corrupt(Log::State& state, Offset base, uint64_t position, const absl::Status& why) {
@@ -222,19 +255,24 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
     position = *found;
   }
   size_t bytes_min = kBatchHeaderBytes;
+  const bool shared = state.recent_reads.Shared(from, state.context.env.reactor.Now());
   while (position < written) {
-    absl::StatusOr<Slice> piece =
-        co_await ReadPiece(state, base, position, bytes_min, options.bytes_max, written - position);
-    if (!piece.ok()) co_return piece.status();
+    absl::StatusOr<Piece> read = co_await ReadPiece(state, base, position, bytes_min,
+                                                    options.bytes_max, written - position, shared);
+    if (!read.ok()) co_return read.status();
     if (state.cuts != cuts) co_return kLookAgain;
-    absl::StatusOr<PieceWalk> walk = WalkPiece(*piece, from, options);
+    const Slice& piece = read->bytes;
+    absl::StatusOr<PieceWalk> walk = WalkPiece(piece, from, options);
     if (!walk.ok()) co_return Corrupt(state, base, position, walk.status());
     if (walk->end > walk->begin) {
-      LogRead read{Chain(piece->Sub(walk->begin, walk->end - walk->begin)), walk->next};
+      if (read->from_disk) {
+        state.recent_reads.Note(from, walk->next, state.context.env.reactor.Now());
+      }
       if (position + walk->end < written) {
         RememberPlace(state, {walk->next, base, position + walk->end});
       }
-      co_return std::optional<LogRead>(std::move(read));
+      co_return std::optional<LogRead>(
+          LogRead{Chain(piece.Sub(walk->begin, walk->end - walk->begin)), walk->next});
     }
     if (walk->bytes_needed > 0) {
       // The batch is cut off by the end of the piece: read on from where it begins, far enough.
@@ -247,11 +285,30 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
       continue;
     }
     // A batch at the bound, or too large: an empty answer.
-    if (walk->end < piece->size()) co_return std::optional<LogRead>(LogRead{Chain(), from});
+    if (walk->end < piece.size()) co_return std::optional<LogRead>(LogRead{Chain(), from});
     position += walk->end;
   }
   if (state.FindSegment(base)->written != written) co_return kLookAgain;
   co_return BehindFile(state, base, from, options);
+}
+
+// Adds what follows `read` on disk, as long as whole pieces are wanted. What cannot be read is not
+// added: who reads on is told.
+Task<void> AddPieces(Log::State& state, LogReadOptions options,
+                     LogRead* read) {  // Borrowed: awaited in place.
+  options.at_least_one_batch = false;
+  const uint64_t cuts = state.cuts;
+  const size_t bytes_max = options.bytes_max;
+  while (bytes_max >= read->batches.size() + kPieceBytesMax && !state.swapping &&
+         read->next_offset < std::min(options.upper_bound, state.end) &&
+         !state.tail.Find(read->next_offset)) {
+    options.bytes_max = bytes_max - read->batches.size();
+    auto more = co_await ReadCold(state, read->next_offset, options);
+    if (state.cuts != cuts || !more.ok() || !more->has_value()) co_return;
+    if ((*more)->batches.empty()) co_return;
+    read->batches.Append((*more)->batches);
+    read->next_offset = (*more)->next_offset;
+  }
 }
 
 }  // namespace
@@ -278,12 +335,16 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
       co_await WaitForSwap(state);
       continue;
     }
+    const uint64_t cuts = state.cuts;
     auto cold = co_await ReadCold(state, from, options);
     if (!cold.ok()) co_return cold.status();
     if (!cold->has_value()) continue;
+    LogRead read = **std::move(cold);
+    if (!read.batches.empty()) co_await AddPieces(state, options, &read);
+    if (state.cuts != cuts) continue;  // What came first may have been cut off since.
     state.context.metrics.reads_cold.Add();
-    state.context.metrics.cold_bytes.Add((*cold)->batches.size());
-    co_return **std::move(cold);
+    state.context.metrics.cold_bytes.Add(read.batches.size());
+    co_return read;
   }
 }
 

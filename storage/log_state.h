@@ -32,6 +32,7 @@
 #include "storage/leader_epoch_cache.h"
 #include "storage/log.h"
 #include "storage/producer/producer_state.h"
+#include "storage/recent_reads.h"
 #include "storage/segment/segment.h"
 #include "storage/tail_cache.h"
 
@@ -130,6 +131,7 @@ struct Log::State final : JournalListener {
   bool deleted = false;
   Gate gate;
   std::vector<ReadPlace> places;  // Newest last, few.
+  RecentReads recent_reads;
 
   // --- Queues of the segment writer and of producer expiry ---
   std::optional<Timestamp> producers_due;  // In ProducerExpiry's schedule.

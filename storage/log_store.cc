@@ -36,7 +36,7 @@ std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
 LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
     : impl_(std::make_unique<Impl>(env, kv, options)) {
   for (const std::string& path : options.log_dirs) {
-    impl_->directories.push_back(std::make_unique<LogDirectory>(env.disk, path));
+    impl_->directories.push_back(std::make_unique<LogDirectory>(env.reactor, env.disk, path));
     impl_->context.directories.push_back(impl_->directories.back().get());
   }
 }
@@ -146,6 +146,9 @@ Task<absl::Status> LogStore::Impl::OpenJournal(LogDirectory& directory) {
   Journal::Options journal_options;
   journal_options.bytes_max = options.journal_bytes_max;
   journal_options.write_times = &context.metrics.journal_sync;
+  journal_options.on_write = [&directory](bool begun) {
+    directory.cold_reads().OnJournalWrite(begun);
+  };
   auto journal = co_await Journal::Open(env, directory.path(), options.shard, journal_options);
   if (!journal.ok()) co_return journal.status();
   (*journal)->set_pressure_listener(&writer);

@@ -240,8 +240,11 @@ Task<absl::Status> Journal::WriteFitting(JournalFrameBuilder& builder, JournalPo
       {.generation = generation_, .shard = shard_, .sequence = sequence, .tail_sequence = stated});
   const uint64_t bytes = chain.size();
   const Instant begun = env_.reactor.Now();
-  MR_CO_RETURN_IF_ERROR(co_await extents_.file().WriteAt(
-      extents_.write_position(), std::move(chain), WriteFlags{.durable = true}));
+  if (options_.on_write) options_.on_write(true);
+  const absl::Status written = co_await extents_.file().WriteAt(
+      extents_.write_position(), std::move(chain), WriteFlags{.durable = true});
+  if (options_.on_write) options_.on_write(false);
+  if (!written.ok()) co_return written;
   if (options_.write_times != nullptr) options_.write_times->Observe(env_.reactor.Now() - begun);
   extents_.Wrote(bytes, last, stated);
   bytes_written_ += bytes;

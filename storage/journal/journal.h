@@ -30,6 +30,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -87,6 +88,8 @@ class Journal {
     double pressure_ratio = 0.5;
     // Told how long each durable write takes; may be null.
     Histogram* write_times = nullptr;
+    // Called when a durable write begins, and when it has ended; may be empty.
+    std::function<void(bool begun)> on_write;
 
     absl::Status Validate() const;
     // The largest entry that goes into the journal.
