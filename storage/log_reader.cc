@@ -26,6 +26,8 @@ constexpr size_t kPlacesMax = 8;
 // Who wants more gets it in several pieces, so that nobody waits for the disk behind a larger one
 // (cold_reads.h). With both ends rounded to pages it is one request to a disk that takes 254 pages.
 constexpr size_t kPieceBytesMax = 1000 << 10;
+// Nobody waits longer for what is added to a first piece: others have turns at the disk, too.
+constexpr Duration kAddingMax = milliseconds(200);
 // What a look-up by time reads at a time.
 constexpr size_t kTimeReadBytes = 256 << 10;
 // A look-up by time lets others run after so many records, or so many decompressed bytes of them.
@@ -55,16 +57,23 @@ void RememberPlace(Log::State& state, ReadPlace place) {
 // Bytes of a segment that the page cache does not have, without putting them there: the kernel would
 // read ahead of us, as much as the disk's settings say, and the journal's writes would wait for that;
 // and its copy costs more than all else that is done for such a read.
-Task<absl::StatusOr<Slice>> ReadPastCache(Log::State& state, Offset base, uint64_t position,
+// Where that is not possible, from `buffered`.
+Task<absl::StatusOr<Slice>> ReadPastCache(Log::State& state, File& buffered, Offset base,
+                                          uint64_t position,
                                           size_t length) {  // Borrowed: awaited in place.
   auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix),
                                                    /*create=*/false, /*direct=*/true);
-  if (!file.ok()) co_return file.status();
+  if (!file.ok() || (*file)->alignment() == 1) {
+    co_return co_await buffered.ReadAt(position, length, ReadHint::kNormal);
+  }
   const size_t alignment = (*file)->alignment();
   const auto before = static_cast<size_t>(position % alignment);
   const size_t whole = (before + length + alignment - 1) / alignment * alignment;
   absl::StatusOr<Slice> bytes =
       co_await (*file)->ReadAt(position - before, whole, ReadHint::kNormal);
+  if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) {
+    co_return co_await buffered.ReadAt(position, length, ReadHint::kNormal);
+  }
   if (!bytes.ok()) co_return bytes;
   const size_t got = bytes->size() - std::min(before, bytes->size());
   co_return bytes->Sub(bytes->size() - got, std::min(got, length));
@@ -96,8 +105,10 @@ Task<absl::StatusOr<Piece>> ReadPiece(Log::State& state, Offset base, uint64_t p
   const bool from_disk = !(*file)->IsCached(position, length);
   ColdReads::Turn turn;
   if (from_disk) turn = co_await state.directory->cold_reads().Take();
+  // Before the file is opened by its name once more: that may be another's by now, or about to go.
+  if (state.cuts != cuts) co_return Piece();
   absl::StatusOr<Slice> bytes = from_disk && !shared
-                                    ? co_await ReadPastCache(state, base, position, length)
+                                    ? co_await ReadPastCache(state, **file, base, position, length)
                                     : co_await (*file)->ReadAt(position, length, ReadHint::kNormal);
   if (state.cuts != cuts) co_return Piece();
   if (!bytes.ok()) co_return bytes.status();
@@ -299,7 +310,9 @@ Task<void> AddPieces(Log::State& state, LogReadOptions options,
   options.at_least_one_batch = false;
   const uint64_t cuts = state.cuts;
   const size_t bytes_max = options.bytes_max;
-  while (bytes_max >= read->batches.size() + kPieceBytesMax && !state.swapping &&
+  const Instant until = state.context.env.reactor.Now() + kAddingMax;
+  while (bytes_max >= read->batches.size() + kPieceBytesMax && !state.swapping && !state.deleted &&
+         state.failure.ok() && state.context.env.reactor.Now() < until &&
          read->next_offset < std::min(options.upper_bound, state.end) &&
          !state.tail.Find(read->next_offset)) {
     options.bytes_max = bytes_max - read->batches.size();
@@ -325,6 +338,7 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
   State& state = *state_;
   Gate::Holder inside = state.gate.TryEnter();
   if (!inside) co_return absl::CancelledError("the log is going away");
+  bool adds = true;
   for (;;) {
     MR_CO_RETURN_IF_ERROR(CheckRange(state, from));
     if (std::optional<LogRead> cached = ReadCached(state, from, options)) {
@@ -340,8 +354,12 @@ Task<absl::StatusOr<LogRead>> Log::Read(Offset from, LogReadOptions options) {
     if (!cold.ok()) co_return cold.status();
     if (!cold->has_value()) continue;
     LogRead read = **std::move(cold);
-    if (!read.batches.empty()) co_await AddPieces(state, options, &read);
-    if (state.cuts != cuts) continue;  // What came first may have been cut off since.
+    if (adds && !read.batches.empty()) co_await AddPieces(state, options, &read);
+    if (state.cuts != cuts) {
+      // What came first may have been cut off since. Next time nothing is waited for behind it.
+      adds = false;
+      continue;
+    }
     state.context.metrics.reads_cold.Add();
     state.context.metrics.cold_bytes.Add(read.batches.size());
     co_return read;

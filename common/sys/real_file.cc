@@ -94,7 +94,6 @@ Task<absl::StatusOr<Slice>> RealFile::ReadAt(uint64_t position, size_t length, R
 }
 
 bool RealFile::IsCached(uint64_t position, size_t length) {
-  if (std::exchange(reads_ahead_, false)) ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
   // Nothing is mapped in: the pages are only asked for. (A kernel with larger pages refuses some
   // positions.) Not cachestat(): older kernels and seccomp profiles do not know it.
   const uint64_t begin = position / kPageSize * kPageSize;
@@ -104,6 +103,9 @@ bool RealFile::IsCached(uint64_t position, size_t length) {
   std::vector<unsigned char> pages((bytes + kPageSize - 1) / kPageSize);
   const bool known = ::mincore(map, bytes, pages.data()) == 0;
   ::munmap(map, bytes);
+  if (known && std::exchange(reads_ahead_, false)) {
+    ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
+  }
   return !known || std::ranges::all_of(pages, [](unsigned char page) { return (page & 1) != 0; });
 }
 
