@@ -244,7 +244,7 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state, int64_t delay_ms)
   // older one that came back without the newest would end the log in front of the empty one: that is
   // how it looks when a power loss takes what was to be in between. So the newest goes last.
   for (Offset base : gone) {
-    if (emptied && base == gone.back() && gone.size() > 1) {
+    if (emptied && base == gone.back()) {
       MR_CO_RETURN_IF_ERROR(co_await state.context.env.disk.SyncDirectory(state.path()));
     }
     MR_CO_RETURN_IF_ERROR(co_await RetireSegmentFiles(state, base, delay_ms));
@@ -254,19 +254,22 @@ Task<absl::Status> RemoveSegmentsBelowStart(Log::State& state, int64_t delay_ms)
 
 Task<absl::Status> MakeEmptyFile(Log::State& state, Offset base) {
   Segment* segment = state.FindSegment(base);
-  if (segment == nullptr || segment->file_exists) co_return absl::OkStatus();
-  const Slice snapshot = state.producers.empty() ? Slice() : segment->producer_snapshot;
-  if (!snapshot.empty()) {
+  if (segment == nullptr) co_return absl::OkStatus();
+  if (const Slice snapshot = segment->producer_snapshot;
+      !snapshot.empty() && !state.producers.empty()) {
     MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(state.context.env.disk,
                                                state.SegmentPath(base, kSnapshotSuffix),
                                                std::string(snapshot.view())));
+    // An append may have left the segment meanwhile, for an offset that it cannot express.
+    segment = state.FindSegment(base);
+    if (segment == nullptr) co_return absl::OkStatus();
+    segment->producer_snapshot = Slice();
   }
+  if (segment->file_exists) co_return absl::OkStatus();
   auto file = co_await state.context.files.Acquire(state.SegmentPath(base, kLogSuffix), true);
   if (!file.ok()) co_return file.status();
-  // An append may have left it meanwhile, for an offset that it cannot express.
   segment = state.FindSegment(base);
   if (segment == nullptr) co_return absl::OkStatus();
-  if (!snapshot.empty()) segment->producer_snapshot = Slice();
   segment->file_exists = true;
   state.names_unsynced = true;
   co_return absl::OkStatus();

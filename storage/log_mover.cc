@@ -38,6 +38,16 @@ bool IsPassing(std::string_view name) {
          name.ends_with(".swap");
 }
 
+Task<absl::Status> RemoveSegmentParts(Disk* disk, std::string folder) {
+  auto entries = co_await disk->List(folder);
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.is_directory || !IsSegmentPart(entry.name)) continue;
+    MR_CO_RETURN_IF_ERROR(co_await disk->Remove(JoinPath(folder, entry.name)));
+  }
+  co_return absl::OkStatus();
+}
+
 // Appends `bytes` at `position` of the file at `path`.
 Task<absl::Status> WriteTo(Disk* disk, std::string path, uint64_t position, Chain bytes) {
   auto file = co_await disk->Open(path, OpenOptions{.create = true});
@@ -210,9 +220,11 @@ Task<absl::Status> LogMover::CopyAndSwitch(Move* move, Log::State* state) {
     absl::Status copied = co_await CopyWritten(move, state, /*locked=*/false);
     MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
     if (state->truncations != move->truncations) {
-      // What was copied may be of batches that are gone: from the beginning.
+      // What was copied may be of batches that are gone: from the beginning, and into files of which
+      // nothing is left that would lie behind what comes.
       move->truncations = state->truncations;
-      for (auto& [base, done] : move->segments) done = Copied();
+      move->segments.clear();
+      MR_CO_RETURN_IF_ERROR(co_await RemoveSegmentParts(&context_.env.disk, move->folder));
       continue;
     }
     MR_CO_RETURN_IF_ERROR(copied);
@@ -303,7 +315,11 @@ Task<absl::Status> LogMover::CopyIndexes(Move* move, Log::State* state, Offset b
 Task<absl::Status> LogMover::CopyFile(Move* move, Log::State* state, std::string name) {
   Disk& disk = context_.env.disk;
   auto source = co_await disk.Open(JoinPath(state->path(), name), OpenOptions{.read_only = true});
-  if (absl::IsNotFound(source.status())) co_return absl::OkStatus();
+  if (absl::IsNotFound(source.status())) {
+    // A copy of before, if there is one, speaks of what is gone.
+    absl::Status removed = co_await disk.Remove(JoinPath(move->folder, name));
+    co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+  }
   if (!source.ok()) co_return source.status();
   auto target = co_await disk.Open(JoinPath(move->folder, name),
                                    OpenOptions{.create = true, .truncate = true});

@@ -99,6 +99,42 @@ TEST_CASE("LogMover: a log moves while it is appended to, and keeps its producer
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogMover: what is cut off while a log is copied does not come back at the next start") {
+  const bool all = GENERATE(false, true);
+  CAPTURE(all);
+  SimWorld world(2);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.move_bytes_per_second = 100'000;  // Slow enough to be met in the midst of it.
+  const Offset end = Offset(all ? 0 : 10);
+  {
+    TestStore store(world, node.Boot(), options);
+    REQUIRE(store.Start().ok());
+    Log& log = store.Open(1);
+    for (int i = 0; i < 200; ++i) store.Append(log, Numbered(i));
+    REQUIRE(world.Run(store.env(), log.Flush()).ok());
+    const std::string target = OtherThan(log.directory());
+    REQUIRE(world.Run(store.env(), store->Move(log.id(), target)).ok());
+    // All that is in the file is copied in one piece, and then waits for its rate.
+    REQUIRE(world.RunUntil(
+        [&] { return !store->Futures().empty() && store->Futures()[0].size_bytes > 0; },
+        seconds(10)));
+    REQUIRE(world
+                .Run(store.env(),
+                     all ? log.TruncateFullyAndStartAt(Offset(0)) : log.Truncate(Offset(10)))
+                .ok());
+    REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(60)));
+    CHECK(log.directory() == target);
+    CHECK(log.end_offset() == end);
+    REQUIRE(store.Stop().ok());
+  }
+  node.Kill();
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  CHECK(store->Find(TestPartition(1))->end_offset() == end);
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("LogMover: a crash at any moment leaves the log whole, in one of the two") {
   const bool power_loss = GENERATE(false, true);
   int moved = 0;

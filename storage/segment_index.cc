@@ -211,8 +211,8 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
   }
   if (!cut.ok()) {
     // A reader may be the first to learn that the disk fails; a sync that failed is final all the
-    // same.
-    state.context.fail_directory(*state.directory, cut);
+    // same. Want of room, or of descriptors, passes.
+    if (!absl::IsResourceExhausted(cut)) state.context.fail_directory(*state.directory, cut);
     co_return cut;
   }
 

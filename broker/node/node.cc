@@ -165,7 +165,8 @@ Task<absl::Status> Node::OpenStore() {
   }
   if (!kv.ok()) co_return While("metadata.log.dir", kv.status());
   kv_ = *std::move(kv);
-  MR_CO_ASSIGN_OR_RETURN(stores_set_aside_, co_await folder_.CountSetAside());
+  const absl::StatusOr<size_t> set_aside = co_await folder_.CountSetAside();
+  stores_set_aside_ = set_aside.value_or(0);  // Only told of.
   // A controller's quorum watches over its own writes.
   if (!options_.config.is_controller) {
     kv_ = std::make_unique<DamageWatch>(

@@ -176,12 +176,13 @@ class FileSystemSync {
     synced_.push_back(info.st_dev);
     return SyncWhole(fd);
   }
+  // ENOSYS also where it cannot be opened: whoever syncs it alone is told why.
   int Sync(const std::string& folder) {
     struct stat info{};
-    if (::stat(folder.c_str(), &info) != 0) return errno;
+    if (::stat(folder.c_str(), &info) != 0) return ENOSYS;
     if (Has(info)) return 0;
     FileDescriptor fd(OpenRetrying(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return fd.valid() ? Sync(fd.get()) : errno;
+    return fd.valid() ? Sync(fd.get()) : ENOSYS;
   }
 
  private:
