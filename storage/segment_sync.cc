@@ -63,8 +63,9 @@ Task<absl::StatusOr<LogSync>> BeginSync(Log::State& state, bool complete) {
       segment->file_exists = true;
       state.names_unsynced = true;
     }
-    LogSync::Of& of = sync.segments.emplace_back(LogSync::Of{base, written, std::nullopt});
-    if (segment->synced < written) of.file = *std::move(file);
+    LogSync::Unsynced& unsynced =
+        sync.segments.emplace_back(LogSync::Unsynced{base, written, std::nullopt});
+    if (segment->synced < written) unsynced.file = *std::move(file);
   }
   co_return sync;
 }
@@ -72,7 +73,7 @@ Task<absl::StatusOr<LogSync>> BeginSync(Log::State& state, bool complete) {
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> SyncFiles(LogSync& sync) {
   StoreContext& context = sync.state->context;
-  for (LogSync::Of& segment : sync.segments) {
+  for (LogSync::Unsynced& segment : sync.segments) {
     if (!segment.file) continue;
     const Instant begun = context.env.reactor.Now();
     MR_CO_RETURN_IF_ERROR(co_await (*segment.file)->Sync());
@@ -87,7 +88,7 @@ Task<absl::Status> SyncTogether(std::vector<LogSync*> syncs) {
   std::vector<File*> files;
   std::vector<std::string> folders;
   for (LogSync* sync : syncs) {
-    for (LogSync::Of& segment : sync->segments) {
+    for (LogSync::Unsynced& segment : sync->segments) {
       if (segment.file) files.push_back(&**segment.file);
     }
     if (sync->state->names_unsynced) folders.push_back(sync->state->path());
@@ -98,7 +99,7 @@ Task<absl::Status> SyncTogether(std::vector<LogSync*> syncs) {
   context.metrics.segment_sync.Observe(context.env.reactor.Now() - begun);
   for (LogSync* sync : syncs) {
     sync->state->names_unsynced = false;
-    for (LogSync::Of& segment : sync->segments) segment.file.reset();
+    for (LogSync::Unsynced& segment : sync->segments) segment.file.reset();
   }
   co_return absl::OkStatus();
 }
@@ -107,17 +108,17 @@ Task<absl::Status> SyncTogether(std::vector<LogSync*> syncs) {
 Task<absl::Status> EndSync(LogSync& sync) {
   Log::State& state = *sync.state;
   Disk& disk = state.context.env.disk;
-  for (const LogSync::Of& of : sync.segments) {
-    MR_CHECK(!of.file.has_value());
-    Segment* segment = state.FindSegment(of.base);
+  for (const LogSync::Unsynced& unsynced : sync.segments) {
+    MR_CHECK(!unsynced.file.has_value());
+    Segment* segment = state.FindSegment(unsynced.base);
     MR_CHECK(segment != nullptr);
-    segment->synced = std::max(segment->synced, of.written);
+    segment->synced = std::max(segment->synced, unsynced.written);
     if (Slice snapshot = segment->producer_snapshot; !snapshot.empty()) {
-      MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(disk, state.SegmentPath(of.base, kSnapshotSuffix),
-                                                 std::string(snapshot.view())));
-      state.FindSegment(of.base)->producer_snapshot = Slice();
+      MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(
+          disk, state.SegmentPath(unsynced.base, kSnapshotSuffix), std::string(snapshot.view())));
+      state.FindSegment(unsynced.base)->producer_snapshot = Slice();
     }
-    MR_CO_RETURN_IF_ERROR(co_await WriteAborted(state, of.base));
+    MR_CO_RETURN_IF_ERROR(co_await WriteAborted(state, unsynced.base));
   }
   if (std::exchange(state.names_unsynced, false)) {
     absl::Status synced = co_await disk.SyncDirectory(state.path());

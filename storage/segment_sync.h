@@ -29,7 +29,7 @@ namespace millrace {
 
 // One log's, on its way to the disk.
 struct LogSync {
-  struct Of {
+  struct Unsynced {
     Offset base;
     uint64_t written;
     // Nothing: its bytes are synced, but not what goes with them.
@@ -37,7 +37,7 @@ struct LogSync {
   };
   Log::State* state;
   Offset written_end;
-  std::vector<Of> segments;  // In order of offset.
+  std::vector<Unsynced> segments;  // In order of offset.
 };
 
 // Writes the indexes of what is in segment files, and says what is to be synced. With `complete`
