@@ -47,13 +47,16 @@ void WriteAndKill(SimWorld& world, SimNode& node) {
   (void)store.Stop();
 }
 
-void CheckLogs(TestStore& store) {
+void CheckLogsAtNextStart(SimWorld& world, SimNode& node) {
+  TestStore store(world, node.Boot(), Directories());
+  REQUIRE(store.Start().ok());
   for (int i = 0; i < kLogs; ++i) {
     INFO("log " << i);
     Log* log = store->Find(TestPartition(i));
     REQUIRE(log != nullptr);
     CHECK(store.ReadAll(*log) == std::vector<ReadRecord>{{Offset(0), fmt::format("value-{}", i)}});
   }
+  REQUIRE(store.Stop().ok());
 }
 
 }  // namespace
@@ -70,10 +73,7 @@ TEST_CASE("Recovery: what many logs had in the journal alone is on the disk when
     node.PowerLoss();
     (void)store.Stop();
   }
-  TestStore store(world, node.Boot(), Directories());
-  REQUIRE(store.Start().ok());
-  CheckLogs(store);
-  REQUIRE(store.Stop().ok());
+  CheckLogsAtNextStart(world, node);
 }
 
 TEST_CASE("Recovery: power is lost at any moment of a start that settles many logs") {
@@ -93,10 +93,7 @@ TEST_CASE("Recovery: power is lost at any moment of a start that settles many lo
       node.PowerLoss();
       (void)store.Stop();
     }
-    TestStore store(world, node.Boot(), Directories());
-    REQUIRE(store.Start().ok());
-    CheckLogs(store);
-    REQUIRE(store.Stop().ok());
+    CheckLogsAtNextStart(world, node);
   }
 }
 
@@ -135,10 +132,7 @@ TEST_CASE("Recovery: whichever sync of a start fails, many logs lose nothing") {
       node.Kill();
       (void)store.Stop();
     }
-    TestStore store(world, node.Boot(), Directories());
-    REQUIRE(store.Start().ok());
-    CheckLogs(store);
-    REQUIRE(store.Stop().ok());
+    CheckLogsAtNextStart(world, node);
   }
   CHECK(offline_once > 0);
 }
