@@ -1,14 +1,16 @@
 // BrokerDoubts: brokers to which a replication stream of this shard has just broken. Whether they
 // are dead the controller finds out within a moment (docs/replication.md, What a kill -9 costs);
-// until then clients are not sent to them: a client that lost the same broker asks for metadata at
+// until then clients are not sent to them. A client that lost the same broker asks for metadata at
 // once, and one that is told the dead leader again is content and looks no further for a second
-// (librdkafka). "Nobody leads" is what makes it ask again soon.
+// (librdkafka), or five (franz-go). "Nobody leads" makes librdkafka ask again soon, but not
+// franz-go: so the answer waits for the election, as long as those take, before it says that.
 //
 // Shard:    one.
 // Bound:    a doubt ends with what the image says of that registration, and after `doubt_max`
 //           anyhow: a broker that lives is back before.
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "common/ids.h"
@@ -23,6 +25,10 @@ class BrokerDoubts {
 
   void OnBroken(BrokerId broker, BrokerEpoch epoch, Instant now) {
     broken_.insert_or_assign(broker, Broken{epoch, now});
+  }
+  bool HasAny(Instant now) const {
+    return std::ranges::any_of(broken_,
+                               [&](const auto& one) { return now - one.second.when < doubt_max_; });
   }
   // A broker that is being shut down has handed over what it led.
   bool IsDoubtful(const BrokerImage& broker, Instant now) const {

@@ -13,9 +13,12 @@ TEST_CASE("BrokerDoubts: who broke is doubtful for a moment, as that registratio
   };
   BrokerDoubts doubts;
   const Instant now = Instant(0) + seconds(1);
+  CHECK_FALSE(doubts.HasAny(now));
   doubts.OnBroken(BrokerId(2), BrokerEpoch(5), now);
   const BrokerImage five = image(5);
   const BrokerImage six = image(6);
+  CHECK(doubts.HasAny(now + milliseconds(100)));
+  CHECK_FALSE(doubts.HasAny(now + milliseconds(500)));
   CHECK(doubts.IsDoubtful(five, now + milliseconds(100)));
   CHECK_FALSE(doubts.IsDoubtful(six, now + milliseconds(100)));
   CHECK_FALSE(doubts.IsDoubtful(five, now + milliseconds(500)));

@@ -73,7 +73,8 @@ MetadataApplier::MetadataApplier(Env& env, BrokerId self, uint32_t shards,
       shards_(shards),
       partitions_(partitions),
       configs_(configs),
-      image_(std::make_shared<const MetadataImage>()) {}
+      image_(std::make_shared<const MetadataImage>()),
+      published_(env.reactor) {}
 
 bool MetadataApplier::IsOurs(const TopicImage& topic, PartitionId id) const {
   const SharedList<BrokerId>& replicas = topic.Find(id)->replicas;
@@ -296,6 +297,11 @@ Task<void> MetadataApplier::RemoveTopic(MetadataImage::Topic topic) {
   }
 }
 
+void MetadataApplier::Publish(std::shared_ptr<const MetadataImage> image) {
+  image_ = std::move(image);
+  published_.Pulse();
+}
+
 Task<absl::Status> MetadataApplier::SetStraysAside(std::shared_ptr<const MetadataImage> image) {
   MetadataImage::Topic topic;  // The one before was most often of the same.
   co_return co_await partitions_.SetStraysAside([&](const TopicPartitionId& id) {
@@ -305,7 +311,7 @@ Task<absl::Status> MetadataApplier::SetStraysAside(std::shared_ptr<const Metadat
 }
 
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
-  image_ = image;
+  Publish(image);
   if (store_ != nullptr) store_->SetCleaner(configs_.Cleaner(*image, shards_));
   if (replication_ != nullptr) replication_->SetThrottleRates(configs_.Throttles(*image));
   std::vector<TopicChange> all;
@@ -319,7 +325,7 @@ Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) 
 }
 
 Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change) {
-  image_ = change->image;
+  Publish(change->image);
   std::vector<DeletedTopic> topics;
   for (const auto& [id, topic] : change->removed) {
     co_await RemoveTopic(topic);
@@ -329,7 +335,7 @@ Task<void> MetadataApplier::Remove(std::shared_ptr<const MetadataChange> change)
 }
 
 Task<void> MetadataApplier::Apply(std::shared_ptr<const MetadataChange> change) {
-  image_ = change->image;
+  Publish(change->image);
   if (change->broker_defaults || change->broker_configs.contains(self_)) {
     // Any topic may fall back on what has changed. It is rare; telling which do would not be.
     co_await OpenAll(image_);

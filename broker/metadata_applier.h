@@ -19,6 +19,7 @@
 
 #include "broker/topic_config_source.h"
 #include "common/env.h"
+#include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "controller/image/metadata_image.h"
 #include "controller/image/metadata_source.h"
@@ -64,6 +65,8 @@ class MetadataApplier final : public MetadataSource {
 
   // The latest image that was published to this shard; an empty one before the first.
   const std::shared_ptr<const MetadataImage>& image() const override { return image_; }
+  // Wakes who waits with each image that is published.
+  Event& published() const { return published_; }
 
   // How a start catches up: what is on disk and not in `image` is set aside on all shards first; then
   // everything in it is opened, as if it had just been decided.
@@ -87,6 +90,7 @@ class MetadataApplier final : public MetadataSource {
   void set_replication(ReplicationShard* replication) { replication_ = replication; }
 
  private:
+  void Publish(std::shared_ptr<const MetadataImage> image);
   // Whether this broker has a replica of the partition, and on this shard.
   bool IsOurs(const TopicImage& topic, PartitionId id) const;
   // What changed of a topic.
@@ -131,6 +135,7 @@ class MetadataApplier final : public MetadataSource {
   // Could not be opened, or not be removed: tried again with any change of their topic.
   std::set<TopicPartitionId> failed_;
   std::shared_ptr<const MetadataImage> image_;
+  mutable Event published_;
 };
 
 }  // namespace millrace

@@ -6,10 +6,12 @@
 // Promises: a topic that is created by asking for it (auto.create.topics.enable) is answered as
 // created, with its leaders:
 //           the client need not ask again. Topics by name or, from v10, by id; null (v0: an empty
-//           list) asks for all.
+//           list) asks for all. While a leader that is asked for may just have died, the answer
+//           waits for the election, at most kElectionWait.
 // Errors:   per topic UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_TOPIC_EXCEPTION, and
 // what a refused creation says. Source:   KIP-4, KIP-430 (authorized operations), KIP-516 (ids),
 // KIP-1102 (v13's top-level error, unused here).
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -28,12 +30,45 @@ using kafka::MetadataRequest;
 using kafka::MetadataResponse;
 
 constexpr int16_t kErrorVersion = 13;
+// Twice what an election takes on a busy machine (docs/replication.md, What a kill -9 costs).
+// Longer: later requests of the connection wait as long for a broker that only lost its streams.
+constexpr Duration kElectionWait = milliseconds(300);
+
+bool IsDoubtful(const Broker& broker, const BrokerImage& other) {
+  return broker.doubts != nullptr && broker.doubts->IsDoubtful(other, broker.env.reactor.Now());
+}
 
 // Whether clients are better not sent there now (broker_doubts.h).
-bool IsDoubtful(const Broker& broker, const MetadataImage& image, int32_t leader) {
-  const BrokerImage* known = leader < 0 ? nullptr : image.FindBroker(BrokerId(leader));
-  return known != nullptr && broker.doubts != nullptr &&
-         broker.doubts->IsDoubtful(*known, broker.env.reactor.Now());
+bool IsDoubtful(const Broker& broker, const MetadataImage& image, const PartitionImage& partition) {
+  const BrokerImage* known =
+      partition.leader.has_value() ? image.FindBroker(*partition.leader) : nullptr;
+  return known != nullptr && IsDoubtful(broker, *known);
+}
+
+bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image, const TopicImage& topic) {
+  return std::ranges::any_of(topic.partitions, [&](const PartitionImage& partition) {
+    return IsDoubtful(broker, image, partition);
+  });
+}
+
+// Whether one of the partitions that are asked for has one.
+bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool all) {
+  if (broker.doubts == nullptr || !broker.doubts->HasAny(broker.env.reactor.Now())) return false;
+  const MetadataImage& image = *broker.image();
+  bool found = false;
+  if (all) {
+    image.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
+      found = HasDoubtfulLeader(broker, image, *topic);
+      return !found;
+    });
+    return found;
+  }
+  return std::ranges::any_of(*request.topics, [&](const auto& asked) {
+    const MetadataImage::Topic topic = !asked.topic_id.is_zero() ? image.FindTopic(asked.topic_id)
+                                       : asked.name.has_value()  ? image.FindTopic(*asked.name)
+                                                                 : nullptr;
+    return topic != nullptr && HasDoubtfulLeader(broker, image, *topic);
+  });
 }
 
 // The same of this broker itself (fencing_doubts.h).
@@ -56,7 +91,7 @@ MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const Met
     const PartitionImage& partition = topic.partitions[p];
     PartitionView view = ViewPartition(image, partition, listener);
     const TopicPartitionId id{topic.topic_id, PartitionId(static_cast<int32_t>(p))};
-    if (IsDoubtful(broker, image, view.leader) || IsInDoubt(broker, id, partition)) {
+    if (IsDoubtful(broker, image, partition) || IsInDoubt(broker, id, partition)) {
       view.leader = -1;
       view.error = kafka::KafkaError::kLeaderNotAvailable;
     }
@@ -138,11 +173,18 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
     std::vector<std::string> missing = Missing(*broker->image(), *body);
     if (!missing.empty()) co_await AutoCreate(broker, std::move(missing), refused);
   }
+  const Instant wait_until = broker->env.reactor.Now() + kElectionWait;
+  while (AsksForDoubtful(*broker, *body, all)) {
+    if (co_await broker->metadata.published().Wait(wait_until) == WaitResult::kTimedOut) break;
+  }
 
   const std::shared_ptr<const MetadataImage> image = broker->image();
   const std::string& listener = request.connection->listener;
   MetadataResponse response;
-  for (const BrokerView& view : BrokersOn(*image, listener, /*with_fenced=*/false)) {
+  for (const BrokerView& view : BrokersOn(*image, listener, /*with_fenced=*/true)) {
+    // Who was fenced this moment is told still: librdkafka, told in one answer that a broker is gone
+    // and who leads its partitions now, may lose the second over the first, for a second.
+    if (view.broker->fenced && !IsDoubtful(*broker, *view.broker)) continue;
     response.brokers.push_back(
         {view.broker->id.value(), view.endpoint->host, view.endpoint->port, view.broker->rack});
   }

@@ -15,6 +15,7 @@ import pathlib
 import subprocess
 import tempfile
 
+from go_program import go_program
 from harness import ROOT, Failure, expect, need, run, until
 
 LOAD = ROOT / "test/chaos/load.py"
@@ -37,9 +38,13 @@ class Load:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-load-"))
         self.ledger = self.folder / "ledger"
         self.ledger.touch()
-        self.command = [str(interpreter()), str(LOAD), bootstrap, topic, str(self.ledger), "--rate", str(rate), "--partitions",
-                        str(partitions), *(["--count", str(count)] if count else [])]
+        self.command = self._command(rate)
         self.result = None
+
+    def _command(self, rate):
+        count = ["--count", str(self.count)] if self.count else []
+        return [str(interpreter()), str(LOAD), self.bootstrap, self.topic, str(self.ledger), "--rate", str(rate), "--partitions",
+                str(self.partitions), *count]
 
     def __enter__(self):
         with open(self.folder / "stderr", "wb") as errors:
@@ -113,3 +118,10 @@ class Load:
             expect(not doubled, f"partition {partition}: DOUBLED {doubled[:5]}")
             expect(values == sorted(values), f"partition {partition}: not in the order of sending")
         return sum(len(values) for values in order.values())
+
+
+class FranzLoad(Load):
+    """The same by franz-go."""
+
+    def _command(self, rate):
+        return [str(go_program("franz_go")), self.bootstrap, "load", self.topic, str(self.ledger), str(self.partitions), str(rate)]

@@ -2,6 +2,8 @@
 //
 //	franz_go BOOTSTRAP ACTION TOPIC           one action against one topic, its result as JSON
 //	franz_go BOOTSTRAP member GROUP TOPIC     a member of a group that says what happens to it (member.go)
+//	franz_go BOOTSTRAP load TOPIC LEDGER PARTITIONS RATE
+//	                                          a producer that outlives brokers (load.go)
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -321,6 +324,14 @@ func group(ctx context.Context, bootstrap, topic string) any {
 func main() {
 	if len(os.Args) > 4 && os.Args[2] == "member" {
 		reader(os.Args[1], os.Args[3], os.Args[4])
+		return
+	}
+	if len(os.Args) > 6 && os.Args[2] == "load" {
+		partitions, err := strconv.ParseInt(os.Args[5], 10, 32)
+		check(err)
+		rate, err := strconv.ParseFloat(os.Args[6], 64)
+		check(err)
+		load(os.Args[1], os.Args[3], os.Args[4], int32(partitions), rate)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
