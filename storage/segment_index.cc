@@ -88,6 +88,58 @@ size_t SoundTimes(const Slice& file, const Segment& segment) {
   return count;
 }
 
+// What the index files of a segment say, and then the segment itself.
+struct Believed {
+  SegmentIndexes indexes;
+  std::optional<OffsetIndexEntry> last;
+  std::optional<TimeIndexEntry> max;  // The largest timestamp so far.
+};
+
+Believed WhatIsSound(const Slice& entries, const Slice& times, const Segment& segment) {
+  Believed sound;
+  sound.indexes.written_entries = SoundEntries(entries, segment);
+  sound.indexes.written_time_entries = SoundTimes(times, segment);
+  // Without a time index there is no telling the largest timestamp so far: begin anew.
+  if (sound.indexes.written_time_entries == 0) return {};
+  sound.max = LoadTimeEntry(
+      segment.base, times.data() + (sound.indexes.written_time_entries - 1) * kTimeIndexEntryBytes);
+  sound.indexes.last_time = sound.max->timestamp;
+  if (sound.indexes.written_entries > 0) {
+    sound.last = LoadIndexEntry(segment.base, entries.data() + (sound.indexes.written_entries - 1) *
+                                                                   kOffsetIndexEntryBytes);
+  }
+  return sound;
+}
+
+// Reads the segment from the last entry on; usually a few KiB. False: no batch begins where that
+// points, or one behind the entry's offset does.
+Task<absl::StatusOr<bool>> AddRest(Log::State& state, Offset segment_base, uint64_t written,
+                                   Believed& believed) {  // Borrowed: awaited in place.
+  if (written == 0) co_return true;
+  auto file =
+      co_await state.context.files.Acquire(state.SegmentPath(segment_base, kLogSuffix), false);
+  if (!file.ok()) co_return file.status();
+  SegmentScanner::Options options{.end = written, .check_crc = false};
+  options.begin = believed.last ? believed.last->position : 0;
+  options.offset_min = segment_base;
+  SegmentScanner scanner(**file, options);
+  for (bool first = believed.last.has_value();; first = false) {
+    auto batch = co_await scanner.Next();
+    if (!batch.ok()) co_return batch.status();
+    if (!batch->has_value()) co_return !first;
+    const BatchHeader& header = (*batch)->header();
+    // (An entry of Kafka's may be of several batches, the last of which ends there.)
+    if (first && header.base_offset > believed.last->offset) co_return false;
+    std::optional<TimeIndexEntry>& max = believed.max;
+    if (header.record_count > 0 && (!max || header.max_timestamp > max->timestamp)) {
+      max = TimeIndexEntry{header.max_timestamp, header.last_offset()};
+    }
+    believed.indexes.Add(header, static_cast<uint32_t>(scanner.batch_position()),
+                         max.value_or(TimeIndexEntry{kNoTimestamp, header.last_offset()}),
+                         state.config.index_interval_bytes);
+  }
+}
+
 }  // namespace
 
 Task<absl::Status> WriteIndexes(Log::State& state, Offset segment_base, bool complete) {
@@ -164,45 +216,16 @@ Task<absl::Status> EnsureIndexes(Log::State& state, Offset segment_base) {
 
   segment = state.FindSegment(segment_base);
   const uint64_t written = segment->written;
-  SegmentIndexes built;
-  built.written_entries = SoundEntries(*entries_file, *segment);
-  built.written_time_entries = SoundTimes(*times_file, *segment);
-  // Without a time index there is no telling the largest timestamp so far: begin anew.
-  if (built.written_time_entries == 0) {
-    built.written_entries = built.written_time_entries = 0;
+  Believed believed = WhatIsSound(*entries_file, *times_file, *segment);
+  absl::StatusOr<bool> fits = co_await AddRest(state, segment_base, written, believed);
+  if (fits.ok() && !*fits) {
+    // An entry of another life, and so may be those in front of it: nothing of the files is believed.
+    believed = Believed();
+    fits = co_await AddRest(state, segment_base, written, believed);
   }
-  // Everything behind the last sound entry is read again; usually a few KiB.
-  SegmentScanner::Options options{.end = written, .check_crc = false};
-  options.offset_min = segment_base;
-  std::optional<TimeIndexEntry> max;
-  if (built.written_entries > 0) {
-    OffsetIndexEntry last = LoadIndexEntry(
-        segment_base, entries_file->data() + (built.written_entries - 1) * kOffsetIndexEntryBytes);
-    options.begin = last.position;
-  }
-  if (built.written_time_entries > 0) {
-    max = LoadTimeEntry(
-        segment_base, times_file->data() + (built.written_time_entries - 1) * kTimeIndexEntryBytes);
-    built.last_time = max->timestamp;
-  }
-  if (written > 0) {
-    auto file =
-        co_await state.context.files.Acquire(state.SegmentPath(segment_base, kLogSuffix), false);
-    if (!file.ok()) co_return file.status();
-    SegmentScanner scanner(**file, options);
-    for (;;) {
-      auto batch = co_await scanner.Next();
-      if (!batch.ok()) co_return batch.status();
-      if (!batch->has_value()) break;
-      const BatchHeader& header = (*batch)->header();
-      if (header.record_count > 0 && (!max || header.max_timestamp > max->timestamp)) {
-        max = TimeIndexEntry{header.max_timestamp, header.last_offset()};
-      }
-      built.Add(header, static_cast<uint32_t>(scanner.batch_position()),
-                max.value_or(TimeIndexEntry{kNoTimestamp, header.last_offset()}),
-                state.config.index_interval_bytes);
-    }
-  }
+  if (!fits.ok()) co_return fits.status();
+  SegmentIndexes& built = believed.indexes;
+  const std::optional<TimeIndexEntry>& max = believed.max;
   absl::Status cut = co_await CutFile(state.context, state.SegmentPath(segment_base, kIndexSuffix),
                                       built.written_entries * kOffsetIndexEntryBytes);
   if (cut.ok()) {
