@@ -54,7 +54,7 @@ TEST_CASE("JournalSurvey: an incarnation that ended is not the last one") {
   CHECK(After({Appended(kFirst, 0), end}).LastOf(TestPartition(1)) == std::nullopt);
   CHECK(After({Appended(kFirst, 0), end, Appended(kSecond, 0)}).LastOf(TestPartition(1)) ==
         kSecond);
-  // Another one's end, as it may stand behind it where the two were in different directories.
+  // Another one's end.
   CHECK(After({Appended(kSecond, 0), end}).LastOf(TestPartition(1)) == kSecond);
 }
 

@@ -114,6 +114,13 @@ void LogDirectory::RecycleJournal() {
   if (free > journal_->recycled_position().value()) journal_->Recycle(JournalPosition(free));
 }
 
+void LogDirectory::EndIncarnation(const TopicPartitionId& id, const IncarnationId& incarnation) {
+  if (journal_ == nullptr || !journal_->status().ok()) return;
+  // Not waited for: a full disk, which this may be to free, can hold the journal up. One that fails
+  // takes its directory offline by itself.
+  (void)journal_->Enqueue(JournalDelete{id, incarnation}, nullptr);
+}
+
 absl::Status InOffline(const std::string& topic, PartitionId partition,
                        const std::optional<std::string>& directory) {
   const std::string where =

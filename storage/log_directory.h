@@ -78,6 +78,9 @@ class LogDirectory {
   }
   // Lets the journal write over what nobody needs.
   void RecycleJournal();
+  // This incarnation has no folder here any more, durably: the journal is told. Were the checkpoints
+  // lost, the next log of the partition that is here would be given its entries.
+  void EndIncarnation(const TopicPartitionId& id, const IncarnationId& incarnation);
 
   size_t log_count = 0;
   // Folders that were set aside: those that the start found (shard 0 counts them), and what this

@@ -214,6 +214,10 @@ Task<absl::Status> LogMover::Run(Move* move) {
 }
 
 Task<absl::Status> LogMover::CopyAndSwitch(Move* move, Log::State* state) {
+  MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
+  // It may have been told that an earlier stay there has ended.
+  Journal& journal = *move->target->journal();
+  MR_CO_RETURN_IF_ERROR(co_await journal.WaitDurable(journal.last_position(), scope_.token()));
   move->truncations = state->truncations;
   for (;;) {
     MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
@@ -383,8 +387,7 @@ Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
   if (status.ok()) status = co_await CopyRest(move, state);
   if (status.ok()) status = co_await SyncCopy(move);
   if (status.ok()) status = CheckGoesOn(*move, *state);
-  LogDirectory* source = state->directory;
-  const std::string old_path = state->path();
+  const Left left{state->directory, state->path(), state->incarnation};
   const std::optional<JournalPosition> old_first = state->journal_first;
   if (status.ok()) status = HandOver(*move, *state, *checkpoint);
   state->checkpointing = false;
@@ -406,19 +409,20 @@ Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
     co_return absl::OkStatus();
   }
   state->recovery_point = checkpoint->recovery_point;
-  if (old_first) source->Unneed(*old_first, state->number);
-  source->RecycleJournal();
+  if (old_first) left.directory->Unneed(*old_first, state->number);
+  left.directory->RecycleJournal();
   state->handing_over = false;
   state->AdvanceDurable();
   context_.writer->Appended(*state);
-  co_await Rename(move, state, source, old_path);
-  context_.env.logger.Info("[log {}] moved from {}", state->path(), source->path());
+  co_await Rename(move, state, left);
+  context_.env.logger.Info("[log {}] moved from {}", state->path(), left.directory->path());
   co_return absl::OkStatus();
 }
 
 absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& checkpoint) {
   Journal& journal = *move.target->journal();
   checkpoint.directory = move.target->id();
+  checkpoint.incarnation = context_.env.random.NextUuid();
   checkpoint.journal_generation = journal.generation();
   checkpoint.journal_position = journal.last_position();
   std::vector<DurableMark> marks = {{std::nullopt, state.written_end}};
@@ -436,7 +440,7 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
       const BatchHeader& header = (**next).header();
       std::optional<JournalPosition> position;
       JournalEntry entry =
-          JournalAppend{state.id, state.incarnation, std::exchange(end, header.next_offset()),
+          JournalAppend{state.id, checkpoint.incarnation, std::exchange(end, header.next_offset()),
                         *header.leader_epoch, (**next).bytes()};
       if (state.durability == Durability::kDisk &&
           Journal::EntryBytes(entry) <= journal.entry_bytes_max()) {
@@ -463,6 +467,7 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
   --state.directory->log_count;
   ++move.target->log_count;
   state.Relocate(move.target, move.folder);
+  state.incarnation = checkpoint.incarnation;
   state.handing_over = true;
   state.marks = all_durable ? std::vector<DurableMark>() : std::move(marks);
   state.marks_head = 0;
@@ -476,18 +481,18 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
   return absl::OkStatus();
 }
 
-Task<void> LogMover::Rename(Move* move, Log::State* state, LogDirectory* source,
-                            std::string old_path) {
+Task<void> LogMover::Rename(Move* move, Log::State* state, Left left) {
   Disk& disk = context_.env.disk;
   const std::string gone = JoinPath(
-      source->path(),
+      left.directory->path(),
       DeletedDirectoryName(state->topic, state->id.partition, context_.env.random.NextUuid()));
-  absl::Status status = co_await disk.Rename(old_path, gone);
-  if (status.ok()) status = co_await disk.SyncDirectory(source->path());
+  absl::Status status = co_await disk.Rename(left.path, gone);
+  if (status.ok()) status = co_await disk.SyncDirectory(left.directory->path());
   if (status.ok()) {
+    if (state->journaled) left.directory->EndIncarnation(state->id, left.incarnation);
     context_.removals->Add(gone, state->config.file_delete_delay_ms);
   } else {
-    context_.fail_directory(*source, status);
+    context_.fail_directory(*left.directory, status);
   }
   const std::string name =
       JoinPath(move->target->path(), PartitionDirectoryName(state->topic, state->id.partition));

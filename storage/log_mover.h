@@ -5,15 +5,28 @@
 // bounded rate, until little is missing. Then, under the log's IoLock:
 //
 //   1. the rest is written, copied and synced;
-//   2. in one turn the log goes over: batches that are only in memory are given to the target's
-//      journal, later ones follow them there; nothing becomes durable from here to step 3;
-//   3. when the target's journal has them (the old one may have acknowledged them) the checkpoint
-//   is stored, synced, and names the target: this is the moment of the move. A
+//   2. in one turn the log goes over, as a new incarnation: batches that are only in memory are given
+//      to the target's journal, later ones follow them there; nothing becomes durable from here to
+//      step 3;
+//   3. when the target's journal has them (the old one may have acknowledged them) the checkpoint is
+//      stored, synced, and names the target and the incarnation: this is the moment of the move. A
 //      crash before it finds the old folder with its journal, one after it the new one;
-//   4. the old folder is renamed for deletion, the new one gets the log's name.
+//   4. the old folder is renamed for deletion;
+//   5. the old journal is told that the old incarnation has ended;
+//   6. the new folder gets the log's name.
 //
-// After a crash before 3 the copy is thrown away and begun anew; after 3 recovery repeats step 4.
-// Readers and producers notice nothing but the pause of step 3, a synced write of the KvStore.
+// After a crash before 3 the copy is thrown away and begun anew; after 3 recovery repeats steps 4 and
+// 6, and what the old journal says of the log is void with that start. Readers and producers notice
+// nothing but the pause of step 3, a synced write of the KvStore.
+//
+// If the checkpoints are lost with such a crash, only names and journals tell where the log is:
+//   - until step 4 is durable, in the old folder. Its journal has all that was acknowledged up to
+//     step 3, since the incarnation ends only behind 4; what was acknowledged in the moment between 3
+//     and 4 is in the other journal, and lost.
+//   - of a log that is back where it was before (A to B to A), the journal has the entries of the
+//     first stay still, and the truncations in between were written to the other one. They are of
+//     another incarnation, and its end is durable before a copy to there begins. So also when the
+//     journal has nothing else of the log, they are not taken for its own.
 //
 // Shard:    one; in the housekeeping class, one log at a time.
 // Lifetime: Stop() must have finished before destruction. `context` outlives it.
@@ -91,7 +104,14 @@ class LogMover {
   Task<absl::Status> Switch(Move* move, Log::State* state);
   // Step 2. On error nothing has changed.
   absl::Status HandOver(Move& move, Log::State& state, LogCheckpoint& checkpoint);
-  Task<void> Rename(Move* move, Log::State* state, LogDirectory* source, std::string old_path);
+  // Where the log was.
+  struct Left {
+    LogDirectory* directory;
+    std::string path;
+    IncarnationId incarnation;
+  };
+  // Steps 4 to 6.
+  Task<void> Rename(Move* move, Log::State* state, Left left);
   void DropCopy(const Move& move);
 
   // Borrowed.

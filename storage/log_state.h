@@ -75,8 +75,9 @@ struct Log::State final : JournalListener {
 
   // --- State ---
   Log* log = nullptr;
-  IncarnationId incarnation;  // Recovery may find it in the journal; constant from then on.
-  LogDirectory* directory;    // Changes when the log moves (log_mover.h).
+  // Recovery may find it in the journal. Both change when the log moves (log_mover.h), in one turn.
+  IncarnationId incarnation;
+  LogDirectory* directory;
   LogConfig config;
   Durability durability;  // In force; config.durability takes over at a roll.
   LogObserver* observer = nullptr;

@@ -147,9 +147,6 @@ struct LogStore::Impl {
   Task<absl::StatusOr<std::string>> Retire(Log& log, FolderName name);  // Borrowed: in place.
   // Waits for whoever uses the log and takes it out of everything shared.
   Task<void> Release(Log& log);  // Borrowed: awaited in place.
-  // Its incarnation ends here, once it is gone from the disk: were the checkpoints lost, a log made
-  // anew in its place would be given its entries.
-  void TellJournals(const Log::State& state);
   Task<absl::Status> ForgetCheckpoint(TopicPartitionId id);
 
   // Owned.

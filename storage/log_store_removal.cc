@@ -36,16 +36,6 @@ Task<void> LogStore::Impl::Release(Log& log) {
   if (state.directory->log_count > 0) --state.directory->log_count;
 }
 
-void LogStore::Impl::TellJournals(const Log::State& state) {
-  for (const auto& directory : directories) {  // It may have moved.
-    Journal* journal = directory->journal();
-    if (journal == nullptr || !journal->status().ok()) continue;
-    // Not waited for: a full disk, which this may be to free, can hold the journal up. One that
-    // fails takes its directory offline by itself.
-    (void)journal->Enqueue(JournalDelete{state.id, state.incarnation}, nullptr);
-  }
-}
-
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::StatusOr<std::string>> LogStore::Impl::Retire(Log& log, FolderName name) {
   const TopicPartitionId id = log.id();
@@ -64,7 +54,7 @@ Task<absl::StatusOr<std::string>> LogStore::Impl::Retire(Log& log, FolderName na
   if (online) status = co_await env.disk.Rename(state.path(), gone);
   if (absl::IsNotFound(status)) status = absl::OkStatus();
   if (online && status.ok()) status = co_await env.disk.SyncDirectory(directory.path());
-  if (online && status.ok() && state.journaled) TellJournals(state);
+  if (online && status.ok() && state.journaled) directory.EndIncarnation(id, state.incarnation);
   if (status.ok()) status = co_await ForgetCheckpoint(id);
   if (!status.ok()) {
     FailDirectory(directory, status);

@@ -27,7 +27,9 @@ using JournalGeneration = Uuid;
 // `base_offset`. They begin there, or above it, where the leader has compacted away what was between.
 struct JournalAppend {
   TopicPartitionId partition;
-  IncarnationId incarnation;  // Of the replica: one that was deleted and came back has another.
+  // Of the replica: one that was deleted and came back has another, and so has one that has moved to
+  // another log directory.
+  IncarnationId incarnation;
   Offset base_offset;
   LeaderEpoch leader_epoch;
   Slice bytes;
@@ -48,7 +50,7 @@ struct JournalReset {
   Offset start_offset;
 };
 
-// The replica is gone: earlier entries of this incarnation mean nothing any more.
+// The replica is gone from this directory: earlier entries of this incarnation mean nothing any more.
 struct JournalDelete {
   TopicPartitionId partition;
   IncarnationId incarnation;
