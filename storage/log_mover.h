@@ -4,7 +4,7 @@
 // The copy grows in `<topic>-<partition>.<id>-future` of the target, batch by batch and at a
 // bounded rate, until little is missing. Then, under the log's IoLock:
 //
-//   1. the rest is written, copied and synced;
+//   1. the rest is written, copied and synced, partition.metadata with what comes last;
 //   2. in one turn the log goes over, as a new incarnation: batches that are only in memory are given
 //      to the target's journal, later ones follow them there; nothing becomes durable from here to
 //      step 3;
@@ -23,6 +23,7 @@
 //   - until step 4 is durable, in the old folder. Its journal has all that was acknowledged up to
 //     step 3, since the incarnation ends only behind 4; what was acknowledged in the moment between 3
 //     and 4 is in the other journal, and lost.
+//   - between 4 and 6 it is in the copy, the only one, with the new journal.
 //   - of a log that is back where it was before (A to B to A), the journal has the entries of the
 //     first stay still, and the truncations in between were written to the other one. They are of
 //     another incarnation, and its end is durable before a copy to there begins. So also when the

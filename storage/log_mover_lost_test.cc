@@ -1,5 +1,6 @@
 // Moves between log directories, and the key-value store lost with the crash: names and journals tell
 // where the log is and what of it was acknowledged.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 #include <utility>
@@ -25,6 +26,10 @@ std::string OtherThan(const std::string& directory) { return directory == "/a" ?
 void Append(TestStore& store, Log& log, std::string name) {
   store.Append(log, TestBatch({std::move(name), "second", "third"}));
   store.WaitDurable(log);
+}
+
+bool StartsWith(const Records& records, const Records& front) {
+  return std::ranges::mismatch(records, front).in2 == front.end();
 }
 
 // The log, and in its directory another one, which keeps what comes in the journal behind its entry.
@@ -85,6 +90,65 @@ TEST_CASE("LogMover: a log that is back is not given what it had journaled there
   CHECK(log->end_offset() == end);
   CHECK(store.ReadAll(*log) == before);
   REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMover: a log that moves there and back is whole without its checkpoint, too") {
+  const bool power = GENERATE(false, true);
+  constexpr size_t kKept = 6;  // Records, of two batches.
+  bool ended = false;
+  for (uint64_t operation = 1; !ended; ++operation) {
+    INFO("operation " << operation << (power ? ", power" : ", kill"));
+    SimWorld world(operation);
+    SimNode& node = world.AddNode("n1");
+    // What there is before the first step, and behind each.
+    std::vector<Records> stages;
+    {
+      TestStore store(world, node.Boot(), TwoDirectories());
+      REQUIRE(store.Start().ok());
+      Log& log = OpenBehindAnother(store);
+      for (int i = 0; i < 4; ++i) Append(store, log, fmt::format("batch {}", i));
+      stages.push_back(store.ReadAll(log));
+      bool died = false;
+      DieAt(world, node, operation, power, &died);
+      for (int step = 0; step < 5 && !died; ++step) {
+        Records next = stages.back();
+        if (step == 0 || step == 3) {
+          Move(world, store, log, died);
+        } else if (step == 1) {
+          next.erase(next.begin() + kKept, next.end());
+          (void)world.Run(store.env(), log.Truncate(Offset(kKept)));
+        } else {
+          const std::string name = fmt::format("step {}", step);
+          next.push_back({log.end_offset(), name});
+          store.Append(log, TestBatch({name}));
+          REQUIRE(world.RunUntil([&] { return died || log.durable_end() == log.end_offset(); },
+                                 seconds(60)));
+        }
+        stages.push_back(std::move(next));
+      }
+      node.disk().set_operation_hook(nullptr);
+      ended = !died;
+      if (ended) Die(node, power);
+      (void)store.Stop();
+    }
+    TestStore store(world, BootWithoutStore(world, node), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Log* log = store->Find(TestPartition(1));
+    REQUIRE(log != nullptr);
+    const Records after = store.ReadAll(*log);
+    if (ended) {
+      CHECK(after == stages.back());
+    } else {
+      // The last step may have come anywhere between what was before it and what was to be.
+      const auto [fewer, more] = std::minmax(
+          stages[stages.size() - 2], stages.back(),
+          [](const Records& one, const Records& other) { return one.size() < other.size(); });
+      CHECK(StartsWith(after, fewer));
+      CHECK(StartsWith(more, after));
+    }
+    Append(store, *log, "goes on");
+    REQUIRE(store.Stop().ok());
+  }
 }
 
 }  // namespace millrace

@@ -109,6 +109,11 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> ListDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   // Copies that moves have left: finishes what was decided, the others go.
   Task<absl::Status> SettleFutures(LogDirectory& directory);  // Borrowed: awaited in place.
+  // Whether no directory has, or may have, a folder of this name, nor a checkpoint tells of one.
+  bool IsNowhere(const std::string& folder) const;
+  // The copy is the log from here on.
+  Task<absl::Status> NameFuture(LogDirectory& directory, const std::string& future,
+                                const std::string& folder);  // Borrowed: awaited in place.
   // Whether the log is in another directory, so that this folder is a copy of it.
   bool IsElsewhere(const LogDirectory& directory, const LogCheckpoint* checkpoint,
                    const std::string& folder) const;

@@ -91,19 +91,26 @@ Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
     const std::string folder = PartitionDirectoryName(name.topic, name.partition);
     const Checkpointed* known = CheckpointedAs(folder);
     if (known == nullptr) {
-      context_.env.logger.Warning("[dir {}] {} is a copy of no partition we know and is left alone",
-                                  directory.path(), future);
+      // Where its checkpoint is gone and its old folder, too, the move was made (log_mover.h, step 4).
+      // A copy that is not whole has no partition.metadata yet.
+      const auto of = co_await IdOf(directory, future, name.partition);
+      if (!of.ok() || !IsNowhere(folder)) {
+        context_.env.logger.Warning(
+            "[dir {}] {} is a copy of no partition we know and is left alone", directory.path(),
+            future);
+      } else if (ShardOf(*of, context_.options.shards) == context_.options.shard) {
+        MR_CO_RETURN_IF_ERROR(co_await NameFuture(directory, future, folder));
+      }
       continue;
     }
     const TopicPartitionId id = known->first;
     if (ShardOf(id, context_.options.shards) != context_.options.shard) continue;
-    const std::string path = JoinPath(directory.path(), future);
     if (known->second.checkpoint.directory != directory.id()) {
-      leftovers_.push_back(path);  // The copy was not finished.
+      leftovers_.push_back(JoinPath(directory.path(), future));  // The copy was not finished.
       moves_.emplace_back(id, &directory);
       continue;
     }
-    // The move was made and its names were not (log_mover.h, step 4).
+    // The move was made and its names were not (log_mover.h, steps 4 and 6).
     for (auto& [path_of_other, listed] : listed_) {
       if (listed.folders.erase(folder) == 0) continue;
       LogDirectory* other = listed.directory;
@@ -115,13 +122,29 @@ Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
       MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(other->path()));
       leftovers_.push_back(gone);
     }
-    MR_CO_RETURN_IF_ERROR(
-        co_await context_.env.disk.Rename(path, JoinPath(directory.path(), folder)));
-    MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(directory.path()));
-    listed_[directory.path()].folders.insert(folder);
-    context_.env.logger.Info("[dir {}] the move of {} to here is finished", directory.path(),
-                             folder);
+    MR_CO_RETURN_IF_ERROR(co_await NameFuture(directory, future, folder));
   }
+  co_return absl::OkStatus();
+}
+
+bool Recovery::IsNowhere(const std::string& folder) const {
+  if (checkpointed_.contains(folder)) return false;
+  return std::ranges::all_of(context_.directories, [&](const LogDirectory* directory) {
+    if (!directory->failure().ok()) return false;
+    const auto listed = listed_.find(directory->path());
+    return listed != listed_.end() && !listed->second.folders.contains(folder);
+  });
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::NameFuture(LogDirectory& directory, const std::string& future,
+                                        const std::string& folder) {
+  Disk& disk = context_.env.disk;
+  MR_CO_RETURN_IF_ERROR(
+      co_await disk.Rename(JoinPath(directory.path(), future), JoinPath(directory.path(), folder)));
+  MR_CO_RETURN_IF_ERROR(co_await disk.SyncDirectory(directory.path()));
+  listed_[directory.path()].folders.insert(folder);
+  context_.env.logger.Info("[dir {}] the move of {} to here is finished", directory.path(), folder);
   co_return absl::OkStatus();
 }
 
