@@ -17,6 +17,22 @@ std::vector<EpochStart> Entries(const LeaderEpochCache& cache) { return cache.en
 
 }  // namespace
 
+// So nothing is lost with the epochs of a log without records (docs/storage.md, What ends a record's life).
+TEST_CASE(
+    "LeaderEpochCache: of an emptied log a leader and a follower know what an empty one does") {
+  const Offset end(30);
+  for (const int32_t epoch : {4, 6}) {  // The latest again, or a later one.
+    LeaderEpochCache emptied = Make({At(2, 5), At(4, 20)});
+    emptied.TruncateFromStart(end);
+    REQUIRE_FALSE(emptied.empty());
+    LeaderEpochCache leading = emptied;
+    leading.Assign(LeaderEpoch(epoch), end);
+    CHECK(Entries(leading) == std::vector{At(epoch, 30)});
+    emptied.TruncateFromEnd(end);
+    CHECK(emptied.empty());
+  }
+}
+
 TEST_CASE("LeaderEpochCache: an epoch is kept once, where it began") {
   LeaderEpochCache cache;
   CHECK(cache.Assign(LeaderEpoch(2), Offset(10)));
