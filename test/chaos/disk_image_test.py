@@ -15,7 +15,7 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 from harness import expect, expect_equal, fresh_topic, run, test, until
 from idempotent import Producer
-from image import Image
+from image import Image, cut_power
 import wire
 
 CUTS = int(os.environ.get("MILLRACE_POWER_CUTS", "12"))
@@ -66,7 +66,7 @@ def power_cuts(node):
 
             def strike():
                 ending.set()
-                image.cut_power(node)
+                cut_power([node], [image])
 
             timer = threading.Timer(dice.uniform(0.05, 0.4), strike)
             timer.start()

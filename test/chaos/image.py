@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -45,12 +44,35 @@ class Image:
         finally:
             os.close(descriptor)
 
-    def cut_power(self, node):
-        """What the disk held at this moment becomes the disk."""
-        node.process.send_signal(signal.SIGSTOP)
-        copy = self.file.with_suffix(".copy")
-        shutil.copyfile(self.file, copy)
-        node.kill()
+    def remember(self):
+        """Copies what the disk holds now: what was synced. What only the page cache of the mounted file system has is not in it."""
+        run(["cp", "--sparse=always", self.file, self.copy])
+
+    def return_to_memory(self):
+        """What was remembered becomes the disk. Nobody may use it any more."""
         self.unmount()
-        copy.replace(self.file)
+        self.copy.replace(self.file)
         self.mount()
+
+    @property
+    def copy(self):
+        return self.file.with_suffix(".copy")
+
+
+def cut_power(nodes, images):
+    """Of all at once: what the disks held at one moment becomes the disks."""
+    for node in nodes:
+        node.process.send_signal(signal.SIGSTOP)
+    for node in nodes:
+        # A signal is told at once and obeyed later, thread by thread. Nothing may be promised beside the copying.
+        os.waitid(os.P_PID, node.process.pid, os.WSTOPPED)
+    for image in images:
+        image.remember()
+    # Not node.kill(), which may wake it first.
+    for node in nodes:
+        node.process.kill()
+    for node in nodes:
+        node.process.wait()
+        node.await_closed()
+    for image in images:
+        image.return_to_memory()
