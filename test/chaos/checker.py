@@ -67,8 +67,11 @@ class Load:
             self.process.kill()
             self.process.wait()
             raise Failure(f"the producer did not end; {self.acknowledged()} were acknowledged") from late
-        expect(self.process.returncode == 0, f"the producer failed: {(self.folder / 'stderr').read_text()[-2000:]}")
+        expect(self.process.returncode == 0, f"the producer failed: {self.said()}")
         self.result = json.loads(out)
+
+    def said(self):
+        return (self.folder / "stderr").read_text()[-2000:]
 
     def acknowledged(self):
         with open(self.ledger, "rb") as lines:
@@ -77,11 +80,19 @@ class Load:
     def await_acknowledged(self, count, seconds=60):
         until(lambda: self.acknowledged() >= count or self.process.poll() is not None,
               f"{count} acknowledgements", seconds)
-        expect(self.process.poll() is None or self.count, "the producer ended early")
+        expect(self.process.poll() is None or self.count, f"the producer ended early: {self.said()}")
 
     def more(self, count=300, seconds=60):
         """So many acknowledgements from now on."""
         self.await_acknowledged(self.acknowledged() + count, seconds)
+
+    def sent(self):
+        told = self.folder / "ledger.sent"
+        return int(told.read_text() or 0) if told.exists() else 0
+
+    def await_waiting(self, count, seconds=60):
+        """So many were sent, and are not acknowledged."""
+        until(lambda: self.sent() - self.acknowledged() >= count, f"{count} records wait for their acknowledgement", seconds)
 
     @property
     def gap_ms(self):
@@ -108,7 +119,11 @@ class Load:
             expect(int(offset) not in log[int(partition)], f"partition {partition}: offset {offset} twice")
             log[int(partition)][int(offset)] = value
             order[int(partition)].append(value)
+        there = {partition: set(values) for partition, values in order.items()}
         for _, partition, offset, value in self.lines():
+            if offset < 0:
+                expect(value in there.get(partition, ()), f"partition {partition}: LOST {value}, acknowledged without its offset")
+                continue
             seen = log[partition].get(offset)
             expect(seen is not None, f"partition {partition}: LOST {value}, acknowledged at {offset}; the log has "
                                      f"{len(log[partition])} records")

@@ -1,4 +1,5 @@
-"""A leader that no longer hears the others. It says so to whoever waits for it (RELIABILITY 7, 9, 10)."""
+"""A leader that no longer hears the others, or only in one direction (RELIABILITY 9, 10). Controllers only, followers only:
+cut_one_side_test.py."""
 
 import sys
 

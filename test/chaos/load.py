@@ -2,14 +2,16 @@
 
     load.py BOOTSTRAP TOPIC LEDGER [--rate N] [--count N] [--partitions N] [--seconds-max N]
 
-Writes one line per acknowledgement to LEDGER, "MILLISECONDS PARTITION OFFSET VALUE", as it comes. Sends until --count records, or
-until its standard input ends; then waits for what is under way and prints what came of it as JSON:
+Writes one line per acknowledgement to LEDGER, "MILLISECONDS PARTITION OFFSET VALUE", as it comes (an offset of -1: it
+was not told), and how many it has sent to LEDGER.sent. Sends until --count records, or until its standard input ends; then waits
+for what is under way and prints what came of it as JSON:
 
     {"sent": ..., "acknowledged": ..., "failed": [...], "gap_ms": {"0": longest silence of partition 0, ...}, "errors": [...]}
 """
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -50,12 +52,16 @@ def main():
         if gap > gaps.get(partition, -1):
             gaps[partition], gap_at[partition] = gap, now
         last[partition] = now
-        ledger.write(f"{now:.1f} {partition} {record.offset()} {record.value().decode()}\n")
+        # librdkafka takes a record for acknowledged, and knows no offset of it, when the broker's time to answer ran out and
+        # then a later record of the same producer was acknowledged.
+        offset = -1 if record.offset() is None else record.offset()
+        ledger.write(f"{now:.1f} {partition} {offset} {record.value().decode()}\n")
 
     ending = threading.Event()
     if not options.count:
         threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
     sent = 0
+    told = open(f"{options.ledger}.sent", "wb", buffering=0)
     while not ending.is_set() and (not options.count or sent < options.count):
         due = began + sent / options.rate
         while time.monotonic() < due:
@@ -63,6 +69,7 @@ def main():
         try:
             client.produce(options.topic, f"value-{sent:09d}", partition=sent % options.partitions, on_delivery=delivered)
             sent += 1
+            os.pwrite(told.fileno(), b"%d" % sent, 0)  # It only grows: a reader sees this number or the one before.
         except BufferError:
             client.poll(0.01)
         client.poll(0)

@@ -94,6 +94,11 @@ class SeparateHosts(Cluster):
         for chain, flag in (("INPUT", "-s"), ("OUTPUT", "-d")):
             run([*self.member(number).prefix(), "iptables", "-A", chain, flag, CLIENTS, "-j", "DROP"])
 
+    def dropped(self, number):
+        """How many packets this node would have got but for the cuts there are now."""
+        rules = run([*self.member(number).prefix(), "iptables", "-nvxL", "INPUT"])
+        return sum(int(line.split()[0]) for line in rules.splitlines() if " DROP " in line)
+
     def isolate(self, number):
         """From the other nodes; clients still reach it."""
         for one in self.members:
