@@ -20,6 +20,7 @@
 #include "common/status_macros.h"
 #include "storage/kv/kv_store_keys.h"
 #include "storage/kv/kv_store_queue.h"
+#include "storage/kv/kv_store_rocksdb_logger.h"
 #include "storage/kv/kv_store_rocksdb_wal.h"
 
 namespace millrace {
@@ -44,7 +45,8 @@ absl::Status ToOpenStatus(const rocksdb::Status& status) {
   return converted;
 }
 
-rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
+rocksdb::Options ToRocksOptions(const RocksDbOptions& options,
+                                std::shared_ptr<RocksDbLogger> logger) {
   rocksdb::Options to;
   to.create_if_missing = true;
   to.write_buffer_size = options.write_buffer_bytes;
@@ -65,10 +67,8 @@ rocksdb::Options ToRocksOptions(const RocksDbOptions& options) {
   // stay in the old log, which nobody syncs again: a killed process may have left it unsynced, or
   // its sync failed, and a later power loss would take what this life answered for.
   to.avoid_flush_during_recovery = false;
-  // Its own log file says little and is kept short.
-  to.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  to.max_log_file_size = size_t{1} << 20;
-  to.keep_log_file_num = 2;
+  to.info_log_level = logger->GetInfoLogLevel();
+  to.info_log = std::move(logger);
   // No thread wakes up for statistics: an idle node is idle.
   to.stats_dump_period_sec = 0;
   to.stats_persist_period_sec = 0;
@@ -267,8 +267,9 @@ absl::Status CheckLogs(const std::string& directory, const rocksdb::Options& opt
       directory, damaged, synced_through, reader->GetLatestSequenceNumber()));
 }
 
-Opened OpenBlocking(const std::string& directory, const RocksDbOptions& options) {
-  const rocksdb::Options rocks = ToRocksOptions(options);
+Opened OpenBlocking(const std::string& directory, const RocksDbOptions& options,
+                    std::shared_ptr<RocksDbLogger> logger) {
+  const rocksdb::Options rocks = ToRocksOptions(options, std::move(logger));
   absl::Status intact = CheckLogs(directory, rocks);
   if (!intact.ok()) return {std::move(intact), nullptr, ""};
   rocksdb::DB* db = nullptr;
@@ -284,7 +285,9 @@ Task<absl::StatusOr<std::unique_ptr<KvStore>>> OpenRocksDb(
     Env& env,  // NOLINT(cppcoreguidelines-avoid-reference-coroutine-parameters): outlives us.
     std::string directory, RocksDbOptions options) {
   Opened opened = co_await env.helpers.Call<Opened>(
-      [directory, options] { return OpenBlocking(directory, options); });
+      [directory, options, logger = std::make_shared<RocksDbLogger>(env.logger)] {
+        return OpenBlocking(directory, options, logger);
+      });
   if (!opened.status.ok()) co_return opened.status;
   std::unique_ptr<KvStore> store = std::make_unique<RocksDbKvStore>(env, std::move(opened));
   co_return store;
