@@ -242,7 +242,7 @@ void RaftQuorum::OnRole(const raft::RoleChange& role) {
   if (leading_ && (!leads || role.term != leading_in_)) {
     leading_ = false;
     UpdateActive();
-    EndWaiting(NotController("the leadership was lost; whether the change will be is not known"));
+    EndLeadership(leading_in_);
   }
   if (role.role == raft::Role::kCandidate) elections_.Add();
   if (leads && !leading_) {
@@ -289,6 +289,20 @@ void RaftQuorum::EndWaiting(const absl::Status& why) {
   }
 }
 
+// A change of voters is done when it is committed: whoever removes the active controller is told
+// that it was removed, though it stepped down before its own disk had that, too. The term tells: an
+// entry of another is not what was proposed.
+void RaftQuorum::EndLeadership(RaftTerm term) {
+  for (const auto& [index, waiting] : std::exchange(waiting_, {})) {
+    const bool committed = index <= core_->log().commit() && core_->log().Matches(index, term);
+    if (!waiting->changes_voters || !committed) {
+      waiting->outcome =
+          NotController("the leadership was lost; whether the change will be is not known");
+    }
+    waiting->done.Set();
+  }
+}
+
 Task<absl::Status> RaftQuorum::WaitUntilActive(Instant deadline) {
   const Gate::Holder hold = gate_.TryEnter();
   if (!hold) co_return absl::CancelledError("the controller is stopping");
@@ -306,8 +320,9 @@ Task<absl::Status> RaftQuorum::WaitUntilActive(Instant deadline) {
 
 RaftIndex RaftQuorum::next_index() const { return raft::After(core_->log().last_index()); }
 
-Task<absl::Status> RaftQuorum::Committed(RaftIndex index) {
+Task<absl::Status> RaftQuorum::Committed(RaftIndex index, bool changes_voters) {
   Waiting waiting(env_.reactor);
+  waiting.changes_voters = changes_voters;
   waiting_.emplace(index, &waiting);
   Wake();
   (void)co_await waiting.done.Wait();
@@ -329,7 +344,7 @@ Task<absl::StatusOr<RaftIndex>> RaftQuorum::Propose(std::vector<MetadataRecord> 
   const auto index = core_->Propose(std::make_shared<const std::string>(std::move(bytes)));
   if (!index.has_value()) co_return ToStatus(index.error());
   const Instant began = env_.reactor.Now();
-  MR_CO_RETURN_IF_ERROR(co_await Committed(*index));
+  MR_CO_RETURN_IF_ERROR(co_await Committed(*index, /*changes_voters=*/false));
   commit_time_.Observe(env_.reactor.Now() - began);
   co_return *index;
 }
@@ -340,7 +355,9 @@ Task<absl::Status> RaftQuorum::DoChange(Change change, Instant deadline) {
   for (;;) {
     if (!active_term_.has_value()) co_return ToStatus(Refusal::kNotLeader);
     const auto index = change();
-    if (index.has_value()) co_return co_await Committed(*index);
+    if (index.has_value()) {
+      co_return co_await Committed(*index, /*changes_voters=*/true);
+    }
     if (!MayPass(index.error()) || env_.reactor.Now() >= deadline) {
       co_return ToStatus(index.error());
     }

@@ -143,6 +143,7 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
     explicit Waiting(Reactor& reactor) : done(reactor) {}
     absl::Status outcome = absl::OkStatus();
     Event done;
+    bool changes_voters = false;  // Done when it is committed; else once it is applied here, too.
   };
   struct Seen {
     std::optional<Timestamp> fetched;
@@ -179,13 +180,15 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void OnRole(const raft::RoleChange& role);
   void UpdateActive();
   void EndWaiting(const absl::Status& why);
+  // Who waits for what was proposed in `term`, in which this node led.
+  void EndLeadership(RaftTerm term);
   void Fail(absl::Status why);
   void Wake() { wake_.Set(); }
 
   void SnapshotMaybe();
   Task<void> TakeSnapshot(raft::SnapshotMeta meta, Chunks chunks);
 
-  Task<absl::Status> Committed(RaftIndex index);
+  Task<absl::Status> Committed(RaftIndex index, bool changes_voters);
   Task<absl::Status> DoChange(Change change, Instant deadline);
   void FollowVoters();
   // What a leader does of its own accord, one step at a time.

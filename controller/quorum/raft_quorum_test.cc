@@ -39,6 +39,28 @@ TEST_CASE("RaftQuorum: a quorum of one leads at once, in a term of its own at ev
   }
 }
 
+TEST_CASE("RaftQuorum: whoever removes the active controller is told that it was removed") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    QuorumCluster cluster(3, 0, seed);
+    cluster.StartAll();
+    const int active = cluster.WaitForActive();
+    // A dynamic quorum knows all directories; a static one learns them in its first term.
+    REQUIRE(cluster.Until([&] { return cluster.Converged(); }));
+    REQUIRE(cluster.Propose(active, "a").ok());
+    const raft::ReplicaKey self = cluster.quorum(active).self();
+    const absl::Status removed = cluster.world().Run(
+        cluster.program(active).env(),
+        cluster.quorum(active).RemoveVoter(self, cluster.world().Now() + seconds(5)));
+    CHECK(removed == absl::OkStatus());
+    REQUIRE(cluster.Until([&] {
+      const std::optional<int> next = cluster.Active();
+      return next.has_value() && next != active;
+    }));
+    CHECK_FALSE(cluster.quorum(*cluster.Active()).core().voters().Contains(self));
+  }
+}
+
 TEST_CASE("RaftQuorum: controllers of two clusters do not become one (P32)") {
   QuorumCluster cluster(2);
   cluster.tune = [](RaftQuorumOptions& options) {
