@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "cli/client_verb.h"
@@ -14,17 +15,7 @@
 
 namespace millrace {
 
-int RunCommandLine(int argc, char** argv) {
-  const std::optional<std::string> tool = argc > 0 ? KafkaToolOf(argv[0]) : std::nullopt;
-  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
-  if (tool.has_value()) {
-    absl::StatusOr<std::vector<std::string>> ours = TranslateKafkaTool(*tool, std::move(words));
-    if (!ours.ok()) {
-      PrintError(ours.status());
-      return kExitFailed;
-    }
-    words = *std::move(ours);
-  }
+std::variant<ChosenCommand, int> ChooseCommand(std::vector<std::string> words) {
   CommandParser parser(
       "millrace",
       "Millrace: a Kafka-compatible, replicated log. Zero configuration: `millrace server`.");
@@ -48,13 +39,30 @@ int RunCommandLine(int argc, char** argv) {
   AddVersionCommand(program, chosen);
   switch (parser.Parse(std::move(words))) {
     case Parsed::kChosen:
-      return chosen ? chosen() : kExitUsage;
+      if (chosen) return chosen;
+      return kExitUsage;
     case Parsed::kHelp:
       return kExitOk;
     case Parsed::kWrong:
       return kExitUsage;
   }
   return kExitUsage;
+}
+
+int RunCommandLine(int argc, char** argv) {
+  const std::optional<std::string> tool = argc > 0 ? KafkaToolOf(argv[0]) : std::nullopt;
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (tool.has_value()) {
+    absl::StatusOr<std::vector<std::string>> ours = TranslateKafkaTool(*tool, std::move(words));
+    if (!ours.ok()) {
+      PrintError(ours.status());
+      return kExitFailed;
+    }
+    words = *std::move(ours);
+  }
+  const std::variant<ChosenCommand, int> found = ChooseCommand(std::move(words));
+  const ChosenCommand* chosen = std::get_if<ChosenCommand>(&found);
+  return chosen != nullptr ? (*chosen)() : std::get<int>(found);
 }
 
 }  // namespace millrace

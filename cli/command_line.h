@@ -7,6 +7,8 @@
 
 #include <functional>
 #include <string>
+#include <variant>
+#include <vector>
 
 namespace millrace {
 
@@ -16,6 +18,10 @@ class Command;
 using ChosenCommand = std::function<int()>;
 
 int RunCommandLine(int argc, char** argv);
+
+// What the words behind the program's name ask for; or the exit status of a line that is wrong (then
+// it was said on stderr) or asked for help.
+std::variant<ChosenCommand, int> ChooseCommand(std::vector<std::string> words);
 
 // Each adds its verb (and sub-verbs) to `program` and sets `chosen` when the verb was named.
 void AddServerCommand(Command& program, ChosenCommand& chosen);

@@ -3,7 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,10 +68,18 @@ std::string_view SourceName(int8_t source) {
 }
 
 // Whether somebody set it for this very resource.
-bool IsOwn(const Entry& entry, const ConfigArguments& arguments) {
-  if (arguments.type == "topic") return entry.config_source == kTopicSource;
-  if (arguments.defaults) return entry.config_source == kDefaultBrokerSource;
+bool IsOwn(const Entry& entry, const Resource& resource) {
+  if (resource.resource_type == kTopicResource) return entry.config_source == kTopicSource;
+  if (resource.resource_name.empty()) return entry.config_source == kDefaultBrokerSource;
   return entry.config_source == kBrokerSource;
+}
+
+std::optional<int32_t> BrokerIdOf(const std::string& name) {
+  int32_t id = 0;
+  const char* const end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, id);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return id;
 }
 
 std::string WhoKafka(const Resource& resource, const ConfigArguments& arguments) {
@@ -142,33 +153,83 @@ Task<absl::StatusOr<std::vector<std::string>>> NamesOf(ClientSession* session,
   co_return names;
 }
 
+// What one broker says of `names`; only a broker itself can tell its own.
+Task<absl::StatusOr<std::vector<Resource>>> AskConfigs(ClientSession* session, int8_t type,
+                                                       std::vector<std::string> names,
+                                                       std::optional<BrokerId> broker) {
+  kafka::DescribeConfigsRequest request;
+  request.include_synonyms = true;
+  for (std::string& name : names) {
+    kafka::DescribeConfigsRequest::DescribeConfigsResource resource;
+    resource.resource_type = type;
+    resource.resource_name = std::move(name);
+    resource.configuration_keys = std::nullopt;
+    request.resources.push_back(std::move(resource));
+  }
+  using Response = kafka::DescribeConfigsResponse;
+  const Instant deadline = session->Deadline();
+  absl::StatusOr<Response> response;
+  if (broker.has_value()) {
+    response = co_await session->client.CallBroker<Response>(*broker, std::move(request), deadline);
+  } else {
+    response = co_await session->client.CallAny<Response>(std::move(request), deadline);
+  }
+  if (!response.ok()) co_return response.status();
+  co_return std::move(response->results);
+}
+
+// All of `names`; of a broker that cannot be asked, what hindered it.
+Task<absl::StatusOr<std::vector<Resource>>> AskAllConfigs(
+    ClientSession* session, std::shared_ptr<ConfigArguments> arguments,
+    std::vector<std::string> names, std::vector<std::string>* failures) {
+  const int8_t type = arguments->resource();
+  std::vector<std::string> of_any;
+  std::vector<Resource> all;
+  if (type == kBrokerResource) {  // Where brokers are.
+    auto metadata = co_await session->client.Metadata(std::vector<std::string>(), /*create=*/false,
+                                                      session->Deadline());
+    if (!metadata.ok()) co_return metadata.status();
+  }
+  for (std::string& name : names) {
+    const std::optional<int32_t> id = type == kBrokerResource ? BrokerIdOf(name) : std::nullopt;
+    if (!id.has_value()) {
+      of_any.push_back(std::move(name));
+      continue;
+    }
+    auto own = co_await AskConfigs(session, type, {name}, BrokerId(*id));
+    if (!own.ok()) {
+      failures->push_back(fmt::format("broker {}: {}", name, std::string(own.status().message())));
+      continue;
+    }
+    std::ranges::move(*own, std::back_inserter(all));
+  }
+  if (!of_any.empty()) {
+    auto others = co_await AskConfigs(session, type, std::move(of_any), std::nullopt);
+    if (!others.ok()) co_return others.status();
+    std::ranges::move(*others, std::back_inserter(all));
+  }
+  co_return all;
+}
+
 Task<int> DescribeConfigs(ClientSession* session, std::shared_ptr<ConfigArguments> arguments) {
   absl::StatusOr<std::vector<std::string>> names = co_await NamesOf(session, arguments.get());
   if (!names.ok()) {
     PrintError(names.status());
     co_return kExitFailed;
   }
-  kafka::DescribeConfigsRequest request;
-  request.include_synonyms = true;
-  for (const std::string& name : *names) {
-    kafka::DescribeConfigsRequest::DescribeConfigsResource resource;
-    resource.resource_type = arguments->resource();
-    resource.resource_name = name;
-    resource.configuration_keys = std::nullopt;
-    request.resources.push_back(std::move(resource));
-  }
-  absl::StatusOr<kafka::DescribeConfigsResponse> response =
-      co_await session->client.CallAny<kafka::DescribeConfigsResponse>(std::move(request),
-                                                                       session->Deadline());
-  if (!response.ok()) {
-    PrintError(response.status());
+  std::vector<std::string> failures;
+  absl::StatusOr<std::vector<Resource>> found =
+      co_await AskAllConfigs(session, arguments, *std::move(names), &failures);
+  if (!found.ok()) {
+    PrintError(found.status());
     co_return kExitFailed;
   }
-  int exit_status = kExitOk;
+  for (const std::string& failure : failures) PrintError(failure);
+  int exit_status = failures.empty() ? kExitOk : kExitFailed;
   std::string text;
   JsonWriter json;
   json.BeginArray();
-  for (Resource& resource : response->results) {
+  for (Resource& resource : *found) {
     if (resource.error_code != 0) {
       PrintError(fmt::format(
           "{}: {}", WhoKafka(resource, *arguments),
@@ -177,8 +238,7 @@ Task<int> DescribeConfigs(ClientSession* session, std::shared_ptr<ConfigArgument
       continue;
     }
     if (!arguments->all) {
-      std::erase_if(resource.configs,
-                    [&](const Entry& entry) { return !IsOwn(entry, *arguments); });
+      std::erase_if(resource.configs, [&](const Entry& entry) { return !IsOwn(entry, resource); });
     }
     if (arguments->client.json()) {
       Json(resource, *arguments, json);
@@ -193,6 +253,14 @@ Task<int> DescribeConfigs(ClientSession* session, std::shared_ptr<ConfigArgument
 }
 
 Task<int> SetConfigs(ClientSession* session, std::shared_ptr<ConfigArguments> arguments) {
+  if (arguments->names.empty() && !arguments->defaults) {
+    PrintError("--name, or --defaults with --type broker, says whose configuration it is");
+    co_return kExitUsage;
+  }
+  if (arguments->changes.empty() && arguments->deletions.empty()) {
+    PrintError("NAME=VALUE or --delete NAME says what is to change");
+    co_return kExitUsage;
+  }
   kafka::IncrementalAlterConfigsRequest request;
   std::vector<std::string> names = arguments->names;
   if (arguments->defaults) names.emplace_back();
@@ -218,21 +286,30 @@ Task<int> SetConfigs(ClientSession* session, std::shared_ptr<ConfigArguments> ar
     co_return kExitFailed;
   }
   int exit_status = kExitOk;
+  std::string text;
+  JsonWriter json;
+  json.BeginArray();
   for (const auto& result : response->responses) {
     const bool is_default = arguments->type == "broker" && result.resource_name.empty();
     const std::string who = is_default
                                 ? "brokers in the cluster"
                                 : fmt::format("{} {}", arguments->type, result.resource_name);
+    json.BeginObject().Key("type").String(arguments->type);
+    json.Key("name").String(result.resource_name);
     if (result.error_code != 0) {
-      PrintError(fmt::format(
-          "{}: {}", who,
-          std::string(KafkaFailure(result.error_code, result.error_message).message())));
+      const std::string why(KafkaFailure(result.error_code, result.error_message).message());
+      json.Key("error").String(why);
+      PrintError(fmt::format("{}: {}", who, why));
       exit_status = kExitFailed;
     } else {
-      PrintOutput(
-          fmt::format("Completed updating {}config for {}.\n", is_default ? "default " : "", who));
+      json.Key("result").String("altered");
+      text +=
+          fmt::format("Completed updating {}config for {}.\n", is_default ? "default " : "", who);
     }
+    json.EndObject();
   }
+  json.EndArray();
+  PrintOutput(arguments->client.json() ? json.text() + "\n" : text);
   co_return exit_status;
 }
 
@@ -240,6 +317,19 @@ std::string CheckChange(const std::string& text) {
   const size_t equals = text.find('=');
   if (equals != std::string::npos && equals > 0) return {};
   return fmt::format("'{}' is no configuration: name=value is accepted", text);
+}
+
+// Whose configuration it is.
+void AddResourceOptions(Command& verb, ConfigArguments& arguments) {
+  verb.AddOption("-t,--type", arguments.type, "topic or broker")
+      .TypeName("KIND")
+      .ShowDefault()
+      .OneOf({"topic", "broker"});
+  verb.AddOption("-n,--name", arguments.names, "Which; may be repeated")
+      .TypeName("NAME")
+      .OneValueEach();
+  verb.AddFlag("--defaults", arguments.defaults, "What all brokers are given");
+  verb.AddFlag("--kafka", arguments.kafka, "In the layout of kafka-configs");
 }
 
 }  // namespace
@@ -251,10 +341,12 @@ void AddConfigCommand(Command& program, ChosenCommand& chosen) {
   auto describe = std::make_shared<ConfigArguments>();
   Command verb =
       AddClientVerb(config, chosen, "describe", "Show what was set", DescribeConfigs, describe);
+  AddResourceOptions(verb, *describe);
   verb.AddFlag("-a,--all", describe->all, "Also defaults and what the server's file says");
 
   auto set = std::make_shared<ConfigArguments>();
   verb = AddClientVerb(config, chosen, "set", "Change it while the cluster runs", SetConfigs, set);
+  AddResourceOptions(verb, *set);
   verb.AddOption("NAME=VALUE", set->changes, "What to set").TypeName("").Check(CheckChange);
   verb.AddOption("-d,--delete", set->deletions, "Back to its default; may be repeated")
       .TypeName("NAME")

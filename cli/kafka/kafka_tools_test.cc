@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <sstream>
 
+#include "cli/command_line.h"
+
 namespace millrace {
 namespace {
 
@@ -13,9 +15,12 @@ std::vector<std::string> Words(const std::string& text) {
   return words;
 }
 
+// The words of ours, which one of our verbs must take.
 std::string Translated(const std::string& tool, const std::string& arguments) {
   absl::StatusOr<std::vector<std::string>> words = TranslateKafkaTool(tool, Words(arguments));
   if (!words.ok()) return "error: " + std::string(words.status().message());
+  CAPTURE(tool, arguments);
+  CHECK(std::holds_alternative<ChosenCommand>(ChooseCommand(*words)));
   std::string text;
   for (const std::string& word : *words) text += (text.empty() ? "" : " ") + word;
   return text;
