@@ -329,6 +329,7 @@ TEST_CASE("NodeStatus: the JSON that scripts read") {
   status.led = 2;
   status.replicas = 4;
   status.under_replicated = 1;
+  status.reassigning = 1;
   CHECK(NodeStatusJson(status) ==
         R"({"ready":true,"status":"ready","version":"1.2","node_id":3,"cluster_id":"c\"1",)"
         R"("roles":["broker","controller"],"rack":null,"reactor":"epoll","shards":2,)"
@@ -336,7 +337,8 @@ TEST_CASE("NodeStatus: the JSON that scripts read") {
         R"("log_directories":[{"path":"/a","online":true},)"
         R"({"path":"/b","online":false,"failure":"broken"}],"metadata_index":7,)"
         R"("controller_id":1,"brokers":[{"id":3,"address":"h:9092","fenced":false}],"topics":1,)"
-        R"("partitions":{"total":6,"led":2,"replicas":4,"leaderless":0,"under_replicated":1}})"
+        R"("partitions":{"total":6,"led":2,"replicas":4,"leaderless":0,"under_replicated":1,)"
+        R"("reassigning":1}})"
         "\n");
 }
 

@@ -82,6 +82,7 @@ std::string NodeStatusJson(const NodeStatus& status) {
   json.Key("replicas").Number(count(status.replicas));
   json.Key("leaderless").Number(count(status.leaderless));
   json.Key("under_replicated").Number(count(status.under_replicated));
+  json.Key("reassigning").Number(count(status.reassigning));
   json.EndObject().EndObject();
   return json.Take() + "\n";
 }

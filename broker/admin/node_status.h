@@ -67,6 +67,7 @@ struct NodeStatus {
   size_t replicas = 0;          // On this node.
   size_t leaderless = 0;        // Of the cluster: nobody can use them.
   size_t under_replicated = 0;  // Of the cluster: with fewer in sync than replicas.
+  size_t reassigning = 0;       // Of the cluster: replicas are on their way to other brokers.
 };
 
 // {"status":"ready",...}: stable names, compact, ends in a newline.

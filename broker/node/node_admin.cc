@@ -96,12 +96,13 @@ NodeStatus NodeAdmin::Status() const {
   }
   status.controller = view_->controller();
   if (const std::shared_ptr<const MetadataImage> image = view_->image()) {
-    CountPartitions(*image, status);
+    DescribeCluster(*image, config_.node_id, config_.is_broker, status);
   }
   return status;
 }
 
-void NodeAdmin::CountPartitions(const MetadataImage& image, NodeStatus& status) const {
+void DescribeCluster(const MetadataImage& image, BrokerId node, bool is_broker,
+                     NodeStatus& status) {
   status.metadata_index = image.index();
   for (const auto& [id, broker] : image.brokers()) {
     const std::string address =
@@ -110,10 +111,10 @@ void NodeAdmin::CountPartitions(const MetadataImage& image, NodeStatus& status) 
             : HostPortText(broker.endpoints.front().host, broker.endpoints.front().port);
     status.brokers.push_back({broker.id, address, broker.fenced});
   }
-  const BrokerImage* self = image.FindBroker(config_.node_id);
-  if (config_.is_broker && self == nullptr) {
+  const BrokerImage* self = image.FindBroker(node);
+  if (is_broker && self == nullptr) {
     status.not_ready = "not registered";
-  } else if (config_.is_broker && self->fenced) {
+  } else if (is_broker && self->fenced) {
     status.not_ready = "fenced by the controller";
   }
   status.topics = image.topics().size();
@@ -121,9 +122,10 @@ void NodeAdmin::CountPartitions(const MetadataImage& image, NodeStatus& status) 
   image.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
     for (const PartitionImage& partition : topic->partitions) {
       if (!partition.leader.has_value()) ++status.leaderless;
-      if (partition.leader == config_.node_id) ++status.led;
-      if (Contains(partition.replicas, config_.node_id)) ++status.replicas;
+      if (partition.leader == node) ++status.led;
+      if (Contains(partition.replicas, node)) ++status.replicas;
       if (partition.isr.size() < partition.replicas.size()) ++status.under_replicated;
+      if (partition.reassigning()) ++status.reassigning;
     }
     return true;
   });
@@ -157,6 +159,10 @@ MetricSnapshot NodeAdmin::OwnMetrics() const {
       Sample("millrace_partitions_under_replicated",
              "Partitions of the cluster with fewer replicas in sync than they have.",
              status.under_replicated),
+      Sample("millrace_partitions_reassigning",
+             "Partitions of the cluster with replicas that are on their way to other brokers "
+             "(Kafka: ReassigningPartitions, summed over brokers).",
+             status.reassigning),
   };
   const size_t fenced = static_cast<size_t>(
       std::ranges::count_if(status.brokers, [](const auto& peer) { return peer.fenced; }));

@@ -51,6 +51,9 @@ struct NodeAdminView {
   std::function<std::optional<BrokerId>()> controller;
 };
 
+// What the metadata says of the cluster, and of `node` in it, into `status`.
+void DescribeCluster(const MetadataImage& image, BrokerId node, bool is_broker, NodeStatus& status);
+
 class NodeAdmin final : public AdminSource {
  public:
   NodeAdmin(Env& env, Shards& shards, const BrokerConfig& config, NodeAdminOptions options);
@@ -72,7 +75,6 @@ class NodeAdmin final : public AdminSource {
   Task<MetricSnapshot> Metrics() override;
 
  private:
-  void CountPartitions(const MetadataImage& image, NodeStatus& status) const;
   MetricSnapshot OwnMetrics() const;
 
   // Constant after construction.

@@ -91,20 +91,27 @@ Task<absl::StatusOr<Decommissioned>> Decommission(ClientSession* session, Broker
     if (broker == nullptr) {
       co_return absl::NotFoundError(fmt::format("broker {} is not registered", id));
     }
+    // What is leaving it already (an earlier run did not wait) needs no other plan.
+    MR_CO_ASSIGN_OR_RETURN(std::vector<OngoingMove> ongoing, co_await ListReassignments(session));
+    ApplyMoves(ongoing, view.partitions);
     MR_CO_ASSIGN_OR_RETURN(std::vector<PlanPartition> moves,
                            ReplicaPlan(view.PlanBrokers(), view.partitions).Without(id));
-    if (moves.empty()) {
+    std::vector<PlanPartition> leaving = moves;
+    for (const OngoingMove& move : ongoing) {
+      if (move.Removes(id)) leaving.push_back(move.partition);
+    }
+    if (leaving.empty()) {
       done.result = broker->fenced ? "unregistered" : "empty";
       if (broker->fenced) MR_CO_RETURN_IF_ERROR(co_await Unregister(session, id));
       co_return done;
     }
-    done.moved += static_cast<int64_t>(moves.size());
-    MR_CO_RETURN_IF_ERROR(co_await StartReassignments(session, moves));
+    done.moved += static_cast<int64_t>(leaving.size());
+    MR_CO_RETURN_IF_ERROR(co_await StartReassignments(session, std::move(moves)));
     if (!wait) {
       done.result = "moving";
       co_return done;
     }
-    MR_CO_RETURN_IF_ERROR(co_await AwaitReassignments(session, std::move(moves)));
+    MR_CO_RETURN_IF_ERROR(co_await AwaitReassignments(session, std::move(leaving)));
   }
 }
 
@@ -116,14 +123,15 @@ Task<int> DecommissionBroker(ClientSession* session, Arguments arguments) {
   json.BeginObject().Key("broker").Number(arguments->id).Key("moved").Number(done->moved);
   json.Key("result").String(done->result).EndObject();
   const std::string next =
-      done->result == "moving"
-          ? "They are moving; run this again when `millrace cluster reassign --list` is empty."
+      done->result == "moving" ? "Run this again when `millrace cluster reassign --list` is empty."
       : done->result == "empty"
           ? "It holds none any more: stop it, then run this again to unregister it."
           : "It is no longer registered.";
-  PrintOutput(arguments->client.json() ? json.text() + "\n"
-                                       : fmt::format("Broker {}: {} replicas moved away. {}\n",
-                                                     arguments->id, done->moved, next));
+  PrintOutput(arguments->client.json()
+                  ? json.text() + "\n"
+                  : fmt::format("Broker {}: {} replica{} {} away. {}\n", arguments->id, done->moved,
+                                done->moved == 1 ? "" : "s",
+                                done->result == "moving" ? "move" : "moved", next));
   co_return kExitOk;
 }
 

@@ -86,7 +86,8 @@ std::string BrokersText(const ClusterReport& view) {
   return table.ToString();
 }
 
-void StatusJson(const ClusterReport& cluster, const QuorumView& quorum, JsonWriter& json) {
+void StatusJson(const ClusterReport& cluster, const QuorumView& quorum, int64_t reassigning,
+                JsonWriter& json) {
   const std::vector<std::string> ailments = Ailments(cluster, quorum);
   json.BeginObject().Key("cluster_id").String(cluster.cluster_id);
   json.Key("healthy").Bool(ailments.empty()).Key("ailments").BeginArray();
@@ -99,12 +100,14 @@ void StatusJson(const ClusterReport& cluster, const QuorumView& quorum, JsonWrit
   json.Key("partitions").Number(cluster.counts.partitions);
   json.Key("under_replicated").Number(cluster.counts.under_replicated);
   json.Key("leaderless").Number(cluster.counts.leaderless);
+  json.Key("reassigning").Number(reassigning);
   json.Key("brokers");
   BrokersJson(cluster, json);
   json.EndObject();
 }
 
-std::string StatusText(const ClusterReport& cluster, const QuorumView& quorum) {
+std::string StatusText(const ClusterReport& cluster, const QuorumView& quorum,
+                       int64_t reassigning) {
   std::string text = fmt::format("Cluster {}\n", cluster.cluster_id);
   int64_t voters = 0;
   for (const VoterRow& row : quorum.rows) voters += row.observer ? 0 : 1;
@@ -112,8 +115,9 @@ std::string StatusText(const ClusterReport& cluster, const QuorumView& quorum) {
               ? fmt::format("Controller: {} of {} voter{}, epoch {}\n", *quorum.leader, voters,
                             voters == 1 ? "" : "s", quorum.epoch)
               : "Controller: none is active\n";
-  text += fmt::format("Topics: {}, partitions: {}\n\n", cluster.counts.topics,
-                      cluster.counts.partitions);
+  text += fmt::format("Topics: {}, partitions: {}{}\n\n", cluster.counts.topics,
+                      cluster.counts.partitions,
+                      reassigning == 0 ? "" : fmt::format(", being reassigned: {}", reassigning));
   text += BrokersText(cluster);
   const std::vector<std::string> ailments = Ailments(cluster, quorum);
   text += ailments.empty() ? "\nHealthy.\n"
@@ -136,9 +140,12 @@ Task<absl::StatusOr<Views>> AskViews(ClientSession* session) {
 Task<int> Status(ClientSession* session, Arguments arguments) {
   absl::StatusOr<Views> views = co_await AskViews(session);
   if (!views.ok()) co_return Finish(views.status());
+  absl::StatusOr<std::vector<OngoingMove>> moves = co_await ListReassignments(session);
+  if (!moves.ok()) co_return Finish(moves.status());
+  const auto reassigning = static_cast<int64_t>(moves->size());
   JsonWriter json;
-  StatusJson(views->cluster, views->quorum, json);
-  Print(*arguments, StatusText(views->cluster, views->quorum), json);
+  StatusJson(views->cluster, views->quorum, reassigning, json);
+  Print(*arguments, StatusText(views->cluster, views->quorum, reassigning), json);
   co_return kExitOk;
 }
 

@@ -114,6 +114,20 @@ Task<absl::StatusOr<std::vector<OngoingMove>>> ListReassignments(ClientSession* 
   co_return moves;
 }
 
+void ApplyMoves(const std::vector<OngoingMove>& moves, std::vector<PlanPartition>& partitions) {
+  std::map<std::pair<std::string, PartitionId>, const OngoingMove*> by_name;
+  for (const OngoingMove& move : moves) {
+    by_name.emplace(std::pair(move.partition.topic, move.partition.partition), &move);
+  }
+  for (PlanPartition& partition : partitions) {
+    auto found = by_name.find({partition.topic, partition.partition});
+    if (found == by_name.end()) continue;
+    const OngoingMove& move = *found->second;
+    partition.replicas = move.partition.replicas;
+    std::erase_if(partition.replicas, [&move](BrokerId id) { return move.Removes(id); });
+  }
+}
+
 Task<absl::Status> AwaitReassignments(ClientSession* session,
                                       std::vector<PlanPartition> partitions) {
   std::set<std::pair<std::string, PartitionId>> ours;

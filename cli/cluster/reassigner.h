@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -30,8 +31,14 @@ struct OngoingMove {
   PlanPartition partition;
   std::vector<BrokerId> adding;
   std::vector<BrokerId> removing;
+
+  bool Removes(BrokerId id) const { return std::ranges::find(removing, id) != removing.end(); }
 };
 Task<absl::StatusOr<std::vector<OngoingMove>>> ListReassignments(ClientSession* session);
+
+// What is planned next begins where these moves end: `partitions` get the replicas that they will
+// have then, in that order.
+void ApplyMoves(const std::vector<OngoingMove>& moves, std::vector<PlanPartition>& partitions);
 
 // Until none of `partitions` is being reassigned; says on stderr how many are left. However long it
 // takes: --timeout is for each question.

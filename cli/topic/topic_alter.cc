@@ -79,22 +79,26 @@ Task<absl::Status> ChangeFactor(ClientSession* session,
                                 std::shared_ptr<TopicAlterArguments> arguments) {
   MR_CO_ASSIGN_OR_RETURN(ClusterReport view,
                          co_await AskCluster(session->client, session->Deadline()));
+  MR_CO_ASSIGN_OR_RETURN(std::vector<OngoingMove> ongoing, co_await ListReassignments(session));
+  ApplyMoves(ongoing, view.partitions);
   ReplicaPlan plan(view.PlanBrokers(), view.partitions);
   std::vector<PlanPartition> moves;
+  std::vector<PlanPartition> all;  // An earlier change may not have ended yet.
   for (const std::string& name : arguments->names) {
     bool known = false;
     for (const PlanPartition& partition : view.partitions) {
       if (partition.topic != name) continue;
       known = true;
+      all.push_back(partition);
       MR_CO_ASSIGN_OR_RETURN(PlanPartition moved,
                              plan.WithFactor(partition, arguments->replication_factor));
       if (moved.replicas != partition.replicas) moves.push_back(std::move(moved));
     }
     if (!known) co_return absl::NotFoundError(fmt::format("{}: no such topic", name));
   }
-  MR_CO_RETURN_IF_ERROR(co_await StartReassignments(session, moves));
+  MR_CO_RETURN_IF_ERROR(co_await StartReassignments(session, std::move(moves)));
   if (!arguments->wait) co_return absl::OkStatus();
-  co_return co_await AwaitReassignments(session, std::move(moves));
+  co_return co_await AwaitReassignments(session, std::move(all));
 }
 
 Task<absl::Status> AlterAll(ClientSession* session,
