@@ -105,7 +105,9 @@ void ServeProducerIds(FakeBroker& broker) {
       });
 }
 
-Task<absl::Status> ProduceValues(KafkaClient* client, int count, ProducerOptions options) {
+// `longest_gap` is that of partition 0.
+Task<absl::Status> ProduceValues(KafkaClient* client, int count, ProducerOptions options,
+                                 Duration* longest_gap = nullptr) {
   Producer producer(*client, std::move(options));
   absl::Status status = co_await producer.Start();
   for (int i = 0; status.ok() && i < count; ++i) {
@@ -116,14 +118,16 @@ Task<absl::Status> ProduceValues(KafkaClient* client, int count, ProducerOptions
   if (status.ok()) status = co_await producer.Flush();
   if (!status.ok()) client->Shutdown();
   co_await producer.Stop();
+  if (longest_gap != nullptr) *longest_gap = producer.written().at(PartitionId(0)).longest_gap;
   co_return status;
 }
 
-absl::Status RunProducer(Cluster& cluster, int count, ProducerOptions options) {
+absl::Status RunProducer(Cluster& cluster, int count, ProducerOptions options,
+                         Duration* longest_gap = nullptr) {
   KafkaClient client(cluster.client_env, Options());
   options.topic = "t";
-  absl::Status status =
-      cluster.world.Run(cluster.client_env, ProduceValues(&client, count, std::move(options)));
+  absl::Status status = cluster.world.Run(
+      cluster.client_env, ProduceValues(&client, count, std::move(options), longest_gap));
   cluster.world.Run(cluster.client_env, client.Stop());
   return status;
 }
@@ -242,6 +246,36 @@ TEST_CASE("Producer: follows the leader to another broker") {
   cluster.Start();
   CHECK(RunProducer(cluster, 3, {}).ok());
   CHECK(log.values == Values(3));
+  cluster.Stop();
+}
+
+TEST_CASE("Producer: the longest gap is the time in which records waited for a new leader") {
+  Cluster cluster;
+  FakeLog log;
+  ServeProducerIds(cluster.first);
+  Instant elected = cluster.world.Now();
+  auto leader = [&] { return cluster.world.Now() < elected ? 1 : 2; };
+  cluster.first.ServeTopic("t", 1, leader, {{1, kFirst}, {2, kSecond}});
+  cluster.first.On<kafka::ProduceRequest, kafka::ProduceResponse>(
+      [&](const kafka::ProduceRequest&) -> std::optional<kafka::ProduceResponse> {
+        return ProduceAnswer(KafkaError::kNotLeaderOrFollower, -1);
+      });
+  cluster.second.On<kafka::ProduceRequest, kafka::ProduceResponse>(
+      [&](const kafka::ProduceRequest& request) -> std::optional<kafka::ProduceResponse> {
+        return ProduceAnswer(
+            KafkaError::kNone,
+            *log.Append(request.topic_data.at(0).partition_data.at(0).records->Flatten()));
+      });
+  cluster.Start();
+  Duration gap{0};
+  ProducerOptions options;
+  options.batch_bytes_max = 100;  // Several: the gap is not the time of all of them together.
+  CHECK(RunProducer(cluster, 20, options, &gap).ok());
+  CHECK(gap < milliseconds(500));
+  elected = cluster.world.Now() + seconds(3);
+  CHECK(RunProducer(cluster, 20, options, &gap).ok());
+  CHECK(gap >= milliseconds(2500));
+  CHECK(gap < milliseconds(4500));
   cluster.Stop();
 }
 

@@ -99,11 +99,12 @@ Task<absl::Status> Producer::Append(OutgoingRecord record) {
   }
   MR_CO_RETURN_IF_ERROR(failure_);
   MR_CO_ASSIGN_OR_RETURN(PartitionId partition, Choose(record));
+  const Instant now = client_.env().reactor.Now();
   Queue& queue =
-      queues_.try_emplace(partition, Queue{{}, false, 0, std::numeric_limits<size_t>::max()})
+      queues_.try_emplace(partition, Queue{{}, now, false, 0, std::numeric_limits<size_t>::max()})
           .first->second;
-  queue.records.push_back(
-      {std::move(record), client_.env().reactor.Now() + options_.delivery_timeout});
+  if (queue.records.empty()) queue.silent_since = now;
+  queue.records.push_back({std::move(record), now + options_.delivery_timeout});
   pending_bytes_ += bytes;
   if (!queue.sending) {
     queue.sending = true;
@@ -234,6 +235,9 @@ Task<absl::StatusOr<std::optional<Offset>>> Producer::TrySend(PartitionId partit
 void Producer::Acknowledge(PartitionId partition, size_t count, std::optional<Offset> base) {
   Queue& queue = queues_.find(partition)->second;
   Written& written = written_[partition];
+  const Instant now = client_.env().reactor.Now();
+  written.longest_gap = std::max(written.longest_gap, now - queue.silent_since);
+  queue.silent_since = now;
   for (size_t i = 0; i < count; ++i) {
     const OutgoingRecord& record = queue.records.front().record;
     written.bytes += (record.key.has_value() ? record.key->size() : 0) +

@@ -74,6 +74,9 @@ class Producer {
     // Of the first and behind the last record; unknown with acks=0.
     std::optional<Offset> begin;
     std::optional<Offset> end;
+    // The longest time in which records waited here and none was acknowledged: what a failover of
+    // this partition cost.
+    Duration longest_gap{0};
   };
 
   Producer(KafkaClient& client, ProducerOptions options);
@@ -102,6 +105,8 @@ class Producer {
   };
   struct Queue {
     std::deque<Pending> records;
+    Instant
+        silent_since;  // While there are records: the last acknowledgement, or the first of them.
     bool sending = false;
     int32_t next_sequence = 0;  // Of the record at the front.
     size_t count_max;           // Halved where the broker finds a batch too large.

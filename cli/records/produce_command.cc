@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
@@ -163,15 +165,21 @@ std::string Records(uint64_t count) {
   return fmt::format("{} record{}", count, count == 1 ? "" : "s");
 }
 
+int64_t Milliseconds(Duration duration) {
+  return std::chrono::duration_cast<milliseconds>(duration).count();
+}
+
 void PrintSummary(const Producer& producer, const ProduceArguments& arguments, Duration took) {
   uint64_t records = 0;
   uint64_t bytes = 0;
+  Duration longest_gap{0};
   std::string places;
   JsonWriter json;
   json.BeginObject().Key("topic").String(arguments.topic).Key("partitions").BeginArray();
   for (const auto& [partition, written] : producer.written()) {
     records += written.records;
     bytes += written.bytes;
+    longest_gap = std::max(longest_gap, written.longest_gap);
     json.BeginObject().Key("partition").Number(partition.value());
     json.Key("records").Number(static_cast<int64_t>(written.records));
     places += fmt::format("  partition {}: {}", partition, Records(written.records));
@@ -179,21 +187,24 @@ void PrintSummary(const Producer& producer, const ProduceArguments& arguments, D
       json.Key("begin").Number(written.begin->value()).Key("end").Number(written.end->value());
       places += fmt::format(", offsets {} to {}", *written.begin, *written.end - OffsetDelta(1));
     }
+    json.Key("longest_gap_ms").Number(Milliseconds(written.longest_gap));
+    places += fmt::format(", longest gap {} ms", Milliseconds(written.longest_gap));
     json.EndObject();
     places += '\n';
   }
   json.EndArray().Key("records").Number(static_cast<int64_t>(records));
-  json.Key("bytes").Number(static_cast<int64_t>(bytes)).EndObject();
+  json.Key("bytes").Number(static_cast<int64_t>(bytes));
+  json.Key("longest_gap_ms").Number(Milliseconds(longest_gap)).EndObject();
   if (arguments.client.json()) PrintOutput(json.text() + "\n");
   if (!arguments.verbose && isatty(STDERR_FILENO) == 0) return;
   const double took_seconds = static_cast<double>(took.count()) / 1e9;
-  PrintError(fmt::format("{} ({} bytes) to {} in {:.3f} s, {}\n{}", Records(records), bytes,
-                         arguments.topic, took_seconds,
-                         producer.idempotent() ? "each exactly once"
-                         : arguments.acks == "all"
-                             ? "each at least once: the broker has no idempotence"
-                             : fmt::format("acks={}", arguments.acks),
-                         places.substr(0, places.empty() ? 0 : places.size() - 1)));
+  PrintError(fmt::format(
+      "{} ({} bytes) to {} in {:.3f} s, {}, longest gap {} ms\n{}", Records(records), bytes,
+      arguments.topic, took_seconds,
+      producer.idempotent()     ? "each exactly once"
+      : arguments.acks == "all" ? "each at least once: the broker has no idempotence"
+                                : fmt::format("acks={}", arguments.acks),
+      Milliseconds(longest_gap), places.substr(0, places.empty() ? 0 : places.size() - 1)));
 }
 
 Task<int> Produce(ClientSession* session, std::shared_ptr<ProduceArguments> arguments) {
@@ -285,7 +296,10 @@ void AddProduceCommand(Command& program, ChosenCommand& chosen) {
       });
   verb.AddFlag("-Z,--null", arguments->null_when_empty,
                "Empty keys and values are written as null");
-  verb.AddFlag("-v,--verbose", arguments->verbose, "A summary on stderr, also without a terminal");
+  verb.AddFlag(
+      "-v,--verbose", arguments->verbose,
+      "A summary on stderr, also without a terminal: what was written where, and the longest "
+      "time without an acknowledgement");
   AddClientOptions(verb, arguments->client);
   verb.OnChosen([arguments, &chosen] {
     chosen = [arguments] {
