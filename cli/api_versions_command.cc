@@ -10,6 +10,7 @@
 #include "cli/client_verb.h"
 #include "cli/command_line.h"
 #include "cli/command_parser.h"
+#include "common/json/json_writer.h"
 #include "proto/kafka/api_versions_request.h"
 #include "proto/kafka/api_versions_response.h"
 
@@ -32,7 +33,18 @@ std::string LineOf(int16_t key, int16_t min, int16_t max) {
   return fmt::format("\t{}({}): {} [usable: {}]", api->name, key, RangeText(min, max), usable);
 }
 
-Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArguments>) {
+void RangesJson(const kafka::ApiVersionsResponse& versions, JsonWriter& json) {
+  json.Key("apis").BeginArray();
+  for (const auto& served : versions.api_keys) {
+    const kafka::ApiInfo* api = kafka::FindApi(served.api_key);
+    json.BeginObject().Key("key").Number(served.api_key).Key("name");
+    api != nullptr ? json.String(api->name) : json.Null();
+    json.Key("min").Number(served.min_version).Key("max").Number(served.max_version).EndObject();
+  }
+  json.EndArray();
+}
+
+Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArguments> arguments) {
   absl::StatusOr<kafka::MetadataResponse> metadata = co_await session->client.Metadata(
       std::vector<std::string>(), /*create=*/false, session->Deadline());
   if (!metadata.ok()) {
@@ -40,6 +52,8 @@ Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArgument
     co_return kExitFailed;
   }
   int exit_status = kExitOk;
+  JsonWriter json;
+  json.BeginArray();
   for (const auto& broker : metadata->brokers) {
     kafka::ApiVersionsRequest request;
     request.client_software_name = "millrace";
@@ -49,11 +63,22 @@ Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArgument
             BrokerId(broker.node_id), std::move(request), session->Deadline());
     const std::string who = fmt::format("{}:{} (id: {} rack: {} isFenced: false)", broker.host,
                                         broker.port, broker.node_id, broker.rack.value_or("null"));
+    json.BeginObject().Key("id").Number(broker.node_id).Key("host").String(broker.host);
+    json.Key("port").Number(broker.port);
     if (!versions.ok()) {
-      PrintOutput(fmt::format("{} -> ERROR: {}\n", who, std::string(versions.status().message())));
+      const std::string why(versions.status().message());
+      json.Key("error").String(why).EndObject();
+      if (arguments->json()) {
+        PrintError(fmt::format("{}: {}", who, why));
+      } else {
+        PrintOutput(fmt::format("{} -> ERROR: {}\n", who, why));
+      }
       exit_status = kExitFailed;
       continue;
     }
+    RangesJson(*versions, json);
+    json.EndObject();
+    if (arguments->json()) continue;
     std::string text = who + " -> (\n";
     for (size_t i = 0; i < versions->api_keys.size(); ++i) {
       const auto& api = versions->api_keys[i];
@@ -62,6 +87,8 @@ Task<int> ShowApiVersions(ClientSession* session, std::shared_ptr<ClientArgument
     }
     PrintOutput(text + ")\n");
   }
+  json.EndArray();
+  if (arguments->json()) PrintOutput(json.text() + "\n");
   co_return exit_status;
 }
 

@@ -56,17 +56,23 @@ int RunFormat(FormatArguments arguments) {
   });
 }
 
-Task<void> PrintInfo(Env* env, const BrokerConfig* config, int* exit_status) {
+struct InfoArguments {
+  std::string file;
+  std::string output = "text";
+};
+
+Task<void> PrintInfo(Env* env, const BrokerConfig* config, bool json, int* exit_status) {
   StorageInfo info = co_await DescribeDirectories(env, config);
-  PrintOutput(info.text);
+  PrintOutput(json ? info.json : info.text);
   *exit_status = info.good ? kExitOk : kExitFailed;
 }
 
-int RunInfo(const std::string& file) {
-  std::optional<NodeSettings> settings = ReadNodeSettings(file, {}, /*strict=*/false);
+int RunInfo(const InfoArguments& arguments) {
+  std::optional<NodeSettings> settings = ReadNodeSettings(arguments.file, {}, /*strict=*/false);
   if (!settings.has_value()) return kExitFailed;
-  return RunOnQuietShard(
-      [&](Env* env, int* exit_status) { return PrintInfo(env, &settings->config, exit_status); });
+  return RunOnQuietShard([&](Env* env, int* exit_status) {
+    return PrintInfo(env, &settings->config, arguments.output == "json", exit_status);
+  });
 }
 
 Task<void> PrintUuid(Env* env, int* exit_status) {
@@ -128,10 +134,14 @@ void AddStorageCommand(Command& program, ChosenCommand& chosen) {
   storage.RequireVerb();
   AddFormat(storage, chosen);
 
-  auto file = std::make_shared<std::string>();
+  auto what = std::make_shared<InfoArguments>();
   Command info = storage.AddVerb("info", "Tell what the directories hold");
-  info.AddOption("-c,--config", *file, "server.properties").Required();
-  info.OnChosen([file, &chosen] { chosen = [file] { return RunInfo(*file); }; });
+  info.AddOption("-c,--config", what->file, "server.properties").Required();
+  info.AddOption("-o,--output", what->output, "text or json")
+      .TypeName("FORMAT")
+      .ShowDefault()
+      .Check(CheckOutputFormat);
+  info.OnChosen([what, &chosen] { chosen = [what] { return RunInfo(*what); }; });
 
   Command uuid = storage.AddVerb("random-uuid", "Print a new cluster or directory id");
   uuid.OnChosen([&chosen] {

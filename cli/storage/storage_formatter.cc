@@ -9,6 +9,7 @@
 #include "common/config/bootstrap_file.h"
 #include "common/config/meta_properties.h"
 #include "common/disk.h"
+#include "common/json/json_writer.h"
 #include "common/status_macros.h"
 #include "storage/log_directory.h"
 
@@ -44,6 +45,32 @@ std::string ListOf(std::string_view one, std::string_view many,
   std::string text = fmt::format("{}:\n", entries.size() == 1 ? one : many);
   for (const std::string& entry : entries) text += fmt::format("  {}\n", entry);
   return text + "\n";
+}
+
+std::string InfoJson(const std::vector<std::string>& found,
+                     const std::optional<MetaProperties>& meta,
+                     const std::vector<std::string>& problems) {
+  JsonWriter json;
+  auto texts = [&json](const char* key, const std::vector<std::string>& all) {
+    json.Key(key).BeginArray();
+    for (const std::string& text : all) json.String(text);
+    json.EndArray();
+  };
+  auto text = [&json](const char* key, const std::optional<std::string>& value) {
+    json.Key(key);
+    value.has_value() ? json.String(*value) : json.Null();
+  };
+  json.BeginObject();
+  texts("directories", found);
+  text("cluster_id", meta.has_value() ? meta->cluster_id : std::nullopt);
+  text("directory_id", meta.has_value() && meta->directory_id.has_value()
+                           ? std::optional(meta->directory_id->ToString())
+                           : std::nullopt);
+  json.Key("node_id").OptionalNumber(meta.has_value() && meta->node_id.has_value()
+                                         ? std::optional<int64_t>(meta->node_id->value())
+                                         : std::nullopt);
+  texts("problems", problems);
+  return json.EndObject().Take() + "\n";
 }
 
 }  // namespace
@@ -139,6 +166,7 @@ Task<StorageInfo> DescribeDirectories(Env* env, const BrokerConfig* config) {
     info.text += fmt::format("Found metadata: {{{}version={}}}\n\n", fields, first->version);
   }
   info.text += ListOf("Found problem", "Found problems", problems);
+  info.json = InfoJson(found, first, problems);
   co_return info;
 }
 

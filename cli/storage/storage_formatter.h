@@ -35,6 +35,7 @@ Task<absl::StatusOr<std::vector<std::string>>> FormatDirectories(Env* env,
 // As kafka-storage.sh info prints it.
 struct StorageInfo {
   std::string text;
+  std::string json;
   bool good = true;  // No problem was found.
 };
 Task<StorageInfo> DescribeDirectories(Env* env, const BrokerConfig* config);
