@@ -69,6 +69,11 @@ def scripts(cluster):
     expect_in(topic, one.execute("kafka-topics.sh", *server, "--list").splitlines())
     described = one.execute("kafka-topics", *server, "--describe", "--topic", topic)
     expect_in("ReplicationFactor: 3", described)
+    entity = ("--entity-type", "topics", "--entity-name", topic)
+    expect_in(f"Completed updating config for topic {topic}.",
+              one.execute("kafka-configs.sh", *server, "--alter", *entity, "--add-config", "retention.ms=3600000"))
+    until(lambda: "retention.ms=3600000" in one.execute("/opt/kafka/bin/kafka-configs.sh", *server, "--describe", *entity),
+          "the configuration is told")
     run(["docker", "exec", "-i", one.name, "kafka-console-producer.sh", *server, "--topic", topic], input="a\nb\nc\n")
     seen = one.execute("kafka-console-consumer.sh", *server, "--topic", topic, "--from-beginning", "--timeout-ms", "3000")
     expect_equal(sorted(seen.split()), ["a", "b", "c"], "records")
