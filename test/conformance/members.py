@@ -164,13 +164,13 @@ class KafkajsMember(CommittingMember):
 
 @functools.cache
 def java_classes():
-    """Where java/Member.java is compiled; the class path it needs."""
+    """Where java/*.java are compiled; the class path they need."""
     oracle()
     libraries = pathlib.Path(os.environ["KAFKA_JAVA_HOME"]) / "libs"
     folder = build_folder("java")
     # Machines that have no javac have the compiler all the same: the JRE brings it for programs of one source.
     run([need("java"), "-m", "jdk.compiler/com.sun.tools.javac.Main", "-cp", next(libraries.glob("kafka-clients-*.jar")), "-d", folder,
-         ROOT / "test/conformance/java/Member.java"])
+         *sorted((ROOT / "test/conformance/java").glob("*.java"))])
     return f"{folder}:{libraries}/*"
 
 

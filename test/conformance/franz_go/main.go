@@ -337,6 +337,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	bootstrap, action, topic := os.Args[1], os.Args[2], os.Args[3]
-	actions := map[string]func(context.Context, string, string) any{"round-trip": roundTrip, "admin": admin, "group": group}
+	actions := map[string]func(context.Context, string, string) any{"round-trip": roundTrip, "admin": admin, "group": group,
+		"administer": administer}
 	check(json.NewEncoder(os.Stdout).Encode(actions[action](ctx, bootstrap, topic)))
 }
