@@ -47,7 +47,7 @@ struct SmallGroup {
   ClassicGroupOutput out;
 };
 
-TEST_CASE("ClassicGroup: the id of a member is its client's name, cut, and a uuid") {
+TEST_CASE("ClassicGroup: the id of a member is its client's name, cut, and a uuid (rule 7.5)") {
   const Uuid drawn(0x0123'4567'89AB'CDEF, 0xFEDC'BA98'7654'3210);
   const std::string uuid = "-01234567-89ab-cdef-fedc-ba9876543210";
   CHECK(NewMemberId("app", drawn) == "app" + uuid);

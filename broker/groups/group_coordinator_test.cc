@@ -187,7 +187,9 @@ TEST_CASE("GroupCoordinator: a deleted group leaves nothing, for those who load 
   CHECK(Told(world, "g", "orders", image) == std::nullopt);
 }
 
-TEST_CASE("GroupCoordinator: offsets expire when nobody has used them for long enough (rule 9.7)") {
+TEST_CASE(
+    "GroupCoordinator: unused offsets expire, and empty groups with the last of them (rules 9.7, "
+    "9.8)") {
   World world;
   const MetadataImage image = ImageWith({"orders"});
   const Duration day = std::chrono::hours(24);
@@ -214,7 +216,7 @@ TEST_CASE("GroupCoordinator: offsets expire when nobody has used them for long e
   CHECK(world.groups->group_count() == 0);
 }
 
-TEST_CASE("GroupCoordinator: offsets of a deleted topic go, and are not those of a later one") {
+TEST_CASE("GroupCoordinator: offsets of a deleted topic go, not those of a later one (rule 9.9)") {
   World world;
   world.Commit("g", "orders", 5);
   world.Commit("g", "bills", 6);

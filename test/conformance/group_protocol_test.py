@@ -28,7 +28,7 @@ def join(story, version, group, **values):
     return answer["member"], answer["generation"]
 
 
-@test("groups: FindCoordinator answers as Kafka does at each version, several keys and unknown kinds of keys too")
+@test("groups: FindCoordinator answers as Kafka does at each version, several keys and unknown kinds of keys too (6.5)")
 def find(node):
     with begin(node) as story:
         for version in VERSIONS["find_coordinator"]:
@@ -86,7 +86,7 @@ def refusals(node):
         told("refusals", story)
 
 
-@test("groups: a member joins, syncs, commits, reads back, is described and leaves, at each version")
+@test("groups: a member joins, syncs, commits, reads back, is described and leaves, at each version (7.1, 7.24)")
 def life(node):
     with begin(node, *(f"life-{version}" for version in VERSIONS["join_group"])) as story:
         topic, topic_id = story.topic()
@@ -136,7 +136,7 @@ def life(node):
         told("life", story)
 
 
-@test("groups: offsets of those who keep them by themselves are committed and fetched as Kafka does, at each version")
+@test("groups: offsets of those who keep them by themselves are committed and fetched as Kafka does, at each version (9.4)")
 def offsets(node):
     with begin(node, *(f"simple-{version}" for version in VERSIONS["offset_commit"]), "simple-none", "") as story:
         topic, topic_id = story.topic(3)
@@ -184,7 +184,7 @@ def offsets(node):
         told("offsets", story)
 
 
-@test("groups: OffsetFetch without topics answers every offset of the group, at each version that can ask so")
+@test("groups: OffsetFetch without topics answers every offset of the group, at each version that can ask so (9.4, 9.9)")
 def all_offsets(node):
     with begin(node, "all") as story:
         topic, topic_id = story.topic(2)
@@ -204,7 +204,7 @@ def all_offsets(node):
         told("all_offsets", story)
 
 
-@test("groups: groups and offsets are deleted, or not, as Kafka does; ListGroups filters by state and type")
+@test("groups: groups and offsets are deleted, or not, as Kafka does; ListGroups filters by state and type (7.24)")
 def admin(node):
     with begin(node, "admin-simple", "admin-stable", "admin-empty", "admin-mirror") as story:
         topic, topic_id = story.topic(2)

@@ -270,7 +270,7 @@ class Mixed:
                        topics=[{"name": self.topic, "partitions": partitions}])
 
 
-@test("migration: up and down again on a bare socket, each answer as Apache Kafka's")
+@test("migration: up and down again on a bare socket, each answer as Apache Kafka's (8.18, 8.19)")
 def mixed(node):
     with Story(node) as story:
         mix = Mixed(story, "mixed")
