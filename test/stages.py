@@ -30,7 +30,8 @@ SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-po
 SEEDS_OTHERWISE = 50
 SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000, "groups-bug-": 400}
 SEEDS_SECONDS_MAX = 600  # 115 CPU seconds at most; a shared machine takes five times that.
-REPLAYED = ["toy", "storage", "node", "node-shards", "raft", "quorum"]
+REPLAYED = ["toy", "storage", "compaction", "node", "node-shards", "cluster", "cluster-power", "cluster-shards", "cluster-control", "groups",
+            "raft", "quorum"]
 STAGES = ["build", "unit", "seeds", *SUITES]
 
 
