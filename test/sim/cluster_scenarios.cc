@@ -38,6 +38,7 @@ Outcome Kill(uint64_t seed, const RunOptions& run) {
 
 Outcome Power(uint64_t seed, const RunOptions& run) {
   StoryOptions options = ClusterStory(run);
+  options.blackouts = true;
   options.network_faults = options.disk_faults = false;
   return Story(seed, options).Run();
 }
@@ -77,7 +78,8 @@ StoryOptions ClusterStory(const RunOptions& run, int brokers, GroupServiceFactor
 void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-quiet", "three nodes and their clients; nothing breaks", Quiet});
   scenarios->push_back({"cluster-kill", "three nodes that are killed, over and over", Kill});
-  scenarios->push_back({"cluster-power", "three nodes that lose power, over and over", Power});
+  scenarios->push_back(
+      {"cluster-power", "three nodes that lose power, now and then all at once", Power});
   scenarios->push_back({"cluster-cuts", "three nodes that are cut from each other", Cuts});
   scenarios->push_back(
       {"cluster-shards", "three nodes of 1 to 3 shards under every fault", Shards});

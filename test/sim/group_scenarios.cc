@@ -49,7 +49,7 @@ std::vector<SimNode*> Coordinators(const std::vector<SimNode*>& brokers) {
 
 Outcome Power(uint64_t seed, const RunOptions& run) {
   StoryOptions options = ClusterStory(run);
-  options.groups = true;
+  options.groups = options.blackouts = true;
   options.network_faults = options.disk_faults = false;
   return Story(seed, options).Run();
 }

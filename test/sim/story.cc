@@ -10,6 +10,8 @@ namespace {
 
 // What a healed cluster may take to acknowledge everything that was sent (P33, P34).
 constexpr Duration kPatience = seconds(120);
+// Of so many power losses one hits all brokers.
+constexpr uint64_t kBlackoutOneIn = 6;
 
 }  // namespace
 
@@ -91,6 +93,7 @@ Story::Story(uint64_t seed, const StoryOptions& options)
     : options_(options),
       swarm_(SimRandom::Derived(seed, "swarm")),
       shard_dice_(SimRandom::Derived(seed, "shards")),
+      blackout_dice_(SimRandom::Derived(seed, "blackouts")),
       history_(options.promises) {
   world_ = std::make_unique<SimWorld>(seed, DrawWorld());
   if (options.trace) world_->trace().set_sink(options.trace);
@@ -220,11 +223,24 @@ void Story::BreakNode(SimNode& node) {
     node.Kill();
     RestartAfter(node, down);
   } else if (drawn < kill_weight_ + power_weight_) {
+    if (options_.blackouts && blackout_dice_.Below(kBlackoutOneIn) == 0) {
+      BlackOut();
+      return;
+    }
     node.PowerLoss();
     RestartAfter(node, down);
   } else {
     node.Pause();
     world_->After(down, [&node] { node.Resume(); });
+  }
+}
+
+// The whole room goes dark under load, in one moment (chaos 14): nobody has what was acknowledged
+// but the disks. The machines come back one by one, in any order.
+void Story::BlackOut() {
+  for (SimNode* node : brokers_) {
+    node->PowerLoss();
+    RestartAfter(*node, blackout_dice_.Between(milliseconds(1), milliseconds(3000)));
   }
 }
 

@@ -38,6 +38,7 @@ struct StoryOptions {
   Promises promises;
   bool kills = true;
   bool power_losses = true;
+  bool blackouts = false;  // Now and then all brokers lose power in the same moment.
   bool network_faults = true;
   bool disk_faults = true;
   bool groups = false;  // Members of a consumer group come and go, too.
@@ -68,6 +69,7 @@ class Story {
   bool KeepBrokersUp();
   void BreakSomething();
   void BreakNode(SimNode& node);
+  void BlackOut();
   void BreakNetwork();
   void BreakDisk(SimNode& node);
   void RestartAfter(SimNode& node, Duration delay);
@@ -88,6 +90,7 @@ class Story {
   const StoryOptions& options_;
   SimRandom swarm_;
   SimRandom shard_dice_;
+  SimRandom blackout_dice_;
   WorkloadPlan plan_;
   WorkloadPlan watching_;  // The same, with less patience.
   History history_;
