@@ -6,7 +6,7 @@
 // franz-go: so the answer waits for the election, as long as those take, before it says that.
 //
 // Shard:    one.
-// Bound:    a doubt ends with what the image says of that registration, and after `doubt_max`
+// Bound:    a doubt ends with what the image says of that registration, and after kDoubtMax
 //           anyhow: a broker that lives is back before.
 #pragma once
 
@@ -21,19 +21,19 @@ namespace millrace {
 
 class BrokerDoubts {
  public:
-  explicit BrokerDoubts(Duration doubt_max = milliseconds(500)) : doubt_max_(doubt_max) {}
+  static constexpr Duration kDoubtMax = milliseconds(500);
 
   void OnBroken(BrokerId broker, BrokerEpoch epoch, Instant now) {
     broken_.insert_or_assign(broker, Broken{epoch, now});
   }
   bool HasAny(Instant now) const {
     return std::ranges::any_of(broken_,
-                               [&](const auto& one) { return now - one.second.when < doubt_max_; });
+                               [&](const auto& one) { return now - one.second.when < kDoubtMax; });
   }
   // A broker that is being shut down has handed over what it led.
   bool IsDoubtful(const BrokerImage& broker, Instant now) const {
     const auto found = broken_.find(broker.id);
-    if (found == broken_.end() || now - found->second.when >= doubt_max_) return false;
+    if (found == broken_.end() || now - found->second.when >= kDoubtMax) return false;
     return broker.epoch == found->second.epoch && !broker.in_controlled_shutdown;
   }
 
@@ -42,7 +42,6 @@ class BrokerDoubts {
     BrokerEpoch epoch;
     Instant when;
   };
-  const Duration doubt_max_;
   std::map<BrokerId, Broken>
       broken_;  // The last time of each, by id: as many as there are brokers.
 };

@@ -65,7 +65,7 @@ class MetadataApplier final : public MetadataSource {
 
   // The latest image that was published to this shard; an empty one before the first.
   const std::shared_ptr<const MetadataImage>& image() const override { return image_; }
-  // Wakes who waits with each image that is published.
+  // Wakes who waits with each image that is published; nobody may wait when this is destroyed.
   Event& published() const { return published_; }
 
   // How a start catches up: what is on disk and not in `image` is set aside on all shards first; then

@@ -33,6 +33,7 @@ constexpr int16_t kErrorVersion = 13;
 // Twice what an election takes on a busy machine (docs/replication.md, What a kill -9 costs).
 // Longer: later requests of the connection wait as long for a broker that only lost its streams.
 constexpr Duration kElectionWait = milliseconds(300);
+static_assert(kElectionWait < BrokerDoubts::kDoubtMax);
 
 bool IsDoubtful(const Broker& broker, const BrokerImage& other) {
   return broker.doubts != nullptr && broker.doubts->IsDoubtful(other, broker.env.reactor.Now());
@@ -68,6 +69,13 @@ bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool 
                                        : asked.name.has_value()  ? image.FindTopic(*asked.name)
                                                                  : nullptr;
     return topic != nullptr && HasDoubtfulLeader(broker, image, *topic);
+  });
+}
+
+// Whether a broker in doubt still counts as alive: it leads what it led.
+bool AwaitsFencing(const Broker& broker) {
+  return std::ranges::any_of(broker.image()->brokers(), [&](const auto& one) {
+    return !one.second.fenced && IsDoubtful(broker, one.second);
   });
 }
 
@@ -174,7 +182,8 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
     if (!missing.empty()) co_await AutoCreate(broker, std::move(missing), refused);
   }
   const Instant wait_until = broker->env.reactor.Now() + kElectionWait;
-  while (AsksForDoubtful(*broker, *body, all)) {
+  for (bool waits = AsksForDoubtful(*broker, *body, all); waits;
+       waits = AwaitsFencing(*broker) || AsksForDoubtful(*broker, *body, all)) {
     if (co_await broker->metadata.published().Wait(wait_until) == WaitResult::kTimedOut) break;
   }
 
@@ -190,7 +199,10 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   }
   // Fenced brokers are not told, and a client that hears of us asks nobody else; but it must have
   // somebody to ask.
-  if (response.brokers.size() > 1 && broker->fencing != nullptr &&
+  const auto others = std::ranges::count_if(image->brokers(), [&](const auto& one) {
+    return BrokerId(one.first) != broker->options.node_id && !one.second.fenced;
+  });
+  if (others > 0 && broker->fencing != nullptr &&
       broker->fencing->MayBeFenced(broker->env.reactor.Now())) {
     std::erase_if(response.brokers, [broker](const auto& one) {
       return one.node_id == broker->options.node_id.value();

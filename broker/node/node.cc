@@ -109,8 +109,12 @@ Task<absl::Status> Node::On(ShardId shard, Step step) {
       here(), shard, [part, step = std::move(step)] { return step(part); });
 }
 
-Task<void> Node::Into(Task<absl::Status> work, absl::Status* result) {
-  *result = co_await std::move(work);
+Task<void> Node::Begin(Task<absl::Status> part, absl::Status* result) {
+  *result = co_await std::move(part);
+  // Said now: the other part may take minutes.
+  if (!result->ok()) {
+    env_.logger.Error("this node cannot start: {}", std::string(result->message()));
+  }
 }
 
 Task<void> Node::OnOne(ShardId shard, Step step, absl::Status* result) {
@@ -373,7 +377,10 @@ Task<absl::Status> Node::Register() {
   std::atomic<uint64_t> logs{0};
   MR_CO_RETURN_IF_ERROR(
       co_await OnEach([&logs](NodeShard* shard) { return CountLogs(shard, &logs); }));
-  co_return While("registration", co_await link_->Begin(std::move(self), clean_epoch, logs));
+  MR_CO_RETURN_IF_ERROR(
+      While("registration", co_await link_->Begin(std::move(self), clean_epoch, logs)));
+  registered_ = true;
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> Node::OpenPartitions() {
@@ -409,8 +416,8 @@ Task<absl::Status> Node::StartControllerAndLogs() {
   absl::Status controller;
   absl::Status logs;
   TaskScope group(env_.reactor);
-  group.Spawn(Into(StartController(), &controller));
-  group.Spawn(Into(StartLogs(), &logs));
+  group.Spawn(Begin(StartController(), &controller));
+  group.Spawn(Begin(StartLogs(), &logs));
   co_await group.Join();
   co_return controller.ok() ? logs : controller;
 }
@@ -475,6 +482,11 @@ Task<absl::Status> Node::StopShards() {
   if (!parts_.empty() && parts_.front() != nullptr) {
     absl::Status others = status;
     if (!logs_started_) others.Update(absl::AbortedError("not every shard's logs were started"));
+    // A clean mark would have the next start say that nothing was lost.
+    if (!stopped_cleanly_ && !registered_) {
+      others.Update(
+          absl::AbortedError("the controllers do not know that the stop before was none"));
+    }
     status.Update(co_await parts_.front()->StopStore(std::move(others)));
   }
   for (uint32_t i = 0; i < parts_.size(); ++i) {

@@ -135,7 +135,7 @@ class Node {
   // On each at once, but shard 0 where `with_first` is false; the first error in their order.
   Task<absl::Status> OnEach(Step step, bool with_first = true);
   Task<void> OnOne(ShardId shard, Step step, absl::Status* result);
-  static Task<void> Into(Task<absl::Status> work, absl::Status* result);
+  Task<void> Begin(Task<absl::Status> part, absl::Status* result);
 
   // Constant after construction.
   const NodeOptions options_;
@@ -161,6 +161,7 @@ class Node {
   std::unique_ptr<MetadataPublisher> publisher_;
   // State.
   bool logs_started_ = false;  // On every shard.
+  bool registered_ = false;    // In this life.
   bool interrupted_ = false;
   NodeFormat format_;
   RaftQuorumOptions quorum_;      // Of a controller.

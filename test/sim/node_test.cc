@@ -1,6 +1,7 @@
 // Stories of single whole nodes that lost something they had on disk.
 #include "broker/node/node.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <set>
 #include <string>
@@ -15,6 +16,8 @@
 #include "proto/kafka/delete_topics_response.h"
 #include "proto/kafka/fetch_request.h"
 #include "proto/kafka/fetch_response.h"
+#include "proto/kafka/metadata_request.h"
+#include "proto/kafka/metadata_response.h"
 #include "proto/kafka/produce_request.h"
 #include "proto/kafka/produce_response.h"
 #include "storage/kv/rotten_kv_store_test_tools.h"
@@ -82,16 +85,22 @@ class World {
         kLong);
     return ended ? node.start_status() : absl::DeadlineExceededError("it goes on starting");
   }
-  absl::Status Create(SimNode& broker, std::string name, int32_t partitions = 1) {
+  absl::Status Create(SimNode& broker, std::string name, int32_t partitions = 1,
+                      int16_t replicas = 1) {
     kafka::CreateTopicsRequest request;
     auto& topic = request.topics.emplace_back();
     topic.name = std::move(name);
     topic.num_partitions = partitions;
-    topic.replication_factor = 1;
+    topic.replication_factor = replicas;
     request.timeout_ms = 5000;
     auto response = AskOf<kafka::CreateTopicsResponse>(broker, std::move(request), 7);
     if (!response.ok()) return response.status();
     return Refused("CreateTopics", response->topics.front().error_code);
+  }
+  absl::StatusOr<kafka::MetadataResponse> Metadata(SimNode& broker, const std::string& topic) {
+    kafka::MetadataRequest request;
+    request.topics.emplace().emplace_back().name = topic;
+    return AskOf<kafka::MetadataResponse>(broker, std::move(request), 12);
   }
   absl::Status Delete(SimNode& broker, std::string name) {
     kafka::DeleteTopicsRequest request;
@@ -347,4 +356,71 @@ TEST_CASE(
   CHECK(world.Folders(pair.broker, "data", ParsePartitionDirectoryName).size() == 2);
   pair.broker.StopGracefully();
   pair.controller.StopGracefully();
+}
+
+TEST_CASE("Node: a start that the controllers never heard of does not make a crash a clean stop") {
+  World world;
+  Pair pair(world);
+  const auto clean = [&] {
+    const auto files = pair.broker.disk().Files();
+    return std::ranges::any_of(
+        files, [](const std::string& path) { return path.ends_with(kCleanShutdownFile); });
+  };
+  pair.Start();
+  pair.broker.Kill();
+  pair.controller.StopGracefully();
+  world.Start(pair.broker, pair.broker_plan);
+  CHECK_FALSE(world.Runs(pair.broker).ok());  // Nobody registers it.
+  pair.broker.StopGracefully();
+  CHECK_FALSE(clean());
+  world.Start(pair.controller, pair.controller_plan);
+  REQUIRE(world.Runs(pair.controller).ok());
+  world.Start(pair.broker, pair.broker_plan);
+  REQUIRE(world.Runs(pair.broker).ok());
+  pair.broker.StopGracefully();
+  CHECK(clean());
+  // Nothing was lost since.
+  pair.controller.StopGracefully();
+  world.Start(pair.broker, pair.broker_plan);
+  CHECK_FALSE(world.Runs(pair.broker).ok());
+  pair.broker.StopGracefully();
+  CHECK(clean());
+}
+
+TEST_CASE("Node: who asks for a leader that has just died is told the next one") {
+  World world;
+  std::vector<SimNode*> nodes;
+  NodePlan plan;
+  plan.cluster_id = "c1u5ter000000000000001";
+  for (int32_t id = 1; id <= 3; ++id) {
+    SimNode& node = *nodes.emplace_back(&world.Add(fmt::format("node-{}", id)));
+    plan.voters += fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, node.name(), kControllerPort);
+  }
+  for (int32_t id = 1; id <= 3; ++id) {
+    plan.id = BrokerId(id);
+    world.Start(*nodes[static_cast<size_t>(id) - 1], plan);
+  }
+  for (SimNode* node : nodes) REQUIRE(world.Runs(*node) == absl::OkStatus());
+  REQUIRE(world.Create(*nodes[0], "t", 1, 3) == absl::OkStatus());
+  world.sim().RunFor(seconds(5));
+  auto before = world.Metadata(*nodes[0], "t");
+  REQUIRE(before.status() == absl::OkStatus());
+  const int32_t dead = before->topics[0].partitions[0].leader_id;
+  REQUIRE(dead > 0);
+  nodes[static_cast<size_t>(dead) - 1]->Kill();
+  world.sim().RunFor(
+      milliseconds(5));  // The survivors have lost their streams, and none is fenced yet.
+  auto after = world.Metadata(*nodes[dead == 1 ? 1 : 0], "t");
+  REQUIRE(after.status() == absl::OkStatus());
+  CHECK(after->topics[0].partitions[0].error_code == 0);
+  CHECK(after->topics[0].partitions[0].leader_id > 0);
+  CHECK(after->topics[0].partitions[0].leader_id != dead);
+  CHECK(after->brokers.size() == 3);  // A client that hears of both at once may lose the first.
+  world.sim().RunFor(seconds(1));
+  after = world.Metadata(*nodes[dead == 1 ? 1 : 0], "t");
+  REQUIRE(after.status() == absl::OkStatus());
+  CHECK(after->brokers.size() == 2);
+  for (SimNode* node : nodes) {
+    if (node->up()) node->StopGracefully();
+  }
 }
