@@ -311,8 +311,9 @@ Task<absl::StatusOr<std::unique_ptr<File>>> RealDisk::Open(std::string path, Ope
   Opened opened =
       co_await helpers_.Call<Opened>([path, options] { return OpenBlocking(path, options); });
   if (opened.error != 0) co_return StatusOf(opened.error, "open", path);
-  co_return std::make_unique<RealFile>(port_, helpers_, std::move(opened.fd), opened.alignment,
-                                       std::move(path));
+  FileWrites& writes = opened.alignment > 1 ? *direct_writes_ : *buffered_writes_;
+  co_return std::make_unique<RealFile>(port_, writes, helpers_, std::move(opened.fd),
+                                       opened.alignment, std::move(path));
 }
 
 Task<absl::Status> RealDisk::CreateDirectories(std::string path) {

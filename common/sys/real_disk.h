@@ -2,21 +2,28 @@
 //
 // Shard:    one. Lifetime: `port` and `helpers` outlive it and its files.
 // How:      reads, and writes to files opened `direct`, go through the port (the ring carries
-//           O_DIRECT out without a thread). Buffered writes, and everything that touches names or
-//           sizes, go to the helper threads: through the ring a kernel worker would do them, more
-//           slowly (docs/performance.md). Sync goes through the port.
+//           O_DIRECT out without a thread). Buffered writes go by the way that is chosen in
+//           file_writes.h. Everything that touches names or sizes goes to the helper threads. Sync
+//           goes through the port.
 // Errors:   as common/disk.h.
 #pragma once
 
+#include <memory>
+
 #include "common/disk.h"
 #include "common/runtime/helper_pool.h"
+#include "common/sys/file_writes.h"
 #include "common/sys/io_operation.h"
 
 namespace millrace {
 
 class RealDisk final : public Disk {
  public:
-  RealDisk(IoPort& port, HelperPool& helpers) : port_(port), helpers_(helpers) {}
+  RealDisk(IoPort& port, HelperPool& helpers, WritesBy buffered_by = kBufferedWritesBy)
+      : port_(port),
+        helpers_(helpers),
+        buffered_writes_(FileWrites::Make(buffered_by, port, helpers)),
+        direct_writes_(FileWrites::Make(WritesBy::kPort, port, helpers)) {}
 
   Task<absl::StatusOr<std::unique_ptr<File>>> Open(std::string path, OpenOptions options) override;
   Task<absl::Status> CreateDirectories(std::string path) override;
@@ -36,6 +43,8 @@ class RealDisk final : public Disk {
  private:
   IoPort& port_;
   HelperPool& helpers_;
+  const std::unique_ptr<FileWrites> buffered_writes_;
+  const std::unique_ptr<FileWrites> direct_writes_;
 };
 
 }  // namespace millrace

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -18,48 +17,16 @@
 #include "common/sys/errno_status.h"
 
 namespace millrace {
-namespace {
-
-// One system call's worth of pieces; what is longer takes several.
-constexpr size_t kPiecesPerWrite = 64;
-// On a helper thread: writes all of `data`; 0 or the errno.
-int WriteBlocking(int fd, uint64_t position, const Chain& data, int flags, bool write_back_soon) {
-  const uint64_t begin = position;
-  ChainCursor remaining(data);
-  std::array<iovec, kPiecesPerWrite> pieces;
-  while (!remaining.empty()) {
-    const size_t count = remaining.Fill(pieces);
-    ssize_t done =
-        ::pwritev2(fd, pieces.data(), static_cast<int>(count), static_cast<off_t>(position), flags);
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return errno;
-    if (done == 0) return EIO;
-    remaining.Skip(static_cast<size_t>(done));
-    position += static_cast<uint64_t>(done);
-  }
-  return write_back_soon ? BeginWriteBack(fd, begin, position - begin) : 0;
-}
-
-}  // namespace
-
-int BeginWriteBack(int fd, uint64_t begin, uint64_t length) {
-  if (::sync_file_range(fd, static_cast<off_t>(begin), static_cast<off_t>(length),
-                        SYNC_FILE_RANGE_WRITE) == 0) {
-    return 0;
-  }
-  // Where there is no such call nothing has happened.
-  const bool absent = errno == ENOSYS || errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP;
-  return absent ? 0 : errno;
-}
 
 absl::Status SyncFailed(int error, const std::string& path) {
   const absl::Status why = ErrnoStatus(error, fmt::format("fdatasync {}", path));
   return absl::DataLossError(why.message());
 }
 
-RealFile::RealFile(IoPort& port, HelperPool& helpers, FileDescriptor fd, size_t alignment,
-                   std::string path)
+RealFile::RealFile(IoPort& port, FileWrites& writes, HelperPool& helpers, FileDescriptor fd,
+                   size_t alignment, std::string path)
     : port_(port),
+      writes_(writes),
       helpers_(helpers),
       fd_(std::move(fd)),
       alignment_(alignment),
@@ -112,25 +79,11 @@ bool RealFile::IsCached(uint64_t position, size_t length) {
 Task<absl::Status> RealFile::WriteAt(uint64_t position, Chain data, WriteFlags flags) {
   MR_CHECK(position % alignment_ == 0);
   MR_CHECK(data.size() % alignment_ == 0);
-  const int kernel_flags = flags.durable ? RWF_DSYNC : 0;
-  if (!direct()) {
-    int error = co_await helpers_.Call<int>([fd = fd_.get(), position, data = std::move(data),
-                                             kernel_flags, soon = flags.write_back_soon] {
-      return WriteBlocking(fd, position, data, kernel_flags, soon);
-    });
-    co_return error == 0 ? absl::OkStatus() : Failed(error, "write");
-  }
-  ChainCursor remaining(data);
-  std::array<iovec, kPiecesPerWrite> pieces;
-  while (!remaining.empty()) {
-    const size_t count = remaining.Fill(pieces);
-    int result = co_await IoOperation::Write(port_, fd_.get(), std::span(pieces).first(count),
-                                             position, kernel_flags);
-    if (result <= 0) co_return Failed(result == 0 ? EIO : -result, "write");
-    remaining.Skip(static_cast<size_t>(result));
-    position += static_cast<uint64_t>(result);
-  }
-  co_return absl::OkStatus();
+  // A direct file has nothing in the page cache to be written back.
+  const int error =
+      co_await writes_.Write(fd_.get(), position, std::move(data), flags.durable ? RWF_DSYNC : 0,
+                             flags.write_back_soon && !direct());
+  co_return error == 0 ? absl::OkStatus() : Failed(error, "write");
 }
 
 Task<absl::Status> RealFile::Sync() {

@@ -1,6 +1,6 @@
 // RealFile: one open file; see common/disk.h for what each call promises.
 //
-// Shard:    one. Lifetime: `port` and `helpers` outlive it; Close() before destruction (CHECKed),
+// Shard:    one. Lifetime: `port`, `writes` and `helpers` outlive it; Close() before destruction (CHECKed),
 // and
 //           no call may be pending then.
 #pragma once
@@ -11,14 +11,10 @@
 #include "common/disk.h"
 #include "common/runtime/helper_pool.h"
 #include "common/sys/file_descriptor.h"
+#include "common/sys/file_writes.h"
 #include "common/sys/io_operation.h"
 
 namespace millrace {
-
-// Has the kernel begin to write a part of the file out (length 0: to its end). Returns an errno: some of what was
-// written before is lost, and it may be that nobody else is told. (ext4 that finds no blocks for delayed writes
-// drops them; fsync() says so, but not behind this call or syncfs().)
-int BeginWriteBack(int fd, uint64_t begin, uint64_t length);
 
 // What has not been synced may be gone, whatever the reason, so it is no case of "try again": kDataLoss.
 absl::Status SyncFailed(int error, const std::string& path);
@@ -26,8 +22,8 @@ absl::Status SyncFailed(int error, const std::string& path);
 class RealFile final : public File {
  public:
   // `alignment`: what direct I/O needs; 1 for a buffered file. `path` is for messages.
-  RealFile(IoPort& port, HelperPool& helpers, FileDescriptor fd, size_t alignment,
-           std::string path);
+  RealFile(IoPort& port, FileWrites& writes, HelperPool& helpers, FileDescriptor fd,
+           size_t alignment, std::string path);
   ~RealFile() override;
 
   Task<absl::StatusOr<Slice>> ReadAt(uint64_t position, size_t length, ReadHint hint) override;
@@ -49,6 +45,7 @@ class RealFile final : public File {
   absl::Status Failed(int error, const char* call) const;
 
   IoPort& port_;
+  FileWrites& writes_;
   HelperPool& helpers_;
   FileDescriptor fd_;
   const size_t alignment_;

@@ -26,10 +26,11 @@ std::optional<IoBackend> ParseIoBackend(std::string_view name) {
 }
 
 struct RealWorld::Seat {
-  Seat(std::unique_ptr<RealReactor> own_reactor, HelperThreads& threads, Logger& logger)
+  Seat(std::unique_ptr<RealReactor> own_reactor, HelperThreads& threads, WritesBy writes_by,
+       Logger& logger)
       : reactor(std::move(own_reactor)),
         helpers(*reactor, threads),
-        disk(*reactor, helpers),
+        disk(*reactor, helpers, writes_by),
         network(*reactor, helpers),
         env{*reactor, clock, random, disk, network, helpers, logger} {}
 
@@ -107,8 +108,8 @@ absl::StatusOr<std::unique_ptr<RealWorld>> RealWorld::Create(RealWorldOptions op
       if (!made.ok()) return made.status();
     }
     reactors.push_back(made->get());
-    world->seats_.push_back(
-        std::make_unique<Seat>(*std::move(made), *world->helper_threads_, logger));
+    world->seats_.push_back(std::make_unique<Seat>(*std::move(made), *world->helper_threads_,
+                                                   options.buffered_writes_by, logger));
   }
   world->shards_ = std::make_unique<Shards>(reactors);
   return world;

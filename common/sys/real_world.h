@@ -17,6 +17,7 @@
 #include "common/env.h"
 #include "common/runtime/shards.h"
 #include "common/runtime/task.h"
+#include "common/sys/file_writes.h"
 #include "common/sys/helper_threads.h"
 #include "common/sys/io_operation.h"
 #include "common/sys/real_reactor.h"
@@ -39,6 +40,8 @@ struct RealWorldOptions {
   // at a time, and more switches.
   size_t helper_threads_max = 4;
   size_t inbox_max = 4096;  // Closures that may wait per shard.
+  // Another than the chosen one: to compare them.
+  WritesBy buffered_writes_by = kBufferedWritesBy;
   // Both only where the cores are ours alone: each shard on a core of its own, and how long it
   // looks for work before it sleeps.
   bool pin = false;
