@@ -1,4 +1,4 @@
-"""What the programs of test/bench tell alike: medians, tables, the machine, and where they stand in docs/performance.md."""
+"""What the programs of test/bench tell alike: medians, tables, the machine, and where they stand in docs."""
 
 import os
 import pathlib
@@ -52,8 +52,8 @@ def table(head, rows):
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def put(begin, end, content):
+def put(begin, end, content, page=PAGE):
     """Replaces what stands between the two marks of the page."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    before, rest = page.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
-    PAGE.write_text(f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}", encoding="utf-8")
