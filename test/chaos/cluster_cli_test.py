@@ -146,7 +146,7 @@ def health(cluster):
     with Watching(cluster, "cluster", "health", "--watch") as watch:
         watch.until_says("healthy\n")
         victim.kill()
-        expect_in(f"broker {victim.id} is fenced", watch.until_says("not healthy: "), "a line of --watch")
+        expect_in("not healthy: ", watch.until_says(f"broker {victim.id} is fenced"), "a line of --watch")
         seen = told(cluster, "cluster", "health", status=1)
         expect(not seen["healthy"] and f"broker {victim.id} is fenced" in seen["ailments"], f"health: {seen}")
         expect_in("replicas that are not in sync", "; ".join(seen["ailments"]), "ailments")
