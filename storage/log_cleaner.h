@@ -26,11 +26,11 @@
 #include <optional>
 #include <utility>
 
+#include "common/intrusive_list.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
 #include "common/time.h"
 #include "storage/compaction/compaction_rules.h"
-#include "storage/intrusive_list.h"
 #include "storage/log_state.h"
 #include "storage/log_store.h"
 

@@ -25,9 +25,9 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/intrusive_list.h"
 #include "common/runtime/gate.h"
 #include "common/time.h"
-#include "storage/intrusive_list.h"
 #include "storage/journal/journal.h"
 #include "storage/leader_epoch_cache.h"
 #include "storage/log.h"

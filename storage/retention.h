@@ -21,10 +21,10 @@
 #include <optional>
 #include <utility>
 
+#include "common/intrusive_list.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
 #include "common/time.h"
-#include "storage/intrusive_list.h"
 #include "storage/log_state.h"
 #include "storage/retention_rules.h"
 #include "storage/store_context.h"

@@ -32,10 +32,10 @@
 #include <utility>
 #include <vector>
 
+#include "common/intrusive_list.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
-#include "storage/intrusive_list.h"
 #include "storage/journal/journal.h"
 #include "storage/kv/kv_store.h"
 #include "storage/log_checkpoint.h"

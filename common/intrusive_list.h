@@ -1,5 +1,5 @@
 // IntrusiveList: a doubly linked list whose links lie in its elements, so that being in it costs no
-// allocation and leaving it from the middle no search. For lists of dirty logs.
+// allocation and leaving it from the middle no search. For lists of dirty logs, of silent producers.
 //
 // Shard:    one.
 // Lifetime: an element leaves the list before it is destroyed, the list is empty before it is
