@@ -40,6 +40,7 @@ Log::State::State(StoreContext& store_context, LogDirectory& log_directory, Topi
       synced_end(log_start),
       recovery_point(log_start),
       checkpoint_segment(log_start),
+      producers(store_context.producers),
       gate(store_context.env.reactor),
       path_(JoinPath(log_directory.path(), PartitionDirectoryName(topic, tp_id.partition))) {}
 

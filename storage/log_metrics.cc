@@ -8,6 +8,8 @@
 #include "storage/log_cleaner.h"
 #include "storage/log_directory.h"
 #include "storage/log_store.h"
+#include "storage/producer/producer_ledger.h"
+#include "storage/producer/producer_state.h"
 #include "storage/store_context.h"
 
 namespace millrace {
@@ -128,6 +130,16 @@ void RegisterLogMetrics(StoreContext& context, MetricRegistry& registry) {
                     [store] { return static_cast<double>(store->pending.used()); });
   registry.AddGauge({"millrace_log_tail_cache_bytes", "Written bytes that are kept for readers."},
                     [store] { return static_cast<double>(store->cache.kept_bytes()); });
+  registry.AddGauge({"millrace_log_producers",
+                     "Producers that logs remember, each in every partition that it wrote to "
+                     "(Kafka: ProducerIdCount)."},
+                    [store] { return static_cast<double>(store->producers.producers()); });
+  registry.AddCounter({"millrace_log_producers_evicted_total",
+                       "Producers forgotten before they expired, because there were too many."},
+                      [store] { return static_cast<double>(store->producers.evicted()); });
+  registry.AddGauge(
+      {"millrace_memory_bytes", "Bytes of a memory budget in use.", {{"budget", "producers"}}},
+      [store] { return static_cast<double>(store->producers.producers() * kProducerBytes); });
   registry.AddGauge({"millrace_log_open_files", "Segment and index files that are open."},
                     [store] { return static_cast<double>(store->files.open_files()); });
   RegisterCleaner(store, registry);

@@ -27,7 +27,8 @@
 //             recycled.
 // Bounds:     bytes appended and not yet in segment files <= pending_bytes_max (Admit() waits);
 // bytes kept
-//             for readers beyond that <= tail_cache_bytes_max; open files <= open_files_max.
+//             for readers beyond that <= tail_cache_bytes_max; open files <= open_files_max;
+//             producers that are remembered <= producer_bytes_max.
 // Source:     docs/storage.md.
 #pragma once
 
@@ -107,6 +108,9 @@ struct LogStoreOptions {
   // What a journal may grow to. Raise: fewer checkpoints under load; costs disk and a longer
   // replay.
   uint64_t journal_bytes_max = uint64_t{256} << 20;
+  // For what all logs together remember of idempotent producers; beyond it those go that have been
+  // silent for longest. Raise: a producer that pauses is still known when it sends a batch again.
+  size_t producer_bytes_max = 16 << 20;
   // How often a log is looked at for idle producers, at most. Raise: less work; they stay longer.
   milliseconds producer_check_interval{600'000};
   // One read from disk for a consumer that is behind.

@@ -133,4 +133,39 @@ TEST_CASE(
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: logs remember so many producers together, also after a start") {
+  SimWorld world(5);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options;
+  options.producer_bytes_max = 100 * kProducerBytes;
+  const bool clean = GENERATE(true, false);
+  constexpr int kLogs = 10;
+  {
+    TestStore store(world, node.Boot(), options);
+    REQUIRE(store.Start().ok());
+    for (int i = 0; i < 40 * kLogs; ++i) {
+      store.Append(store.Open(i % kLogs), From(i, 0));
+      store.Append(store.Open(0), From(1'000'000, i));  // Who goes on is never forgotten.
+    }
+    CHECK(store.Open(0).state().context.producers.producers() == 100);
+    CHECK(store.Open(0).state().context.producers.evicted() == 40 * kLogs + 1 - 100);
+    CHECK(store.Open(1).producers().Find(ProducerId(1)) == nullptr);
+    CHECK(Refusal(store.Open(0), From(1'000'000, 7)) == ErrorKind::kOutOfOrderSequence);
+    world.RunFor(seconds(1));  // All of it is durable.
+    if (clean) REQUIRE(store.Stop().ok());
+    node.Kill();
+    if (!clean) (void)store.Stop();
+  }
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  const ProducerLedger& ledger = store.Open(0).state().context.producers;
+  CHECK(ledger.producers() == 100);
+  size_t remembered = 0;
+  for (int i = 0; i < kLogs; ++i) remembered += store.Open(i).producers().size();
+  CHECK(remembered == 100);
+  store.Append(store.Open(3), From(2'000'000, 0));
+  CHECK(ledger.producers() == 100);
+  REQUIRE(store.Stop().ok());
+}
+
 }  // namespace millrace

@@ -5,6 +5,7 @@
 // Lifetime: owned by LogStore; outlives every log.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,6 +23,8 @@
 #include "storage/log_metrics.h"
 #include "storage/log_state.h"
 #include "storage/log_store.h"
+#include "storage/producer/producer_ledger.h"
+#include "storage/producer/producer_state.h"
 #include "storage/tail_cache.h"
 
 namespace millrace {
@@ -43,6 +46,7 @@ struct StoreContext {
               options.copy_bytes_below),
         cold_chunks(ColdChunkBytes(options.tail_cache_bytes_max, options.cold_read_bytes)),
         pending(env.reactor, options.pending_bytes_max),
+        producers(std::max(options.producer_bytes_max / kProducerBytes, size_t{1})),
         io_unlocked(env.reactor) {}
 
   Env& env;
@@ -52,8 +56,9 @@ struct StoreContext {
   FdCache files;
   TailCache cache;
   ColdChunks cold_chunks;
-  ByteBudget pending;  // Appended and not yet in segment files.
-  Event io_unlocked;   // Pulsed whenever some log's IoLock is released.
+  ByteBudget pending;        // Appended and not yet in segment files.
+  ProducerLedger producers;  // Of all logs together.
+  Event io_unlocked;         // Pulsed whenever some log's IoLock is released.
   SegmentWriter* writer = nullptr;
   ProducerExpiry* expiry = nullptr;
   Retention* retention = nullptr;

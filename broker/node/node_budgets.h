@@ -18,6 +18,8 @@ struct NodeBudgets {
   // What groups keep of their members and offsets. Beside the others, which add up to what is
   // promised: it holds nothing until there are groups.
   size_t groups;
+  // What logs remember of idempotent producers; beside the others, too.
+  size_t producers;
   size_t open_files;  // Of segments and indexes, kept open. Not bytes.
 };
 
@@ -41,6 +43,7 @@ inline NodeBudgets ChooseBudgets(const MemoryConfig& memory, const StorageConfig
   budgets.requests = choose(memory.request_budget_bytes, total / 16 * 5);
   budgets.validation = total / 16;
   budgets.groups = total;
+  budgets.producers = choose(memory.producer_state_bytes, total / 4);
   const size_t half = std::max(descriptors / 2, size_t{64});
   budgets.open_files = choose(storage.open_files_max, std::min(half, size_t{8192}));
   budgets.open_files = std::min(budgets.open_files, half / 2 * 3);
@@ -56,13 +59,10 @@ inline NodeBudgets ShareOf(const NodeBudgets& node, size_t shards) {
   auto share = [shards](size_t whole, size_t least = kShareMin) {
     return std::max(whole / shards, std::min(whole, least));
   };
-  return {share(node.requests),
-          share(node.fetch),
-          share(node.pending),
-          share(node.tail_cache),
-          share(node.validation),
-          share(node.groups),
-          share(node.open_files, kOpenFilesMin)};
+  return {share(node.requests),   share(node.fetch),
+          share(node.pending),    share(node.tail_cache),
+          share(node.validation), share(node.groups),
+          share(node.producers),  share(node.open_files, kOpenFilesMin)};
 }
 
 }  // namespace millrace

@@ -20,6 +20,16 @@ TEST_CASE("Budgets: memory adds up to a share of the machine's, between bounds")
   CHECK(sum(Of(size_t{64} << 30, 1024)) == size_t{192} << 20);
 }
 
+TEST_CASE(
+    "Budgets: what is kept of producers is beside them, a quarter of their sum unless configured") {
+  CHECK(Of(size_t{2} << 30, 1024).producers == size_t{32} << 20);
+  MemoryConfig memory{};
+  memory.producer_state_bytes = 5 << 20;
+  const NodeBudgets node = ChooseBudgets(memory, StorageConfig{}, size_t{2} << 30, 1024);
+  CHECK(node.producers == size_t{5} << 20);
+  CHECK(ShareOf(node, 2).producers == size_t{5} << 19);
+}
+
 TEST_CASE("Budgets: half of the descriptors are for files, between bounds, unless configured") {
   const size_t machine = size_t{1} << 30;
   CHECK(Of(machine, 0).open_files == 64);

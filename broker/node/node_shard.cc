@@ -104,6 +104,7 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   }
   options.pending_bytes_max = std::max(budgets_.pending, options.segment_write_bytes);
   options.tail_cache_bytes_max = budgets_.tail_cache;
+  options.producer_bytes_max = budgets_.producers;
   options.segment_write_age = config.storage.segment_write_delay;
   options.producer_check_interval = config.producer_id_check_interval;
   options.retention_check_interval = config.storage.retention_check_interval;

@@ -157,6 +157,7 @@ MemoryConfig ReadMemory(SettingTable& settings) {
       .request_budget_bytes = settings.Integer(kBudget),
       .fetch_output_budget_bytes = settings.Integer("millrace.fetch.output.budget.bytes"),
       .tail_cache_bytes = settings.Integer("millrace.tail.cache.bytes"),
+      .producer_state_bytes = settings.Integer("millrace.producer.state.bytes"),
       .connection_output_bytes_max = settings.Int32("millrace.connection.output.bytes.max"),
   };
   if (config.request_budget_bytes > 0) {

@@ -88,6 +88,7 @@ struct MemoryConfig {
   int64_t request_budget_bytes;
   int64_t fetch_output_budget_bytes;
   int64_t tail_cache_bytes;
+  int64_t producer_state_bytes;
   int32_t connection_output_bytes_max;
 };
 

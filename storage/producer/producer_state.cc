@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/check.h"
 #include "common/error_kind.h"
 
 namespace millrace {
@@ -51,6 +52,25 @@ bool operator==(const ProducerEntry& a, const ProducerEntry& b) {
   return a.epoch_ == b.epoch_ && std::ranges::equal(a.batches(), b.batches()) &&
          a.last_timestamp == b.last_timestamp && a.coordinator_epoch == b.coordinator_epoch &&
          a.open_transaction == b.open_transaction;
+}
+
+ProducerState::ProducerState(ProducerState&& from) noexcept { *this = std::move(from); }
+
+ProducerState& ProducerState::operator=(ProducerState&& from) noexcept {
+  MR_CHECK(from.ledger_ == nullptr);
+  entries_ = std::move(from.entries_);
+  open_ = std::move(from.open_);
+  ended_ = std::move(from.ended_);
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    auto& [id, entry] = *it++;  // The ledger may send away one that was counted before.
+    Count(id, entry);
+  }
+  return *this;
+}
+
+void ProducerState::Count(ProducerId id, ProducerEntry& entry) {
+  if (ledger_ != nullptr)
+    ledger_->Heard(entry.place, *this, id, entry.open_transaction.has_value());
 }
 
 const ProducerEntry* ProducerState::Find(ProducerId id) const {
@@ -126,6 +146,7 @@ std::optional<CompletedTransaction> ProducerState::Apply(
       open_.emplace(batch.base_offset, id);
     }
   }
+  Count(id, entry);
   if (added) EvictIfFull();
   return completed;
 }
@@ -183,6 +204,7 @@ void ProducerState::Restore(ProducerId id, const ProducerEntry& entry) {
     it->second = entry;
   }
   if (entry.open_transaction.has_value()) open_.insert_or_assign(*entry.open_transaction, id);
+  Count(id, it->second);
   EvictIfFull();
 }
 

@@ -15,7 +15,8 @@
 // Shard:    one; owned by its Log. Not thread-safe.
 // Units:    milliseconds; offsets.
 // Errors:   Check(): kOutOfOrderSequence, kInvalidProducerEpoch, kInvalidTxnState. No others.
-// Bounds:   kProducersMax entries; beyond them those longest inactive go, as if expired.
+// Bounds:   kProducersMax entries; beyond them those longest inactive go, as if expired. What all
+//           logs of a shard remember together its ProducerLedger bounds, where there is one.
 // Source:   KIP-98, KIP-360; rules 1.30-1.43 of Kafka's broker behaviour.
 #pragma once
 
@@ -27,16 +28,18 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "common/ids.h"
 #include "common/time.h"
+#include "storage/producer/producer_ledger.h"
 #include "storage/record/record_batch.h"
 #include "storage/record/transaction_marker.h"
 #include "storage/segment/aborted_index.h"
 
 namespace millrace {
 
-// One entry takes about 250 bytes. Kafka has no bound but expiry.
+// Kafka has no bound but expiry.
 inline constexpr size_t kProducersMax = 100'000;
 
 // As many as a client may have in flight.
@@ -74,8 +77,9 @@ class ProducerEntry {
   Timestamp last_active{0};     // When we saw it, which expiry goes by: records may be years old.
   std::optional<int32_t> coordinator_epoch = {};
   std::optional<Offset> open_transaction = {};  // Its first offset.
+  ProducerPlace place;
 
-  // Without last_active, which is not stored.
+  // Without last_active and place, which are not stored.
   friend bool operator==(const ProducerEntry& a, const ProducerEntry& b);
 
  private:
@@ -83,6 +87,10 @@ class ProducerEntry {
   uint8_t count_ = 0;
   std::array<ProducerBatch, kProducerBatchesKept> batches_;
 };
+
+// What one producer takes: its entry, and what a node of a map and the allocator add.
+inline constexpr size_t kProducerBytes =
+    sizeof(std::pair<const ProducerId, ProducerEntry>) + 6 * sizeof(void*);
 
 // The answer to a batch that is already in the log. It may be there and not yet durable: the answer
 // waits for its last offset as the first one did.
@@ -108,6 +116,14 @@ AbortedTransaction AbortedOf(const CompletedTransaction& completed);
 
 class ProducerState {
  public:
+  ProducerState() = default;
+  // Its producers count in `ledger`, which may make it forget some.
+  explicit ProducerState(ProducerLedger& ledger) : ledger_(&ledger) {}
+  // REQUIRES: `from` is in no ledger. What is assigned to stays in its own.
+  ProducerState(ProducerState&& from) noexcept;
+  ProducerState& operator=(ProducerState&& from) noexcept;
+  ~ProducerState() = default;
+
   // What to do with a batch that passed the validator: append it (nothing), or answer with the
   // place it already has. A batch without a producer is always appended.
   absl::StatusOr<std::optional<DuplicateBatch>> Check(const BatchHeader& batch) const;
@@ -143,14 +159,19 @@ class ProducerState {
   // In the order of ids.
   const std::map<ProducerId, ProducerEntry>& entries() const { return entries_; }
 
+  // The ledger wants it to go, as if expired. REQUIRES: it has no open transaction.
+  void Forget(ProducerId id) { entries_.erase(id); }
+
   // Sets an entry, as a snapshot has it.
   void Restore(ProducerId id, const ProducerEntry& entry);
 
  private:
+  void Count(ProducerId id, ProducerEntry& entry);
   void EvictIfFull();
   std::optional<CompletedTransaction> EndTransaction(ProducerId id, ProducerEntry& entry,
                                                      Offset marker_offset, bool aborted);
 
+  ProducerLedger* ledger_ = nullptr;
   std::map<ProducerId, ProducerEntry> entries_;
   std::map<Offset, ProducerId> open_;  // Transactions by their first offset.
   std::map<Offset, Offset> ended_;     // Marker -> first offset, until the marker is committed.

@@ -43,6 +43,10 @@ inline constexpr ConfigKey kMillraceKeys[] = {
     MillraceKey("millrace.tail.cache.bytes", ConfigType::kLong, "0", AtLeast(0),
                 "Newest data kept in memory for consumers that keep up, the whole node; more saves "
                 "reads. 0: a part of millrace.memory.bytes."),
+    MillraceKey("millrace.producer.state.bytes", ConfigType::kLong, "0", AtLeast(0),
+                "What partitions remember of idempotent producers, the whole node, at some 250 "
+                "bytes for a producer and partition; beyond that those silent for longest are "
+                "forgotten. 0: a quarter of millrace.memory.bytes."),
     MillraceKey(
         "millrace.journal.bytes.max", ConfigType::kLong, "268435456", AtLeast(8388608),
         "Size that one journal may grow to, per shard and data directory; more lets segments "
