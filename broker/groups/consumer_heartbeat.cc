@@ -15,6 +15,10 @@ namespace {
 
 using kafka::KafkaError;
 
+// Bytes of the names that a member subscribes to: as many as of a classic member's metadata. They are
+// one record, which others have to read and keep.
+constexpr size_t kNamesBytesMax = 4 << 20;
+
 ConsumerHeartbeatReply Refusal(KafkaError error, std::string message) {
   return {.error = error, .message = std::move(message)};
 }
@@ -389,6 +393,11 @@ std::optional<ConsumerHeartbeatReply> RefuseMalformed(const ConsumerHeartbeat& r
     if (!request.topic_names.has_value() && !request.topic_regex.has_value()) {
       return invalid("SubscribedTopicNames or SubscribedTopicRegex is needed to join");
     }
+  }
+  if (request.topic_names.has_value()) {
+    size_t bytes = 0;
+    for (const std::string& name : *request.topic_names) bytes += name.size();
+    if (bytes > kNamesBytesMax) return invalid("SubscribedTopicNames are too many");
   }
   if (request.server_assignor.has_value() &&
       std::ranges::find(options.assignors, *request.server_assignor) == options.assignors.end()) {

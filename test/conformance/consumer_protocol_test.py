@@ -53,7 +53,7 @@ def death(node):
         first.close()
 
 
-@test("KIP-848, confluent-kafka: members meet in a topic that gets more partitions, and in one that is made while they wait")
+@test("KIP-848, confluent-kafka: members meet in a topic that gets more partitions, and by an expression in one made while they wait (8.11, 8.14)")
 def topics(node):
     prefix = fresh_topic("pattern")
     topic, group = topic_of(node, 2, f"{prefix}-a"), group_of(node)
