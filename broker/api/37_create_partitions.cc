@@ -1,12 +1,12 @@
 // CreatePartitions (key 37), versions 0 to 3. More partitions for topics that exist.
 //
 // Promises: when the answer arrives the new partitions can be produced to and fetched from.
-// Errors:   per topic UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not an increase),
-// INVALID_REPLICA_ASSIGNMENT,
-//           INVALID_REQUEST (named twice).
-// Source:   KIP-195, rule 5.46.
+// Errors:   per topic UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not an increase, or the topic is
+//           a coordinator's), INVALID_REPLICA_ASSIGNMENT, INVALID_REQUEST (named twice).
+// Source:   KIP-195, rules 5.46, 6.8.
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
+#include "common/error_kind.h"
 #include "proto/kafka/create_partitions_request.h"
 #include "proto/kafka/create_partitions_response.h"
 
@@ -17,7 +17,16 @@ Task<ApiReply> HandleCreatePartitions(AdminContext* admin, ApiRequest request) {
       DecodeBody<kafka::CreatePartitionsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   std::vector<CreatePartitionsRequest> topics;
+  std::vector<CreatePartitionsReply> refused;
   for (const auto& topic : body->topics) {
+    if (IsInternalTopic(topic.name)) {
+      // A key's partition is its hash modulo their number: with another one groups would be looked for
+      // where they are not, and begin without members and offsets. Kafka lets it happen.
+      refused.push_back({topic.name, MakeError(ErrorKind::kInvalidPartitions,
+                                               "The number of partitions of an internal topic "
+                                               "cannot be changed.")});
+      continue;
+    }
     CreatePartitionsRequest asked{topic.name, topic.count, std::nullopt};
     if (topic.assignments.has_value()) {
       asked.assignments.emplace();
@@ -35,6 +44,7 @@ Task<ApiReply> HandleCreatePartitions(AdminContext* admin, ApiRequest request) {
       failed.push_back({topic.topic, replies.status()});
     replies = std::move(failed);
   }
+  replies->insert(replies->end(), refused.begin(), refused.end());
   kafka::CreatePartitionsResponse response;
   for (const CreatePartitionsReply& reply : *replies) {
     response.results.push_back({reply.topic, ErrorCode(reply.status), ErrorMessage(reply.status)});
