@@ -3,8 +3,9 @@
 // Promises: the internal topic is made when it does not exist yet, also where topics are not made by
 //           themselves otherwise. The address is that of the listener by which the request came.
 // Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody leads the partition, or the topic cannot
-//           be made (too few brokers); INVALID_REQUEST for another kind of key; transactions and
-//           share groups are not served yet: COORDINATOR_NOT_AVAILABLE.
+//           be made (too few brokers); INVALID_REQUEST for another kind of key, and for one of a share
+//           group, as in Kafka where those are off. Transactions are not served yet: see
+//           NoTransactions().
 // Source:   KIP-699 (several keys); rules 6.1-6.7.
 #include <utility>
 
@@ -35,6 +36,17 @@ Response::Coordinator Refuse(std::string key, kafka::KafkaError error, std::stri
   coordinator.error_code = ErrorCode(error);
   coordinator.error_message = std::move(message);
   return coordinator;
+}
+
+// Kafka always serves them, so no client expects this, and what it takes for passing it asks again
+// for as long as its user waits, which may be for ever. The Java client ends with the text of any error
+// that is not retriable. librdkafka, which asks for one key at a time, ends with one code alone, and
+// tells the text, too.
+Response::Coordinator NoTransactions(std::string key, bool several) {
+  return Refuse(std::move(key),
+                several ? kafka::KafkaError::kUnsupportedVersion
+                        : kafka::KafkaError::kTransactionalIdAuthorizationFailed,
+                "Transactions are not served by this cluster (transaction.version is 0).");
 }
 
 Response::Coordinator Find(const Broker& broker, const std::string& listener, std::string key) {
@@ -70,8 +82,6 @@ Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
   std::vector<std::string> keys =
       several ? std::move(body->coordinator_keys) : std::vector<std::string>{std::move(body->key)};
   const int8_t type = body->key_type;
-  const bool known = type == kGroup || type == kTransaction ||
-                     (type == kShare && request.version >= kShareKeyVersion);
   if (type == kGroup && !keys.empty() &&
       broker->image()->FindTopic(std::string(kGroupsTopic)) == nullptr) {
     co_await MakeInternalTopic(broker, std::string(kGroupsTopic));
@@ -80,13 +90,13 @@ Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
   for (std::string& key : keys) {
     if (type == kGroup) {
       response.coordinators.push_back(Find(*broker, request.connection->listener, std::move(key)));
-    } else if (known) {
-      response.coordinators.push_back(Refuse(std::move(key),
-                                             kafka::KafkaError::kCoordinatorNotAvailable,
-                                             "Transactions and share groups are not served yet."));
+    } else if (type == kTransaction) {
+      response.coordinators.push_back(NoTransactions(std::move(key), several));
     } else {
+      const bool share = type == kShare && request.version >= kShareKeyVersion;
       response.coordinators.push_back(Refuse(std::move(key), kafka::KafkaError::kInvalidRequest,
-                                             "The key is of an unknown type."));
+                                             share ? "Share groups are not served by this cluster."
+                                                   : "The key is of an unknown type."));
     }
   }
   if (!several && !response.coordinators.empty()) {

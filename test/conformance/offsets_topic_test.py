@@ -2,13 +2,15 @@
 
 import json
 
-from harness import expect, expect_equal, expect_in, fresh_topic, test, tool, until
-from group_wire import ask, commit, coordinator
+from confluent_kafka_test import client
+from harness import expect, expect_equal, expect_in, fresh_topic, java_environment, oracle, run, test, tool, until
+from group_wire import VERSIONS, ask, commit, coordinator
 import wire
 
 OFFSETS = "__consumer_offsets"
 SETTINGS = ["group.initial.rebalance.delay.ms=0", "offsets.topic.replication.factor=1", "auto.create.topics.enable=false"]
-NOT_AVAILABLE, INVALID_PARTITIONS = 15, 37
+NOT_AVAILABLE, UNSUPPORTED_VERSION, INVALID_PARTITIONS, INVALID_REQUEST, NOT_ALLOWED = 15, 35, 37, 42, 53
+TRANSACTION, SHARE = 1, 2
 
 
 def partitions(node):
@@ -127,3 +129,41 @@ def dumped(node):
     expect_in('"offset":4321', line)
     expect(any(f'"group":"{group}"' in one and '"protocolType":"consumer"' in one for one in text.splitlines()),
            f"no record of the group: {text[-2000:]}")
+
+
+@test("FindCoordinator: for a transaction a clear refusal that ends a client's wait, at each version; for a share group INVALID_REQUEST (6.2)",
+      ours_only="Kafka always serves transactions")
+def other_kinds(node):
+    with wire.Connection(node.port) as connection:
+        for version in VERSIONS["find_coordinator"]:
+            if version == 0:
+                continue
+            if version < 4:
+                seen = ask(connection, "find_coordinator", version, key="t", type=TRANSACTION)
+                expect_equal((seen["error"], seen["node"], seen["port"]), (NOT_ALLOWED, -1, -1), f"answer at v{version}")
+                expect_in("Transactions are not served", seen["message"])
+                seen = ask(connection, "find_coordinator", version, key="g:AAAAAAAAAAAAAAAAAAAAAA:0", type=SHARE)
+                expect_equal((seen["error"], seen["node"]), (INVALID_REQUEST, -1), f"answer for a share group at v{version}")
+                continue
+            seen = ask(connection, "find_coordinator", version, keys=["t", "u"], type=TRANSACTION)["coordinators"]
+            expect_equal([(one["key"], one["error"], one["node"]) for one in seen], [("t", UNSUPPORTED_VERSION, -1), ("u", UNSUPPORTED_VERSION, -1)],
+                         f"answer at v{version}")
+            expect_in("Transactions are not served", seen[0]["message"])
+            seen = ask(connection, "find_coordinator", version, keys=["g:AAAAAAAAAAAAAAAAAAAAAA:0"], type=SHARE)["coordinators"][0]
+            expect_equal((seen["error"], seen["node"]), (INVALID_REQUEST, -1), f"answer for a share group at v{version}")
+
+
+@test("java, librdkafka: a transactional producer is told at once, and why: nobody waits for what does not come", ours_only="Kafka serves them")
+def transactional(node):
+    seen = client(node, "begin_transactions", "", "orders-tx")
+    expect_equal(seen["fatal"], True, f"what librdkafka says is the end: {seen}")
+    expect_in("Transactions are not served", seen["text"])
+    topic = fresh_topic("transactional")
+    with wire.Connection(node.port) as connection:
+        expect_equal(connection.create_topic(topic), 0, "error of CreateTopics")
+    # It would wait for ten minutes; this test does for one.
+    words = [oracle(), "producer-perf", "--topic", topic, "--num-records", "1", "--record-size", "10", "--throughput", "-1",
+             "--transactional-id", "orders-tx", "--transaction-duration-ms", "100",
+             "--producer-props", f"bootstrap.servers={node.bootstrap}", "max.block.ms=600000"]
+    said = run(["sh", "-c", '"$@" 2>&1', "sh", *words], env=java_environment(), status=None)
+    expect_in("Transactions are not served", said)

@@ -6,7 +6,7 @@
 import json
 import sys
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 DEADLINE_S = 30
@@ -132,6 +132,16 @@ def delete_records(bootstrap, topic, offset):
         return future.result(DEADLINE_S).low_watermark
     except Exception as error:
         return error.args[0].name()
+
+
+def begin_transactions(bootstrap, _, transactional_id):
+    """How long a client waits is its user's choice: here as long as the test."""
+    try:
+        producer(bootstrap, **{"transactional.id": transactional_id}).init_transactions(DEADLINE_S * 2)
+    except KafkaException as problem:
+        error = problem.args[0]
+        return {"error": error.name(), "fatal": error.fatal(), "text": error.str()}
+    return {}
 
 
 if __name__ == "__main__":
