@@ -166,6 +166,8 @@ bool Log::MayBeCompactedAcross(Offset offset) const {
   return ever && offset < state_->checkpoint_segment;
 }
 
+bool Log::has_room() const { return !state_->directory->full() && !state_->cut_unstored; }
+std::optional<Instant> Log::last_full() const { return state_->directory->last_full(); }
 const std::string& Log::directory() const { return state_->directory->path(); }
 Offset Log::start_offset() const { return state_->start; }
 Offset Log::end_offset() const { return state_->end; }
@@ -248,7 +250,7 @@ Offset RollBase(const Log::State& state, const BatchHeader& header) {
 absl::Status CheckWritable(const Log::State& state) {
   if (!state.failure.ok()) return state.failure;
   if (state.deleted) return absl::CancelledError("the log is being deleted");
-  if (state.directory->full || state.cut_unstored) {
+  if (state.directory->full() || state.cut_unstored) {
     return MakeError(ErrorKind::kStorageError, absl::StatusCode::kResourceExhausted,
                      fmt::format("log directory {} is full", state.directory->path()));
   }

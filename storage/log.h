@@ -135,6 +135,10 @@ class Log {
   const std::string& directory() const;
   // Why appends are refused, or OK.
   absl::Status failure() const;
+  // They are refused while there is none, too.
+  bool has_room() const;
+  // When its directory was full last; nothing: never.
+  std::optional<Instant> last_full() const;
 
   // At most one observer; null removes it. It must outlive the log or be removed before. Retention
   // removes nothing from a log without one: nobody knows what of it is committed.

@@ -107,6 +107,13 @@ Task<absl::Status> LogDirectory::MarkClean() {
                                  FormatCleanShutdown(std::nullopt));
 }
 
+void LogDirectory::SetFull(bool full) {
+  if (full == full_) return;
+  if (!full) last_full_ = reactor_.Now();
+  full_ = full;
+  if (on_full_) on_full_(full);
+}
+
 void LogDirectory::RecycleJournal() {
   if (journal_ == nullptr || !journal_->status().ok()) return;
   const uint64_t durable = journal_->durable_position().value();

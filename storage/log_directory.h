@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -43,7 +44,7 @@ Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path,
 class LogDirectory {
  public:
   LogDirectory(Reactor& reactor, Disk& disk, std::string path)
-      : path_(std::move(path)), disk_(disk), cold_reads_(reactor) {}
+      : path_(std::move(path)), reactor_(reactor), disk_(disk), cold_reads_(reactor) {}
 
   // Checks whose directory it is; with `lock`, takes the lock and the clean mark.
   Task<absl::Status> OpenDirectory(std::optional<std::string> cluster_id,
@@ -86,9 +87,15 @@ class LogDirectory {
   // Folders that were set aside: those that the start found (shard 0 counts them), and what this
   // shard has added. Nobody tells us when a person removes one.
   size_t strays = 0;
-  // Its file system had no room for the last write: appends are refused until one succeeds.
-  bool full = false;
-  // When that is tried.
+  // Its file system had no room for the last write of this shard: appends are refused until one
+  // succeeds.
+  bool full() const { return full_; }
+  void SetFull(bool full);
+  // Called with each change of it.
+  void set_on_full(std::function<void(bool full)> told) { on_full_ = std::move(told); }
+  // When it was full last; nothing: never.
+  std::optional<Instant> last_full() const { return full_ ? reactor_.Now() : last_full_; }
+  // When the next write is tried, while it is.
   Instant retry_at{0};
 
  private:
@@ -96,6 +103,7 @@ class LogDirectory {
   const std::string path_;
 
   // Borrowed.
+  Reactor& reactor_;
   Disk& disk_;
 
   // Owned.
@@ -107,6 +115,9 @@ class LogDirectory {
   std::optional<DirectoryId> id_;
   bool was_clean_ = false;
   absl::Status failure_;
+  bool full_ = false;
+  std::optional<Instant> last_full_;
+  std::function<void(bool)> on_full_;
   std::set<std::pair<uint64_t, uint64_t>> needed_;
 };
 

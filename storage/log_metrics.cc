@@ -75,13 +75,13 @@ void RegisterDirectory(LogDirectory* directory, bool first_shard, MetricRegistry
                          "Logs that were set aside because nobody knows them: those found at the "
                          "start, and since."),
                     [directory] { return static_cast<double>(directory->strays); });
+  registry.AddGaugeMax(
+      name("millrace_log_directory_full", "1 while appends are refused for lack of room."),
+      [directory] { return directory->full() ? 1.0 : 0.0; });
   if (!first_shard) return;  // Once, and not once for each shard.
   registry.AddGauge(name("millrace_log_directory_offline",
                          "1 when the directory is offline (Kafka: OfflineLogDirectoryCount)."),
                     [directory] { return directory->failure().ok() ? 0.0 : 1.0; });
-  registry.AddGauge(
-      name("millrace_log_directory_full", "1 while appends are refused for lack of room."),
-      [directory] { return directory->full ? 1.0 : 0.0; });
 }
 
 size_t DamagedLogs(const StoreContext& context) {

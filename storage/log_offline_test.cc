@@ -335,6 +335,41 @@ TEST_CASE("LogStore: a full disk refuses appends, loses nothing, and takes them 
   REQUIRE(again.Stop().ok());
 }
 
+TEST_CASE("LogStore: a directory is full until what waits was written, and says so once each way") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  std::vector<bool> said;
+  options.on_full = [&said](const std::string& path, bool full) {
+    CHECK(path == "/a");
+    said.push_back(full);
+  };
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  Log* waits = nullptr;
+  Log* idle = nullptr;
+  for (Log* log : store->Logs()) {
+    if (IsIn(*log, "/a")) idle = std::exchange(waits, log);
+  }
+  REQUIRE(idle != nullptr);
+  world.RunFor(seconds(3));  // All is written, and waits for checkpoints, which need no room.
+  CHECK_FALSE(waits->last_full().has_value());
+  node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
+  store.Append(*waits, TestBatch({"more"}));
+  world.RunFor(seconds(60));
+  CHECK(said == std::vector{true});
+  CHECK_FALSE(waits->has_room());
+  CHECK_FALSE(idle->has_room());
+  CHECK(waits->last_full() == store.env().reactor.Now());
+  node.disk().Mend("/a");
+  world.RunFor(seconds(5));
+  CHECK(said == std::vector{true, false});
+  CHECK(waits->has_room());
+  CHECK(waits->last_full() < store.env().reactor.Now());
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("LogStore: a full directory does not hold up what is written to the others") {
   SimWorld world(7);
   SimNode& node = world.AddNode("n1");

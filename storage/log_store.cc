@@ -38,6 +38,9 @@ LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
   for (const std::string& path : options.log_dirs) {
     impl_->directories.push_back(std::make_unique<LogDirectory>(env.reactor, env.disk, path));
     impl_->context.directories.push_back(impl_->directories.back().get());
+    impl_->directories.back()->set_on_full([path, impl = impl_.get()](bool full) {
+      if (impl->context.options.on_full) impl->context.options.on_full(path, full);
+    });
   }
 }
 

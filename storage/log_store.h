@@ -137,6 +137,9 @@ struct LogStoreOptions {
   // With several shards the others must be told, at the start before any of them is started: shard
   // 0 discards the journals of directories that it takes for sound.
   std::function<void(const std::string& path, const absl::Status& cause)> on_offline;
+  // Called when a directory has no room any more for what this store's logs append, and when it has
+  // again. At most about once a second each.
+  std::function<void(const std::string& path, bool full)> on_full;
 
   absl::Status Validate() const;
 };

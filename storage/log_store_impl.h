@@ -129,7 +129,7 @@ struct LogStore::Impl {
     }
     LogDirectory* best = nullptr;
     for (auto& directory : directories) {
-      if (!directory->failure().ok() || directory->full || IsCordoned(*directory)) continue;
+      if (!directory->failure().ok() || directory->full() || IsCordoned(*directory)) continue;
       if (best == nullptr || directory->log_count < best->log_count) best = directory.get();
     }
     return best;

@@ -83,7 +83,7 @@ Task<absl::Status> Recovery::Run() {
     if (!absl::IsResourceExhausted(settled)) break;
     // What was replayed finds no room, and its journal must stay until it does.
     for (LogDirectory* directory : context_.directories) {
-      if (!directory->full || !directory->failure().ok()) continue;
+      if (!directory->full() || !directory->failure().ok()) continue;
       co_await Abandon(*directory, settled);
       again = true;
     }

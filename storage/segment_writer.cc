@@ -160,11 +160,21 @@ void SegmentWriter::ReturnHeld() {
   while (!held_.empty()) Queue(held_.front(), WriteQueue::kUrgent);
 }
 
+bool SegmentWriter::AwaitsRoom(const LogDirectory& directory) {
+  for (WriteList* list : {&held_, &urgent_, &aging_}) {
+    if (list->empty()) continue;
+    for (Log::State* state = &list->front(); state != nullptr; state = list->Next(*state)) {
+      if (state->directory == &directory && state->HasPending()) return true;
+    }
+  }
+  return false;
+}
+
 Log::State* SegmentWriter::NextFrom(WriteList& list) {
   const Instant now = context_.env.reactor.Now();
   while (!list.empty()) {
     Log::State& state = list.front();
-    if (!state.directory->full || state.directory->retry_at <= now) return &list.PopFront();
+    if (!state.directory->full() || state.directory->retry_at <= now) return &list.PopFront();
     if (held_.empty()) held_until_ = state.directory->retry_at;
     Queue(state, WriteQueue::kHeld);
   }
@@ -267,7 +277,7 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
     context_.metrics.segment_bytes.Add(size);
     segment->written_next = next;
     state.written_end = next;
-    state.directory->full = false;
+    state.directory->SetFull(false);
     context_.cache.MarkWritten(state.tail, count);
     state.ReleasePending(size);
     if (segment->sealed || segment->indexes.pending.size() >= kIndexEntriesMax) {
@@ -394,7 +404,8 @@ void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.checkpointing = false;
   state.recovery_point = checkpoint.recovery_point;
   state.checkpoint_segment = checkpoint.segment_base;
-  state.directory->full = false;  // Or the next write says so again.
+  // Or the next write says so again. What needed no room to be stored says nothing of it.
+  if (state.directory->full() && !AwaitsRoom(*state.directory)) state.directory->SetFull(false);
   if (std::exchange(state.cut_unstored, false)) state.OnCutStored();
   if (state.journal_first) state.directory->Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);
@@ -494,13 +505,13 @@ void SegmentWriter::HandleFailure(Log::State& state, const absl::Status& status)
     return;
   }
   // No room: what was acknowledged stays in memory and in the journal, and is tried again.
-  if (!state.directory->full) {
+  if (!state.directory->full()) {
     context_.env.logger.Error(
         "[dir {}] the disk is full, appends are refused until there is room: {}",
         state.directory->path(), std::string(status.message()));
   }
-  state.directory->full = true;
   state.directory->retry_at = context_.env.reactor.Now() + kRetryAfter;
+  state.directory->SetFull(true);
   if (!state.deleted) MarkDirty(state);
 }
 

@@ -120,6 +120,8 @@ class SegmentWriter final : public JournalPressureListener {
   // The same from one list; logs without room are put aside.
   Log::State* NextFrom(WriteList& list);
   void ReturnHeld();
+  // Bytes of some log wait to be written there.
+  bool AwaitsRoom(const LogDirectory& directory);
   Task<void> WriteLog(Log::State* state, Gate::Holder inside);
   Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.
   Task<absl::Status> FinishSync(LogSync& sync);                    // Borrowed: awaited in place.
