@@ -127,7 +127,7 @@ absl::Status FollowerFeed::OnFrame(const FollowerFrame& frame) {
         } else if constexpr (std::is_same_v<Frame, StreamProgress>) {
           return OnProgress(said);
         } else if constexpr (std::is_same_v<Frame, StreamUnsubscribe>) {
-          if (auto found = by_handle_.find(said.handle); found != by_handle_.end()) Forget(found);
+          OnUnsubscribe(said);
         } else if constexpr (std::is_same_v<Frame, StreamCredit>) {
           credit_ += said.bytes;
           if (credit_ > kCreditMax) return Broken("more credit than there can be");
@@ -182,6 +182,17 @@ absl::Status FollowerFeed::OnSubscribe(const StreamSubscribe& frame) {
     MarkChanged(added);
   }
   return absl::OkStatus();
+}
+
+void FollowerFeed::OnUnsubscribe(const StreamUnsubscribe& frame) {
+  auto found = by_handle_.find(frame.handle);
+  if (found == by_handle_.end()) return;
+  Partition* partition = found->second->partition;
+  const LeaderEpoch epoch = found->second->epoch;
+  Forget(found);
+  if (partition != nullptr) {
+    partition->OnFollowerGone(hello_.broker, hello_.broker_epoch, epoch);
+  }
 }
 
 void FollowerFeed::Refuse(StreamHandle handle, const absl::Status& why) {

@@ -126,6 +126,7 @@ class FollowerFeed final : private Timer {
   Task<absl::Status> Read();
   absl::Status OnFrame(const FollowerFrame& frame);
   absl::Status OnSubscribe(const StreamSubscribe& frame);
+  void OnUnsubscribe(const StreamUnsubscribe& frame);
   absl::Status OnProgress(const StreamProgress& frame);
   absl::Status OnAllow(const StreamAllow& frame);
   void Refuse(StreamHandle handle, const absl::Status& why);

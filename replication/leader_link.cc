@@ -19,6 +19,8 @@ namespace {
 constexpr int kBatchesPerTurn = 256;
 // A frame that could not be appended is not asked for again at once.
 constexpr Duration kAfterTrouble = seconds(1);
+// It may have room again by the time the metadata says that it is outside the ISR for want of it.
+constexpr Duration kFullLately = seconds(60);
 
 absl::Status Broken(std::string what) {
   return absl::InvalidArgumentError(fmt::format("replication stream: {}", what));
@@ -60,6 +62,7 @@ void LeaderLink::Follow(Partition& partition) {
   at->second.number = next_number_++;
   at->second.phase = Phase::kIdle;
   at->second.again = Duration(0);
+  at->second.in_isr = !IsOutside(partition);
   asking_.push_back(at->first);
   wake_.Pulse();
   hurry_.Pulse();
@@ -317,6 +320,10 @@ Chain LeaderLink::Gather() {
 void LeaderLink::Ask(Entry& entry) {
   Partition* partition = PartitionOf(entry);
   if (partition == nullptr) return;  // The metadata is about to say something else.
+  if (IsOutside(*partition) && !partition->log().has_room()) {
+    AskLater(entry);
+    return;
+  }
   std::optional<FollowerHello> hello = partition->Hello();
   if (!hello.has_value()) {
     if (partition->failure().ok()) AskLater(entry);  // It is being cut, or its start is moving.
@@ -330,6 +337,31 @@ void LeaderLink::Ask(Entry& entry) {
   stream_->out.Add(StreamSubscribe{handle, entry.first, *hello});
   // Nothing is claimed before there is something to come.
   if (IsHeldBack(*partition)) Allow(entry, 0);
+}
+
+bool LeaderLink::IsOutside(const Partition& partition) const {
+  const AssignedReplica* own = partition.assignment().Find(options_.self);
+  return own != nullptr && !own->in_isr;
+}
+
+void LeaderLink::Reconsider(const TopicPartitionId& id) {
+  auto found = followed_.find(id);
+  if (found == followed_.end()) return;
+  const Partition* partition = PartitionOf(*found);
+  if (found->second.in_isr && partition != nullptr && IsOutside(*partition)) {
+    // It has left. Where that is for want of room, its subscription says nothing any more.
+    found->second.in_isr = false;
+    const std::optional<Instant> full = partition->log().last_full();
+    if (found->second.handle.has_value() && full.has_value() &&
+        env_.reactor.Now() - *full < kFullLately) {
+      Release(*found);
+      AskLater(*found);
+      return;
+    }
+  } else if (partition != nullptr) {
+    found->second.in_isr = !IsOutside(*partition);
+  }
+  Meter(*found);
 }
 
 void LeaderLink::AskLater(Entry& entry) {

@@ -18,6 +18,10 @@
 // back what has come, or the credit, would hold up the others. A leader that knows no Allow sends
 // what it likes.
 //
+// A replica that is not in the ISR and whose log directory is full could take nothing: it asks for
+// nothing, and gives up what it asked for, so that the leader does not wait for it. When there is room
+// it asks again; that is the word by which it may join.
+//
 // Progress leaves in the turn in which a log became durable, one frame for all of that turn. What
 // makes nothing durable (appends on a `disk` topic) is not worth a frame.
 //
@@ -70,7 +74,7 @@ class LeaderLink final : private Timer {
   void Unfollow(const TopicPartitionId& id);
   // Its ends have moved. `urgent`: someone may wait for it.
   void MarkProgress(const TopicPartitionId& id, bool urgent);
-  // It may be that it is held back now, or not any more.
+  // It may be that it is held back now, or not any more, or shut out.
   void Reconsider(const TopicPartitionId& id);
   // So many bytes of the throttle's are for it; it has claimed them.
   void OnGrant(const TopicPartitionId& id, size_t bytes);
@@ -94,6 +98,7 @@ class LeaderLink final : private Timer {
     std::optional<StreamHandle> handle = {};
     ReplicaEnds told;       // Last.
     bool progress = false;  // In progress_.
+    bool in_isr = false;    // This replica, as the metadata said last.
     Duration again{0};      // How long the last wait before another try was.
     // What may come under the handle, below nothing when more has; nothing: it has no bound.
     std::optional<int64_t> allowed = {};
@@ -134,6 +139,7 @@ class LeaderLink final : private Timer {
   void OnState(const StreamState::Entry& state);
   void OnEnd(StreamHandle handle, StreamEnd why);
   void BeginCut(StreamHandle handle, LogMatch answer);
+  bool IsOutside(const Partition& partition) const;
   Task<void> Cut(TopicPartitionId id, uint64_t number, LogMatch answer);
   void GiveUp(Entry& entry, const absl::Status& why);
   Task<void> Write();

@@ -19,12 +19,7 @@ bool LeaderLink::IsHeldBack(const Partition& partition) const {
       !partition.throttled()) {
     return false;
   }
-  const AssignedReplica* own = partition.assignment().Find(options_.self);
-  return own != nullptr && !own->in_isr;
-}
-
-void LeaderLink::Reconsider(const TopicPartitionId& id) {
-  if (auto found = followed_.find(id); found != followed_.end()) Meter(*found);
+  return IsOutside(partition);
 }
 
 void LeaderLink::Meter(Entry& entry) {

@@ -319,6 +319,11 @@ absl::Status Partition::OnFollowerProgress(BrokerId broker, BrokerEpoch broker_e
   return absl::OkStatus();
 }
 
+void Partition::OnFollowerGone(BrokerId broker, BrokerEpoch broker_epoch, LeaderEpoch epoch) {
+  if (!CheckLeader(epoch).ok()) return;
+  Do(leading()->OnFollowerGone(broker, broker_epoch, host_.reactor().Now()));
+}
+
 void Partition::Do(PartitionLeader::Output output) {
   PartitionLeader& leader = *leading();
   if (output.propose.has_value()) {

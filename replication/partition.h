@@ -112,6 +112,7 @@ class Partition final : private LogObserver {
   const TopicPartitionId& id() const { return log_.id(); }
   const std::string& topic() const { return log_.topic(); }
   Log& log() { return log_; }
+  const Log& log() const { return log_; }
   const PartitionRules& rules() const { return *rules_; }
   const PartitionAssignment& assignment() const { return assignment_; }
   LeaderEpoch leader_epoch() const { return assignment_.leader_epoch; }
@@ -197,6 +198,9 @@ class Partition final : private LogObserver {
   // when it has more than we do.
   absl::Status OnFollowerProgress(BrokerId broker, BrokerEpoch broker_epoch,
                                   LeaderEpoch leader_epoch, const ReplicaEnds& ends);
+
+  // A follower takes nothing any more for now, and says so. Ignored when nobody leads here.
+  void OnFollowerGone(BrokerId broker, BrokerEpoch broker_epoch, LeaderEpoch leader_epoch);
 
   // --- Following -------------------------------------------------------------------------------
 

@@ -173,6 +173,14 @@ absl::StatusOr<PartitionLeader::Output> PartitionLeader::OnFollowerProgress(Brok
   return Conclude(now);
 }
 
+PartitionLeader::Output PartitionLeader::OnFollowerGone(BrokerId broker, BrokerEpoch epoch,
+                                                        Instant now) {
+  Follower* follower = Find(broker);
+  if (follower == nullptr || follower->epoch != epoch || follower->assigned.in_isr) return {};
+  follower->heard = false;
+  return Conclude(now);
+}
+
 PartitionLeader::Output PartitionLeader::OnIsrOutcome(const IsrProposal& proposal,
                                                       const IsrOutcome& outcome, Instant now) {
   if (pending_ != proposal) return {};

@@ -88,6 +88,9 @@ class PartitionLeader {
   // It has more. The same errors, and kUnknownLeaderEpoch for one that has not agreed.
   absl::StatusOr<Output> OnFollowerProgress(BrokerId broker, BrokerEpoch epoch,
                                             const ReplicaEnds& ends, Instant now);
+  // It has given up its subscription, as when its log directory is full. Outside the ISR nobody
+  // waits for it, and it is not proposed, before it says something again.
+  Output OnFollowerGone(BrokerId broker, BrokerEpoch epoch, Instant now);
   // The answer to `proposal`; one that is not awaited any more changes nothing.
   Output OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outcome, Instant now);
   // What time alone has brought about.

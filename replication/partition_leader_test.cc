@@ -96,6 +96,38 @@ TEST_CASE(
   CHECK(led.leader.high_watermark() == Offset(10));
 }
 
+TEST_CASE(
+    "PartitionLeader: who gives its subscription up outside the ISR is neither waited for nor "
+    "proposed") {
+  Led led({n1, n2}, 1);
+  led.Own(10);
+  led.Agreed(n2, 10);
+  led.Agreed(n3, 10);
+  REQUIRE(led.proposal.has_value());
+  const auto refuse = [&led](IsrProposal proposal) {
+    return led.Keep(
+        led.leader.OnIsrOutcome(proposal, std::unexpected(IsrRefusal::kGivenUp), led.now));
+  };
+  refuse(*std::exchange(led.proposal, std::nullopt));
+  led.Own(12);
+  led.Has(n2, 12);
+  CHECK(led.leader.high_watermark() == Offset(10));  // It was caught up a moment ago.
+  // Its log directory is full.
+  CHECK(led.Keep(led.leader.OnFollowerGone(n3, BrokerEpoch(30), led.now)).high_watermark_moved);
+  CHECK(led.leader.high_watermark() == Offset(12));
+  led.now = led.now + seconds(5);
+  led.Keep(led.leader.OnTime(led.now));
+  CHECK_FALSE(led.proposal.has_value());
+  // There is room again.
+  led.Agreed(n3, 12);
+  CHECK(led.proposal.has_value());
+  // In the ISR it counts until the controller has said otherwise.
+  led.Keep(led.leader.OnFollowerGone(n2, BrokerEpoch(20), led.now));
+  led.Own(14);
+  led.Has(n3, 14);
+  CHECK(led.leader.high_watermark() == Offset(12));
+}
+
 TEST_CASE("PartitionLeader: whom the high watermark waits for is awaited, and nobody else") {
   Led led({n1, n2}, 1);
   led.Own(10);
