@@ -9,6 +9,7 @@
 
 #include "common/error_kind.h"
 #include "controller/broker_changes.h"
+#include "controller/full_directories.h"
 
 namespace millrace {
 namespace {
@@ -66,8 +67,11 @@ absl::Status CheckIsr(const PartitionImage& partition, BrokerId leader, const Is
   return absl::OkStatus();
 }
 
-absl::Status CheckMembers(const MetadataImage& image, const PartitionImage& partition,
+absl::Status CheckMembers(const MetadataImage& image, const TopicSettings& settings,
+                          const DirectoryRoom& room, const PartitionImage& partition,
                           const IsrChange& proposal) {
+  BrokerIds members;
+  for (const IsrChangeMember& member : proposal.isr) members.push_back(member.broker);
   std::vector<std::string> ineligible;
   for (const IsrChangeMember& member : proposal.isr) {
     const BrokerImage* broker = image.FindBroker(member.broker);
@@ -82,6 +86,9 @@ absl::Status CheckMembers(const MetadataImage& image, const PartitionImage& part
       why = "of another epoch";
     } else if (!ClusterView::IsOnline(*broker, partition.DirectoryOf(member.broker))) {
       why = "its log directory is offline";
+    } else if (!IsMember(partition.isr, member.broker) &&
+               IsBetterOutside(image, settings, room, partition, members, member.broker)) {
+      why = "its log directory is full";
     }
     if (!why.empty()) ineligible.push_back(fmt::format("{} ({})", member.broker, why));
   }
@@ -92,8 +99,9 @@ absl::Status CheckMembers(const MetadataImage& image, const PartitionImage& part
 
 class Deciding {
  public:
-  Deciding(const MetadataImage& image, const TopicSettings& defaults, BrokerId sender)
-      : image_(image), defaults_(defaults), sender_(sender), cluster_(image) {}
+  Deciding(const MetadataImage& image, const TopicSettings& defaults, const DirectoryRoom& room,
+           BrokerId sender)
+      : image_(image), defaults_(defaults), room_(room), sender_(sender), cluster_(image) {}
 
   IsrReply Decide(const IsrChange& proposal) {
     IsrReply reply{proposal.partition, absl::OkStatus()};
@@ -115,7 +123,9 @@ class Deciding {
     }
     reply.status = CheckEpochs(*before, sender_, proposal);
     if (reply.status.ok()) reply.status = CheckIsr(*before, sender_, proposal);
-    if (reply.status.ok()) reply.status = CheckMembers(image_, *before, proposal);
+    if (reply.status.ok()) {
+      reply.status = CheckMembers(image_, SettingsFor(*topic), room_, *before, proposal);
+    }
     if (reply.status.ok()) Change(*topic, *before, proposal, &reply);
     return reply;
   }
@@ -123,15 +133,19 @@ class Deciding {
   MetadataRecords records;
 
  private:
-  void Change(const TopicImage& topic, const PartitionImage& before, const IsrChange& proposal,
-              IsrReply* reply) {
+  const TopicSettings& SettingsFor(const TopicImage& topic) {
     auto settings = settings_.find(topic.topic_id);
     if (settings == settings_.end()) {
       settings = settings_.emplace(topic.topic_id, SettingsOf(image_, topic, defaults_)).first;
     }
+    return settings->second;
+  }
+
+  void Change(const TopicImage& topic, const PartitionImage& before, const IsrChange& proposal,
+              IsrReply* reply) {
     BrokerIds isr;
     for (const IsrChangeMember& member : proposal.isr) isr.push_back(member.broker);
-    PartitionChange change(before, cluster_, settings->second, ElrEnabled(image_));
+    PartitionChange change(before, cluster_, SettingsFor(topic), ElrEnabled(image_));
     change.SetIsr(isr).SetRecovery(proposal.recovery);
     const PartitionImage state = change.Build().value_or(before);
     if (state != before) {
@@ -151,6 +165,7 @@ class Deciding {
 
   const MetadataImage& image_;
   const TopicSettings& defaults_;
+  const DirectoryRoom& room_;
   const BrokerId sender_;
   const ClusterView cluster_;
   std::map<TopicId, TopicSettings> settings_;
@@ -161,11 +176,12 @@ class Deciding {
 
 SingleDecision<std::vector<IsrReply>> DecideAlterPartition(const MetadataImage& image,
                                                            const TopicSettings& defaults,
+                                                           const DirectoryRoom& room,
                                                            const AlterPartitionRequest& request) {
   if (absl::Status valid = CheckBrokerEpoch(image, request.broker, request.epoch); !valid.ok()) {
     return {{}, std::move(valid)};
   }
-  Deciding deciding(image, defaults, request.broker);
+  Deciding deciding(image, defaults, room, request.broker);
   std::vector<IsrReply> replies;
   replies.reserve(request.proposals.size());
   for (const IsrChange& proposal : request.proposals) {

@@ -2,7 +2,8 @@
 //
 // A proposal is for one leader epoch and one partition epoch, and names the broker epoch of each
 // member: what changed meanwhile makes it void (KIP-497, KIP-841, KIP-903). An ISR that completes a
-// reassignment ends it in the same record (KIP-455).
+// reassignment ends it in the same record (KIP-455). Who is in a full log directory joins only where
+// the others are not enough (full_directories.h).
 //
 // Pure.
 // Source: rules 5.10-5.13 of Kafka's broker behaviour.
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "controller/decision.h"
+#include "controller/directory_room.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
@@ -55,6 +57,7 @@ struct AlterPartitionRequest {
 // the change was made, it ended a reassignment and with it this leadership.
 SingleDecision<std::vector<IsrReply>> DecideAlterPartition(const MetadataImage& image,
                                                            const TopicSettings& defaults,
+                                                           const DirectoryRoom& room,
                                                            const AlterPartitionRequest& request);
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "controller/broker_changes.h"
+#include "controller/full_directories.h"
 
 namespace millrace {
 namespace {
@@ -36,6 +37,7 @@ Next Decide(const MetadataImage& image, const BrokerImage& broker, const BrokerH
 
 SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
                                                      const TopicSettings& defaults,
+                                                     const DirectoryRoom& room,
                                                      const BrokerHeartbeat& heartbeat,
                                                      std::optional<RaftIndex> others_know,
                                                      std::optional<RaftIndex> shutdown_index) {
@@ -52,6 +54,7 @@ SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
   MetadataRecords more;
   switch (Decide(*now, *broker, heartbeat, caught_up, others_know, shutdown_index)) {
     case Next::kStay:
+      more = RecordsOfFullDirectories(*now, defaults, room, heartbeat.id);
       break;
     case Next::kFence:
       more = RecordsOfFencing(*now, defaults, heartbeat.id);

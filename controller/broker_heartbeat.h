@@ -1,5 +1,6 @@
 // What a broker's heartbeat moves: fenced brokers that have caught up serve, those that want to go
-// hand over their leaderships and then may, directories that failed lose their replicas.
+// hand over their leaderships and then may, directories that failed lose their replicas, those that
+// are full lose what others can do without them.
 //
 //   fenced               --wants to serve and has its registration-->  serving
 //   fenced               --wants to go-->                              may go
@@ -17,6 +18,7 @@
 #include <string>
 
 #include "controller/decision.h"
+#include "controller/directory_room.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
@@ -29,6 +31,7 @@ struct BrokerHeartbeat {
   bool wants_fence = false;  // True until it is ready to serve.
   bool wants_shutdown = false;
   DirectoryIds offline_directories{};
+  DirectoryIds full_directories{};
 };
 
 struct BrokerHeartbeatReply {
@@ -37,11 +40,12 @@ struct BrokerHeartbeatReply {
   bool should_shut_down;
 };
 
-// `others_know`: the least metadata index that a serving broker other than this one has applied;
+// `room` has heard this heartbeat. `others_know`: the least metadata index that a serving broker other than this one has applied;
 // nothing: there is none. `shutdown_index`: of the entry that moved this broker's leaders away, if
 // this controller knows it. Errors: kBrokerIdNotRegistered, kStaleBrokerEpoch.
 SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
                                                      const TopicSettings& defaults,
+                                                     const DirectoryRoom& room,
                                                      const BrokerHeartbeat& heartbeat,
                                                      std::optional<RaftIndex> others_know,
                                                      std::optional<RaftIndex> shutdown_index);

@@ -9,7 +9,9 @@
 //   $ broker N [rack=R] [dirs=K]   registers and serves; its directories are Na, Nb, ...
 //   $ topic NAME [min=M] [unclean] [page-cache] R1 R2 ...   with so many partitions (1,2,3 each)
 //   $ fence N, unfence N, shutdown N, unregister N
-//   $ heartbeat N [wants-fence] [wants-shutdown] [behind] [others=I] [failed=Na,..]
+//   $ heartbeat N [wants-fence] [wants-shutdown] [behind] [others=I] [failed=Na] [full=Na,..]
+//   $ wait S                   so many seconds pass
+//   $ controller               another controller is the active one
 //   $ restart N [clean] [torn] [wiped] [session=alive|broken|none]   another incarnation registers;
 //                              torn: its directories could not be replayed completely
 //   $ isr NAME-P MEMBERS [from=N] [leader-epoch=E] [partition-epoch=E] [stale=N] [recovering]
@@ -41,6 +43,7 @@
 #include "controller/broker_registration.h"
 #include "controller/config_decisions.h"
 #include "controller/directory_assignment.h"
+#include "controller/directory_room.h"
 #include "controller/feature_decisions.h"
 #include "controller/image/feature_levels.h"
 #include "controller/image/metadata_delta.h"
@@ -96,12 +99,14 @@ class ClusterTable {
     if (verb == "shutdown") return Apply(RecordsOfShutdown(*image_, {}, Id(0)));
     if (verb == "unregister") return Apply(RecordsOfUnregistering(*image_, {}, Id(0)));
     if (verb == "heartbeat") return Heartbeat();
+    if (verb == "wait") return Wait();
+    if (verb == "controller") return room_.Clear();
     if (verb == "restart") return Restart();
     if (verb == "isr") return Isr();
     if (verb == "move") return Move();
     if (verb == "elect") return Elect();
     if (verb == "leaderless") return Apply(DecideLeaderless(*image_, {}));
-    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}));
+    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}, room_));
     if (verb == "drain" || verb == "undrain") return Drain(verb == "undrain");
     if (verb == "factor") return Factor();
     if (verb == "where") return Where();
@@ -220,6 +225,7 @@ class ClusterTable {
     auto decision = DecideRegistration(*image_, "c", {}, request, session, BrokerEpoch(index_ + 1));
     Say(decision.reply.status());
     Apply(decision.records);
+    (void)room_.Hear(id, {}, now_);  // Its first heartbeat.
   }
 
   void Restart() {
@@ -265,9 +271,14 @@ class ClusterTable {
     if (auto failed = Value("failed"); failed.has_value()) {
       heartbeat.offline_directories = {Directory(*failed)};
     }
+    std::istringstream full(Value("full").value_or(""));
+    for (std::string name; std::getline(full, name, ',');) {
+      heartbeat.full_directories.push_back(Directory(name));
+    }
+    (void)room_.Hear(id, heartbeat.full_directories, now_);
     std::optional<RaftIndex> others;
     if (auto text = Value("others"); text.has_value()) others = RaftIndex(std::stoll(*text));
-    auto decision = DecideHeartbeat(*image_, {}, heartbeat, others, shutdown_);
+    auto decision = DecideHeartbeat(*image_, {}, room_, heartbeat, others, shutdown_);
     Say(decision.reply.status());
     Apply(decision.records);
     const BrokerImage* after = image_->FindBroker(id);
@@ -276,6 +287,8 @@ class ClusterTable {
     }
     if (decision.reply.ok() && decision.reply->should_shut_down) out_ += "may go\n";
   }
+
+  void Wait() { now_ = now_ + seconds(Number(0)); }
 
   void Isr() {
     auto [topic, id] = Partition(0);
@@ -297,7 +310,7 @@ class ClusterTable {
     }
     if (Has("recovering")) proposal.recovery = LeaderRecovery::kRecovering;
     request.proposals = {proposal};
-    auto decision = DecideAlterPartition(*image_, {}, request);
+    auto decision = DecideAlterPartition(*image_, {}, room_, request);
     Say(decision.reply.status());
     if (decision.reply.ok()) Say(decision.reply->front().status);
     Apply(decision.records);
@@ -319,7 +332,7 @@ class ClusterTable {
       auto [topic, id] = Partition(1);
       request.partitions = {{topic == nullptr ? "?" : topic->name, id}};
     }
-    auto decision = DecideElections(*image_, {}, request);
+    auto decision = DecideElections(*image_, {}, room_, request);
     for (const ElectLeadersReply& reply : decision.replies) Say(reply.status);
     Apply(decision.records);
   }
@@ -356,6 +369,8 @@ class ClusterTable {
 
   std::shared_ptr<const MetadataImage> image_ = std::make_shared<const MetadataImage>();
   std::shared_ptr<const MetadataImage> before_;
+  DirectoryRoom room_;
+  Instant now_{0};
   int64_t index_ = 0;
   int64_t incarnation_ = 0;
   int64_t topics_ = 0;

@@ -53,7 +53,7 @@ void Controller::Start() {
   if (options_.balance_leaders) {
     scope_.Spawn(Periodically(options_.balance_interval, "giving leaderships back",
                               [this](const MetadataImage& image) {
-                                return DecideLeaderBalance(image, options_.topic_settings);
+                                return DecideLeaderBalance(image, options_.topic_settings, room_);
                               }));
   }
   // For topics where unclean elections were allowed after their partitions had lost their leaders.
@@ -146,6 +146,7 @@ void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
     const BrokerImage* broker = image->FindBroker(id);
     if (broker == nullptr) {
       liveness_.OnUnregistered(id);
+      room_.Forget(id);
       heard_index_.erase(id);
     } else {
       liveness_.OnFenced(id, broker->fenced);
@@ -161,6 +162,7 @@ void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
 void Controller::OnLeadership(std::optional<RaftTerm> term) {
   heard_index_.clear();
   shutdown_index_.clear();
+  room_.Clear();
   refused_isr_.clear();
   if (!term.has_value()) {
     liveness_.Deactivate();
@@ -293,13 +295,14 @@ SingleDecision<BrokerHeartbeatReply> Controller::Decided(const MetadataImage& im
                                                          const BrokerHeartbeat& heartbeat) const {
   auto shutdown = shutdown_index_.find(heartbeat.id);
   return DecideHeartbeat(
-      image, options_.topic_settings, heartbeat, KnownByOthers(image, heartbeat.id),
+      image, options_.topic_settings, room_, heartbeat, KnownByOthers(image, heartbeat.id),
       shutdown == shutdown_index_.end() ? std::nullopt : std::optional(shutdown->second));
 }
 
 Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat heartbeat) {
   MR_CO_RETURN_IF_ERROR(CheckActive());
   liveness_.OnHeartbeat(heartbeat.id, heartbeat.epoch, env_.reactor.Now());
+  NoteRoom(heartbeat);
   SingleDecision<BrokerHeartbeatReply> decision = Decided(*image(), heartbeat);
   if (decision.reply.ok()) {
     heard_index_.insert_or_assign(heartbeat.id, heartbeat.metadata_index);
@@ -307,6 +310,24 @@ Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat
   // Nearly always nothing changes, and nobody waits for anything.
   if (decision.records.empty()) co_return std::move(decision.reply);
   co_return co_await ChangeByHeartbeat(std::move(heartbeat));
+}
+
+void Controller::NoteRoom(const BrokerHeartbeat& heartbeat) {
+  // Of an incarnation that has been succeeded it is no news.
+  if (!CheckBrokerEpoch(*image(), heartbeat.id, heartbeat.epoch).ok()) return;
+  DirectoryIds full = heartbeat.full_directories;
+  std::erase_if(full, [broker = image()->FindBroker(heartbeat.id)](const DirectoryId& id) {
+    return broker->FindDirectory(id) == nullptr;
+  });
+  const DirectoryRoom::Change change = room_.Hear(heartbeat.id, full, env_.reactor.Now());
+  for (const auto& [broker, directory] : change.full) {
+    env_.logger.Warning(
+        "broker {}: log directory {} is full: others lead what lies in it, where they have room",
+        broker, directory.ToString());
+  }
+  for (const auto& [broker, directory] : change.room) {
+    env_.logger.Info("broker {}: log directory {} has room again", broker, directory.ToString());
+  }
 }
 
 Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::ChangeByHeartbeat(
@@ -350,7 +371,7 @@ Task<absl::StatusOr<std::vector<IsrReply>>> Controller::AlterPartition(
     AlterPartitionRequest request) {
   absl::StatusOr<std::vector<IsrReply>> reply = absl::UnknownError("not decided");
   absl::Status committed = co_await Commit([&](const MetadataImage& image) {
-    auto decision = DecideAlterPartition(image, options_.topic_settings, request);
+    auto decision = DecideAlterPartition(image, options_.topic_settings, room_, request);
     reply = std::move(decision.reply);
     return std::move(decision.records);
   });
@@ -462,7 +483,7 @@ Task<absl::StatusOr<std::vector<ElectLeadersReply>>> Controller::ElectLeaders(
     ElectLeadersRequest request) {
   std::vector<ElectLeadersReply> replies;
   absl::Status committed = co_await Commit([&](const MetadataImage& image) {
-    auto decision = DecideElections(image, options_.topic_settings, request);
+    auto decision = DecideElections(image, options_.topic_settings, room_, request);
     replies = std::move(decision.replies);
     return std::move(decision.records);
   });

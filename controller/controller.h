@@ -36,6 +36,7 @@
 #include "controller/broker_liveness.h"
 #include "controller/broker_registration.h"
 #include "controller/directory_assignment.h"
+#include "controller/directory_room.h"
 #include "controller/feature_decisions.h"
 #include "controller/image/feature_levels.h"
 #include "controller/image/metadata_image.h"
@@ -155,6 +156,8 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   absl::Status CheckActive() const;
 
   CreateTopicDraws Draws();
+  // What it says of full directories.
+  void NoteRoom(const BrokerHeartbeat& heartbeat);
   Task<absl::StatusOr<BrokerHeartbeatReply>> ChangeByHeartbeat(BrokerHeartbeat heartbeat);
   SingleDecision<BrokerHeartbeatReply> Decided(const MetadataImage& image,
                                                const BrokerHeartbeat& heartbeat) const;
@@ -182,6 +185,7 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   BrokerProber* prober_ = nullptr;
   // State.
   BrokerLiveness liveness_;
+  DirectoryRoom room_;
   std::map<BrokerId, RaftIndex> heard_index_;     // Up to where brokers have applied the metadata.
   std::map<BrokerId, RaftIndex> shutdown_index_;  // Where those that want to go lost their leaders.
   // Why proposed ISRs were refused last, until one is not: what has been logged.

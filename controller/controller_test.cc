@@ -113,6 +113,11 @@ struct Active {
     controller.OnEvidence({EvidenceKind::kDialRefused, BrokerId(id)});
     REQUIRE(Run(Pause(milliseconds(60))).ok());
   }
+  void Beat(int32_t id, bool full = false) {
+    BrokerHeartbeat beat{BrokerId(id), Broker(id).epoch, RaftIndex(100)};
+    if (full) beat.full_directories = {DirectoryId(1000, static_cast<uint64_t>(id))};
+    REQUIRE(Ask(controller.Heartbeat(beat)).ok());
+  }
   const BrokerImage& Broker(int32_t id) { return *state.image()->FindBroker(BrokerId(id)); }
   const PartitionImage& Partition(const std::string& topic, int32_t id) {
     return *state.image()->FindTopic(topic)->Find(PartitionId(id));
@@ -250,6 +255,43 @@ TEST_CASE("Controller: a fenced broker serves when it has caught up, and leads w
         ErrorKind::kStaleBrokerEpoch);
 }
 
+TEST_CASE(
+    "Controller: leaderships leave a full directory once, and what is full is heard anew in a "
+    "term") {
+  Active active;
+  active.Register(1);
+  active.Register(2);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 2, 2), false)).ok());
+  active.Beat(2);
+  active.Beat(1, /*full=*/true);
+  for (int32_t p = 0; p < 2; ++p) {
+    CHECK(active.Partition("t", p).leader == BrokerId(2));
+    CHECK(active.Partition("t", p).isr.size() == 1);
+  }
+  const size_t entries = active.log.entries.size();
+  for (int i = 0; i < 3; ++i) {
+    active.Beat(1, /*full=*/true);
+    active.Beat(2);
+  }
+  active.Beat(1);
+  CHECK(active.log.entries.size() == entries);
+
+  // That 1 was full is not known in another term: it may join at once.
+  active.controller.OnLeadership(std::nullopt);
+  active.log.term = RaftTerm(2);
+  active.controller.OnLeadership(active.log.term);
+  active.Beat(1);
+  const PartitionImage& partition = active.Partition("t", 0);
+  IsrChange change{{active.state.image()->FindTopic("t")->topic_id, PartitionId(0)},
+                   partition.leader_epoch,
+                   partition.partition_epoch,
+                   {{BrokerId(1), std::nullopt}, {BrokerId(2), std::nullopt}}};
+  auto joined = active.Ask(
+      active.controller.AlterPartition({BrokerId(2), active.Broker(2).epoch, {std::move(change)}}));
+  REQUIRE(joined.ok());
+  CHECK(joined->front().status.ok());
+}
+
 TEST_CASE("Controller: leaderships go back to preferred leaders by themselves") {
   ControllerOptions options = Options();
   options.balance_leaders = true;
@@ -272,6 +314,7 @@ TEST_CASE("Controller: leaderships go back to preferred leaders by themselves") 
                     {BrokerId(2), active.Broker(2).epoch, {std::move(change)}}))
                 .ok());
   }
+  active.Beat(1);
   REQUIRE(active.Run(active.Pause(milliseconds(1100))).ok());
   for (int32_t p = 0; p < 2; ++p) {
     CHECK(active.Partition("t", p).leader == active.Partition("t", p).replicas.front());

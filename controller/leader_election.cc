@@ -24,8 +24,8 @@ bool Needed(const PartitionImage& partition, ElectionKind kind) {
 
 class Electing {
  public:
-  Electing(const MetadataImage& image, const TopicSettings& defaults)
-      : image_(image), defaults_(defaults), cluster_(image), elr_(ElrEnabled(image)) {}
+  Electing(const MetadataImage& image, const TopicSettings& defaults, const DirectoryRoom& room)
+      : image_(image), defaults_(defaults), room_(room), cluster_(image), elr_(ElrEnabled(image)) {}
 
   // The state after an election, or nothing when nobody else may lead.
   std::optional<PartitionImage> Elect(const TopicImage& topic, const PartitionImage& partition,
@@ -43,6 +43,12 @@ class Electing {
     if (!Needed(partition, kind)) {
       return MakeError(ErrorKind::kElectionNotNeeded,
                        "Leader election not needed for topic partition.");
+    }
+    // It would refuse every produce, and be relieved of the leadership at once.
+    if (kind == ElectionKind::kPreferred &&
+        room_.IsFull(image_, partition, partition.replicas.front())) {
+      return MakeError(ErrorKind::kPreferredLeaderNotAvailable,
+                       "The preferred leader's log directory is full.");
     }
     std::optional<PartitionImage> state =
         Elect(topic, partition,
@@ -64,6 +70,7 @@ class Electing {
  private:
   const MetadataImage& image_;
   const TopicSettings& defaults_;
+  const DirectoryRoom& room_;
   const ClusterView cluster_;
   const bool elr_;
   std::optional<TopicId> settings_of_;
@@ -84,8 +91,9 @@ void ForEachPartition(const MetadataImage& image, Visit visit) {
 
 Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
                                             const TopicSettings& defaults,
+                                            const DirectoryRoom& room,
                                             const ElectLeadersRequest& request) {
-  Electing electing(image, defaults);
+  Electing electing(image, defaults, room);
   Decision<ElectLeadersReply> decision;
   if (!request.partitions.has_value()) {
     ForEachPartition(image, [&](const TopicImage& topic, PartitionId id,
@@ -115,20 +123,22 @@ Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
   return decision;
 }
 
-MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults) {
-  Electing electing(image, defaults);
-  ForEachPartition(image,
-                   [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {
-                     if (!LedByPreferred(partition)) {
-                       (void)electing.ElectOne(topic, id, ElectionKind::kPreferred);
-                     }
-                     return electing.records.size() < kElectionsPerBalanceMax;
-                   });
+MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
+                                    const DirectoryRoom& room) {
+  Electing electing(image, defaults, room);
+  ForEachPartition(image, [&](const TopicImage& topic, PartitionId id,
+                              const PartitionImage& partition) {
+    if (!LedByPreferred(partition) && room.HasRoom(image, partition, partition.replicas.front())) {
+      (void)electing.ElectOne(topic, id, ElectionKind::kPreferred);
+    }
+    return electing.records.size() < kElectionsPerBalanceMax;
+  });
   return std::move(electing.records);
 }
 
 MetadataRecords DecideLeaderless(const MetadataImage& image, const TopicSettings& defaults) {
-  Electing electing(image, defaults);
+  const DirectoryRoom unknown;  // A full leader is better than none.
+  Electing electing(image, defaults, unknown);
   ForEachPartition(
       image, [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {
         if (partition.leader.has_value()) return true;

@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "controller/decision.h"
+#include "controller/directory_room.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
 namespace millrace {
 
 enum class ElectionKind {
-  kPreferred,  // The first replica, if it is in sync.
+  kPreferred,  // The first replica, if it is in sync and its log directory is not full.
   kUnclean,    // Whoever is alive, for partitions without a leader: acknowledged data may be lost.
 };
 
@@ -42,13 +43,15 @@ struct ElectLeadersReply {
 
 Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
                                             const TopicSettings& defaults,
+                                            const DirectoryRoom& room,
                                             const ElectLeadersRequest& request);
 
 inline constexpr size_t kElectionsPerBalanceMax = 1000;
 
-// Gives preferred leaders that are in sync their partitions back, at most kElectionsPerBalanceMax at
-// once.
-MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults);
+// Gives preferred leaders that are in sync, and known to have room, their partitions back, at most
+// kElectionsPerBalanceMax at once.
+MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
+                                    const DirectoryRoom& room);
 
 // Elects for partitions that have no leader though someone may lead by now: after
 // unclean.leader.election.enable was switched on.

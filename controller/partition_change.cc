@@ -82,6 +82,11 @@ PartitionChange& PartitionChange::Left(BrokerId replica) {
   return *this;
 }
 
+PartitionChange& PartitionChange::LedBy(BrokerId replica) {
+  wanted_ = replica;
+  return *this;
+}
+
 void PartitionChange::CompleteReassignment() {
   if (!next_.reassigning()) return;
   BrokerIds isr;
@@ -128,6 +133,7 @@ bool PartitionChange::IsValidLeader(BrokerId replica) const {
 }
 
 PartitionChange::Choice PartitionChange::Choose() const {
+  if (wanted_.has_value() && IsValidLeader(*wanted_)) return {wanted_};
   if (election_ == Election::kPreferred && IsValidLeader(next_.replicas.front())) {
     return {next_.replicas.front()};
   }

@@ -2,7 +2,7 @@
 // that follows from it: a reassignment that is complete ends, eligible leader replicas are kept, a
 // leader is elected, epochs go up.
 //
-//   leader     stays while it may lead and is in the ISR. Else the first in replica order that may,
+//   leader     stays while it may lead and is in the ISR, and no other is wanted. Else the first in replica order that may,
 //              from the ISR; while that is empty from the ELR; while that is empty too the last
 //              known leader, or, where unclean election is allowed, anyone: those are unclean, the
 //              ISR is then the leader alone and it is to recover.
@@ -57,6 +57,8 @@ class PartitionChange {
   PartitionChange& GivenUp(BrokerId replica);
   // The replica is in sync no longer, but what it has remains.
   PartitionChange& Left(BrokerId replica);
+  // Leads in place of who leads, where it may without loss.
+  PartitionChange& LedBy(BrokerId replica);
 
   // The next state, or nothing when nothing changes.
   std::optional<PartitionImage> Build();
@@ -84,6 +86,7 @@ class PartitionChange {
   PartitionImage next_;
   BrokerIds lost_;
   bool new_epoch_ = false;
+  std::optional<BrokerId> wanted_;
   Election election_;
 };
 

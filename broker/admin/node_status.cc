@@ -57,6 +57,7 @@ std::string NodeStatusJson(const NodeStatus& status) {
   for (const NodeStatus::Directory& directory : status.directories) {
     json.BeginObject().Key("path").String(directory.path);
     json.Key("online").Bool(!directory.failure.has_value());
+    json.Key("full").Bool(directory.full);
     if (directory.failure.has_value()) json.Key("failure").String(*directory.failure);
     json.EndObject();
   }

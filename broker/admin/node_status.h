@@ -33,6 +33,7 @@ struct NodeStatus {
   struct Directory {
     std::string path;
     std::optional<std::string> failure;  // Why it is offline.
+    bool full = false;                   // It has no room for what is appended, on some shard.
   };
   struct Peer {
     BrokerId id;

@@ -186,6 +186,7 @@ session::Heartbeat ControllerLink::NextHeartbeat() {
   heartbeat.wants_fence = !serves_;
   heartbeat.wants_shutdown = wants_shutdown_;
   heartbeat.offline_directories = offline_;
+  heartbeat.full_directories = full_;
   for (auto& [peer, testimony] : testimony_) {
     (testimony.lost ? heartbeat.lost_peers : heartbeat.found_peers).push_back(peer);
     if (!testimony.carried_by.has_value()) testimony.carried_by = heartbeat.sequence;
@@ -302,6 +303,12 @@ void ControllerLink::FoundPeer(BrokerId peer) {
 
 void ControllerLink::SetOfflineDirectories(std::vector<DirectoryId> offline) {
   offline_ = std::move(offline);
+  Poke();
+}
+
+void ControllerLink::SetFullDirectories(std::vector<DirectoryId> full) {
+  if (full == full_) return;
+  full_ = std::move(full);
   Poke();
 }
 

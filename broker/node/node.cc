@@ -251,7 +251,9 @@ Task<absl::Status> Node::MakeShards() {
       [this](BrokerId peer, BrokerEpoch epoch) {
         if (link_ != nullptr) link_->OnStream(peer, epoch);
       },
-      [this] { ReportOffline(); }, options_.make_groups});
+      [this] { ReportOffline(); },
+      [this](ShardId shard, const std::string& path, bool full) { OnFull(shard, path, full); },
+      options_.make_groups});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
     MR_CO_RETURN_IF_ERROR(co_await shards_.Call<absl::Status>(
@@ -307,6 +309,26 @@ void Node::ReportOffline() {
   link_->session().SetOfflineDirectories(std::move(ids));
 }
 
+void Node::OnFull(ShardId shard, const std::string& path, bool full) {
+  if (full) {
+    full_[path].insert(shard);
+  } else if (auto found = full_.find(path); found != full_.end()) {
+    found->second.erase(shard);
+    if (found->second.empty()) full_.erase(found);
+  }
+  ReportFull();
+}
+
+void Node::ReportFull() {
+  if (link_ == nullptr) return;
+  std::vector<DirectoryId> ids;
+  for (const LogDirectoryStatus& directory : parts_.front()->Directories()) {
+    if (!full_.contains(directory.path)) continue;
+    if (std::optional<DirectoryId> id = IdOf(directory)) ids.push_back(*id);
+  }
+  link_->session().SetFullDirectories(std::move(ids));
+}
+
 Task<absl::Status> Node::OpenApis() {
   // What the APIs ask of the controller needs the publisher, which needs every shard's applier; both
   // are lent before they are used.
@@ -316,6 +338,7 @@ Task<absl::Status> Node::OpenApis() {
                                                            .local = controller_.get(),
                                                            .dialer = dialer_.get()});
   if (interrupted_) link_->Interrupt();
+  ReportFull();
   const NodeServices services{controller_ == nullptr ? nullptr : &controller_->controller(),
                               controller_ == nullptr ? nullptr : &controller_->quorum(),
                               &link_->access(),
@@ -406,6 +429,7 @@ void Node::OpenAdmin() {
   for (const std::unique_ptr<NodeShard>& part : parts_) view.shards.push_back(part.get());
   view.image = [this] { return image(); };
   view.controller = [this] { return controller_id(); };
+  view.is_full = [this](const std::string& directory) { return full_.contains(directory); };
   admin_.Open(std::move(view));
 }
 

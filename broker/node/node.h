@@ -20,8 +20,10 @@
 #include <absl/status/status.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -122,6 +124,9 @@ class Node {
   // Tells the controller which log directories of this broker are offline: others lead then what
   // lies in them.
   void ReportOffline();
+  // Likewise which are full, on any shard: others lead then where they have room.
+  void OnFull(ShardId shard, const std::string& path, bool full);
+  void ReportFull();
   Task<absl::Status> OpenApis();
   Task<absl::Status> Listen();
   Task<absl::Status> Register();
@@ -164,8 +169,9 @@ class Node {
   bool registered_ = false;    // In this life.
   bool interrupted_ = false;
   NodeFormat format_;
-  RaftQuorumOptions quorum_;      // Of a controller.
-  bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
+  RaftQuorumOptions quorum_;                       // Of a controller.
+  std::map<std::string, std::set<ShardId>> full_;  // On which shards, by directory.
+  bool stopped_cleanly_ = false;                   // Every data directory, when it was used last.
   size_t stores_set_aside_ = 0;
   std::vector<BrokerEndpoint> advertised_;
 };

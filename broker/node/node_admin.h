@@ -49,6 +49,7 @@ struct NodeAdminView {
   // Asked on shard 0, at each look.
   std::function<std::shared_ptr<const MetadataImage>()> image;
   std::function<std::optional<BrokerId>()> controller;
+  std::function<bool(const std::string& directory)> is_full;
 };
 
 // What the metadata says of the cluster, and of `node` in it, into `status`.

@@ -99,6 +99,11 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   options.on_offline = [this](const std::string& path, const absl::Status& cause) {
     OnDirectoryOffline(path, cause);
   };
+  options.on_full = [this](const std::string& path, bool full) {
+    telling_.Spawn(TellFirst([shard = shard(), path, full](const NodeShardContext& node) {
+      if (node.on_full) node.on_full(shard, path, full);
+    }));
+  };
   if (config.storage.segment_write_bytes > 0) {
     options.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
   }

@@ -66,6 +66,8 @@ struct NodeShardContext {
   std::function<void(BrokerId peer, BrokerEpoch epoch)> on_stream = {};
   // Called on shard 0 when a log directory went offline, on whichever shard that was seen.
   std::function<void()> on_offline = {};
+  // Called on shard 0: what `shard` appends finds no room in the directory any more, or does again.
+  std::function<void(ShardId shard, const std::string& path, bool full)> on_full = {};
   GroupServiceFactory make_groups = MakeGroupService;
 };
 

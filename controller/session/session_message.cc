@@ -63,6 +63,9 @@ struct ToControllerProto {
     }
     for (BrokerId id : message.lost_peers) heartbeat->add_lost_peers(id.value());
     for (BrokerId id : message.found_peers) heartbeat->add_found_peers(id.value());
+    for (const DirectoryId& id : message.full_directories) {
+      Put(id, heartbeat->add_full_directories());
+    }
   }
   void operator()(const Request& message) const {
     control::Request* request = to->mutable_request();
@@ -110,6 +113,9 @@ ToController Decode(const control::Heartbeat& from) {
   }
   for (int32_t id : from.lost_peers()) message.lost_peers.emplace_back(id);
   for (int32_t id : from.found_peers()) message.found_peers.emplace_back(id);
+  for (const control::UuidValue& id : from.full_directories()) {
+    message.full_directories.emplace_back(id.high(), id.low());
+  }
   return message;
 }
 

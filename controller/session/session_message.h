@@ -48,6 +48,7 @@ struct Heartbeat {
   std::vector<DirectoryId> offline_directories{};
   std::vector<BrokerId> lost_peers{};   // Since the last one.
   std::vector<BrokerId> found_peers{};  // Likewise: of those that were lost, these are there again.
+  std::vector<DirectoryId> full_directories{};
 };
 
 struct Request {

@@ -55,7 +55,8 @@ TEST_CASE("SessionMessage: a heartbeat carries state and testimony") {
                                             .wants_shutdown = true,
                                             .offline_directories = {DirectoryId(8, 9)},
                                             .lost_peers = {BrokerId(2), BrokerId(5)},
-                                            .found_peers = {BrokerId(7)}});
+                                            .found_peers = {BrokerId(7)},
+                                            .full_directories = {DirectoryId(3, 4)}});
   CHECK(read.epoch == BrokerEpoch(4));
   CHECK(read.sequence == 9);
   CHECK(read.applied == RaftIndex(11));
@@ -64,6 +65,7 @@ TEST_CASE("SessionMessage: a heartbeat carries state and testimony") {
   CHECK(read.offline_directories == std::vector{DirectoryId(8, 9)});
   CHECK(read.lost_peers == std::vector{BrokerId(2), BrokerId(5)});
   CHECK(read.found_peers == std::vector{BrokerId(7)});
+  CHECK(read.full_directories == std::vector{DirectoryId(3, 4)});
 }
 
 TEST_CASE("SessionMessage: a request keeps its client's identity, and an answer its bytes") {

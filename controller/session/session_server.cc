@@ -262,7 +262,8 @@ Task<void> SessionServer::TakeHeartbeats(Session* session) {
          .metadata_index = message.applied.value_or(RaftIndex(0)),
          .wants_fence = message.wants_fence,
          .wants_shutdown = message.wants_shutdown,
-         .offline_directories = std::move(message.offline_directories)});
+         .offline_directories = std::move(message.offline_directories),
+         .full_directories = std::move(message.full_directories)});
     if (!reply.ok()) {
       // Not registered (any more), or not the active controller: the broker begins anew.
       session->ended_by_us = true;
