@@ -22,8 +22,8 @@ UNIT_SECONDS_MAX = 480  # One test binary. The slowest takes a fifth of this und
 SUITE_SECONDS_MAX = {"conformance": 960, "hostile": 300, "chaos": 960, "compose": 600}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
-SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 30, "cluster-shards": 30, "cluster": 30,
-         "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
+SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 30, "cluster-shards": 30, "cluster-full": 10,
+         "cluster": 30, "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
          "groups-hunted": 30,
          "node-power": 200, "storage-power": 200, "compaction": 100, "compaction-power": 100, "raft": 2000, "quorum": 300,
          "quorum-join": 500}

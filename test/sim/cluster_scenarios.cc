@@ -55,6 +55,20 @@ Outcome Shards(uint64_t seed, const RunOptions& run) {
   return Story(seed, options).Run();
 }
 
+constexpr const char* kSmallDisk = "/small";
+
+Outcome Full(uint64_t seed, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run);
+  options.broker = [](SimProcess& process) {
+    NodePlan plan = MemberPlan(process, 3, MakeGroupService);
+    plan.log_dirs += fmt::format(",{}", kSmallDisk);
+    return std::make_unique<NodeProgram>(process, std::move(plan));
+  };
+  options.fills_up = kSmallDisk;
+  options.network_faults = options.disk_faults = false;
+  return Story(seed, options).Run();
+}
+
 Outcome Everything(uint64_t seed, const RunOptions& run) {
   return Story(seed, ClusterStory(run)).Run();
 }
@@ -83,6 +97,9 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-cuts", "three nodes that are cut from each other", Cuts});
   scenarios->push_back(
       {"cluster-shards", "three nodes of 1 to 3 shards under every fault", Shards});
+  scenarios->push_back({"cluster-full",
+                        "three nodes with a disk each that is full for a while, now and then",
+                        Full});
   scenarios->push_back({"cluster", "three nodes under every fault", Everything});
 }
 

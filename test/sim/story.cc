@@ -157,6 +157,7 @@ void Story::DrawPlan() {
     plan_.group.rebalance = swarm_.Between(seconds(1), seconds(6));
     plan_.group.ghosts = true;
   }
+  if (!options_.fills_up.empty()) full_weight_ = 1 + swarm_.Below(4);
   watching_ = plan_;
   watching_.patience = seconds(1);
 }
@@ -202,7 +203,7 @@ void Story::BreakSomething() {
     return;
   }
   const uint64_t nodes = kill_weight_ + power_weight_ + pause_weight_;
-  const uint64_t all = nodes + network_weight_ + disk_weight_;
+  const uint64_t all = nodes + network_weight_ + disk_weight_ + full_weight_;
   if (all == 0) return;
   ++faults_;
   const uint64_t drawn = dice.Below(all);
@@ -210,8 +211,10 @@ void Story::BreakSomething() {
     BreakNode(node);
   } else if (drawn < nodes + network_weight_) {
     BreakNetwork();
-  } else {
+  } else if (drawn < nodes + network_weight_ + disk_weight_) {
     BreakDisk(node);
+  } else {
+    FillDisk(node);
   }
 }
 
@@ -291,6 +294,13 @@ void Story::BreakDisk(SimNode& node) {
   }
 }
 
+void Story::FillDisk(SimNode& node) {
+  node.disk().Break(options_.fills_up, SimAccess::kRoom,
+                    absl::ResourceExhaustedError("no space left on the simulated disk"));
+  world_->After(world_->dice().Between(milliseconds(10), seconds(60)),
+                [this, &node] { node.disk().Mend(options_.fills_up); });
+}
+
 void Story::Heal() {
   breaking_ = false;
   world_->network().HealAll();
@@ -306,6 +316,7 @@ void Story::Heal() {
       node->Kill();
     }
     node->disk().ForgetOrderedFaults();
+    if (!options_.fills_up.empty()) node->disk().Mend(options_.fills_up);
     StartBroker(*node);
   }
 }

@@ -41,6 +41,8 @@ struct StoryOptions {
   bool blackouts = false;  // Now and then all brokers lose power in the same moment.
   bool network_faults = true;
   bool disk_faults = true;
+  // A folder that has no room for a while, now and then; empty: none has.
+  std::string fills_up;
   bool groups = false;  // Members of a consumer group come and go, too.
   // The brokers that have the group's partition, its leader first; empty: nobody knows. Faults are
   // aimed at them then, and members that were thought dead go on.
@@ -72,6 +74,7 @@ class Story {
   void BlackOut();
   void BreakNetwork();
   void BreakDisk(SimNode& node);
+  void FillDisk(SimNode& node);
   void RestartAfter(SimNode& node, Duration delay);
   // Faults for whoever coordinates the group (story_hunt.cc).
   void Hunt();
@@ -107,6 +110,7 @@ class Story {
   uint64_t pause_weight_ = 0;
   uint64_t network_weight_ = 0;
   uint64_t disk_weight_ = 0;
+  uint64_t full_weight_ = 0;
   Duration fault_gap_max_{};
 };
 
