@@ -222,7 +222,10 @@ Task<absl::Status> Node::StartController() {
   quorum_.remember_store = [this] { return folder_.RememberStore(); };
   quorum_.remember_alone = [this](bool alone) { return folder_.RememberAlone(alone); };
   quorum_.remember_damage = [this] { return folder_.RememberDamage(); };
-  quorum_.on_failure = options_.on_failure;
+  quorum_.on_failure = [this](const absl::Status& why) {
+    quorum_failed_ = true;
+    if (options_.on_failure) options_.on_failure(why);
+  };
   if (!config.listeners.controller.empty() && options_.make_acceptor) {
     acceptor_ = options_.make_acceptor(env_);
   }
@@ -524,7 +527,9 @@ Task<absl::Status> Node::StopShards() {
 
 Task<absl::Status> Node::Stop() {
   if (link_ != nullptr) {
-    if (options_.config.controlled_shutdown) co_await link_->Leave();
+    // Where the metadata stands still this broker would not hear that others lead what it led, and
+    // hold their clients up until it gives up waiting. They see its end at once.
+    if (options_.config.controlled_shutdown && !quorum_failed_) co_await link_->Leave();
     // Requests that wait for the controller end now, or the servers would wait for them.
     co_await link_->Stop();
   }

@@ -168,6 +168,7 @@ class Node {
   bool logs_started_ = false;  // On every shard.
   bool registered_ = false;    // In this life.
   bool interrupted_ = false;
+  bool quorum_failed_ = false;  // Nothing is applied any more.
   NodeFormat format_;
   RaftQuorumOptions quorum_;                       // Of a controller.
   std::map<std::string, std::set<ShardId>> full_;  // On which shards, by directory.

@@ -46,6 +46,8 @@ def ended_for_want_of_room(node, since):
     said = node.said()[since:]
     expect_in(NO_ROOM, said)
     expect_in(str(node.cluster.image.data), said)
+    # It does not hold on to what others lead, which it cannot hear of any more.
+    expect("producers are sent to look for another leader" not in said, "it stayed until its clients despaired of it")
     return len(node.said())
 
 
