@@ -327,8 +327,10 @@ void Partition::OnFollowerGone(BrokerId broker, BrokerEpoch broker_epoch, Leader
 void Partition::Do(PartitionLeader::Output output) {
   PartitionLeader& leader = *leading();
   if (output.propose.has_value()) {
-    logger_.Info("asks for ISR {} instead of {} in epoch {}", DescribeIsr(*output.propose),
-                 Listed(leader.isr()), leader.leader_epoch());
+    if (!leader.is_refused_again()) {
+      logger_.Info("asks for ISR {} instead of {} in epoch {}", DescribeIsr(*output.propose),
+                   Listed(leader.isr()), leader.leader_epoch());
+    }
     host_.Propose(*this, *std::move(output.propose));
     host_.OnChange(*this, ReplicaChange::kIsrProposed);
   }
@@ -373,7 +375,8 @@ void Partition::OnIsrOutcome(const IsrProposal& proposal, const IsrOutcome& outc
   if (leader->partition_epoch() != before) {
     logger_.Info("ISR is {} in partition epoch {}", Listed(leader->isr()),
                  leader->partition_epoch());
-  } else if (!outcome.has_value() && outcome.error() == IsrRefusal::kGivenUp) {
+  } else if (!outcome.has_value() && outcome.error() == IsrRefusal::kGivenUp &&
+             !leader->is_refused_again()) {
     logger_.Info("ISR stays {}: the controller refused {}", Listed(leader->isr()),
                  DescribeIsr(proposal));
   }

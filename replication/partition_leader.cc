@@ -20,7 +20,8 @@ PartitionLeader::PartitionLeader(BrokerId self, const PartitionAssignment& assig
       isr_min_(start.isr_min),
       recovering_(assignment.recovering),
       own_end_(start.end),
-      high_watermark_(start.high_watermark) {
+      high_watermark_(start.high_watermark),
+      admit_again_after_(options.propose_again_after) {
   TakeReplicas(assignment, now);
 }
 
@@ -105,6 +106,7 @@ PartitionLeader::Output PartitionLeader::OnAssignment(const PartitionAssignment&
     TakeBrokers(assignment);
   }
   propose_again_.reset();
+  ForgetRefusals();
   return Conclude(now);
 }
 
@@ -187,8 +189,13 @@ PartitionLeader::Output PartitionLeader::OnIsrOutcome(const IsrProposal& proposa
   if (!outcome.has_value()) {
     if (outcome.error() != IsrRefusal::kGivenUp) return {};  // The metadata will say.
     pending_.reset();
+    if (std::ranges::any_of(followers_, &Follower::proposed)) {
+      admit_again_ = now + admit_again_after_;
+      admit_again_after_ = std::min(2 * admit_again_after_, options_.admit_again_after_max);
+    } else {
+      propose_again_ = now + options_.propose_again_after;
+    }
     for (Follower& follower : followers_) follower.proposed = false;
-    propose_again_ = now + options_.propose_again_after;
     return Conclude(now);
   }
   if (outcome->leader_epoch != leader_epoch_ || outcome->partition_epoch < partition_epoch_) {
@@ -197,8 +204,14 @@ PartitionLeader::Output PartitionLeader::OnIsrOutcome(const IsrProposal& proposa
   pending_.reset();
   partition_epoch_ = outcome->partition_epoch;
   recovering_ = false;
+  ForgetRefusals();
   TakeIsr(outcome->isr, now);
   return Conclude(now);
+}
+
+void PartitionLeader::ForgetRefusals() {
+  admit_again_.reset();
+  admit_again_after_ = options_.propose_again_after;
 }
 
 PartitionLeader::Output PartitionLeader::OnTime(Instant now) { return Conclude(now); }
@@ -253,10 +266,17 @@ std::optional<IsrProposal> PartitionLeader::MaybePropose(Instant now) {
   if (pending_.has_value() || (propose_again_.has_value() && now < *propose_again_)) {
     return std::nullopt;
   }
+  // Whoever joins may be refused for reasons that are not known here, and nobody who lags may stay
+  // for that: who comes is proposed when nobody goes.
+  const bool goes = std::ranges::any_of(followers_, [&](const Follower& follower) {
+    return follower.assigned.in_isr && Lags(follower, now);
+  });
+  const bool comes = !goes && !recovering_ && (!admit_again_.has_value() || now >= *admit_again_);
   bool changes = recovering_;
   IsrProposal proposal{leader_epoch_, partition_epoch_, {{self_, own_.epoch}}};
   for (Follower& follower : followers_) {
-    const bool wanted = follower.assigned.in_isr ? !Lags(follower, now) : MayJoin(follower);
+    const bool wanted =
+        follower.assigned.in_isr ? !Lags(follower, now) : comes && MayJoin(follower);
     changes = changes || wanted != follower.assigned.in_isr;
     follower.proposed = wanted && !follower.assigned.in_isr;
     if (!wanted) continue;
@@ -283,8 +303,9 @@ std::optional<Instant> PartitionLeader::Due(Instant now) const {
     if (IsAboutToJoin(follower, now) && !follower.knows(own_end_)) {
       at(*follower.caught_up + options_.lag_max);
     }
-    if (propose_again_.has_value() && !pending_.has_value() && MayJoin(follower)) {
-      at(*propose_again_);
+    if (!pending_.has_value() && MayJoin(follower)) {
+      const std::optional<Instant> again = std::max(propose_again_, admit_again_);
+      if (again.has_value()) at(*again);
     }
   }
   if (recovering_ && propose_again_.has_value() && !pending_.has_value()) at(*propose_again_);

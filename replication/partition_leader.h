@@ -45,6 +45,9 @@ struct LeaderOptions {
   Duration lag_max = seconds(30);
   // After a proposal was given up. Raise: fewer requests that the controller refuses.
   Duration propose_again_after = milliseconds(500);
+  // The same of one that would have let somebody join, the first time; each further time twice as
+  // long, up to this. Raise: the same; lower: who has room on the disk again is back sooner.
+  Duration admit_again_after_max = seconds(8);
 };
 
 class PartitionLeader {
@@ -118,6 +121,8 @@ class PartitionLeader {
   std::vector<View> InSync(Instant now) const;
   // Where the replicas that are alive all have started: what DeleteRecords waits for (rule 12.3).
   Offset LowWatermark(Offset own_log_start) const;
+  // Whether the controller has refused those who would join more than once, one time after the other.
+  bool is_refused_again() const { return admit_again_after_ > 2 * options_.propose_again_after; }
 
  private:
   struct Follower {
@@ -147,6 +152,7 @@ class PartitionLeader {
   bool Counts(const Follower& follower, Instant now) const;
   size_t maximal_isr_size() const;
   bool Advance(Instant now);
+  void ForgetRefusals();
   std::optional<IsrProposal> MaybePropose(Instant now);
   Output Conclude(Instant now);
 
@@ -164,6 +170,8 @@ class PartitionLeader {
   Offset high_watermark_;
   std::optional<IsrProposal> pending_;
   std::optional<Instant> propose_again_;  // Not before.
+  std::optional<Instant> admit_again_;    // The same of followers that would join.
+  Duration admit_again_after_;            // Behind the next refusal of those.
 };
 
 // "1,2,3", for messages.

@@ -128,6 +128,54 @@ TEST_CASE(
   CHECK(led.leader.high_watermark() == Offset(12));
 }
 
+TEST_CASE("PartitionLeader: who is refused keeps nobody who lags in the ISR") {
+  Led led({n1, n2}, 1);
+  led.Own(10);
+  led.Agreed(n2, 10);
+  led.Agreed(n3, 10);
+  REQUIRE(led.proposal.has_value());
+  led.Keep(led.leader.OnIsrOutcome(*std::exchange(led.proposal, std::nullopt),
+                                   std::unexpected(IsrRefusal::kGivenUp), led.now));
+  led.Own(12);
+  led.now = led.now + seconds(31);
+  led.Has(n3, 12);  // And n2 has not.
+  REQUIRE(led.proposal.has_value());
+  CHECK(DescribeIsr(*led.proposal) == "1");
+  led.Commit();
+  CHECK(led.leader.high_watermark() == Offset(12));
+  REQUIRE(led.proposal.has_value());
+  CHECK(DescribeIsr(*led.proposal) == "1,3");
+}
+
+TEST_CASE("PartitionLeader: who is refused again and again is proposed ever more seldom") {
+  Led led({n1, n2}, 1);
+  led.Own(10);
+  led.Agreed(n2, 10);
+  led.Agreed(n3, 10);
+  int proposals = 0;
+  for (int tenths = 0; tenths < 600; ++tenths) {
+    if (led.proposal.has_value()) {
+      ++proposals;
+      led.Keep(led.leader.OnIsrOutcome(*std::exchange(led.proposal, std::nullopt),
+                                       std::unexpected(IsrRefusal::kGivenUp), led.now));
+    }
+    led.now = led.now + milliseconds(100);
+    const std::optional<Instant> due = led.leader.Due(led.now);
+    REQUIRE(due.has_value());
+    CHECK(*due <= led.now + seconds(8));
+    if (*due <= led.now) led.Keep(led.leader.OnTime(led.now));
+  }
+  CHECK(proposals > 8);
+  CHECK(proposals < 14);
+  CHECK(led.leader.is_refused_again());
+  while (!led.proposal.has_value()) {
+    led.now = led.now + milliseconds(100);
+    led.Keep(led.leader.OnTime(led.now));
+  }
+  led.Commit();
+  CHECK_FALSE(led.leader.is_refused_again());
+}
+
 TEST_CASE("PartitionLeader: whom the high watermark waits for is awaited, and nobody else") {
   Led led({n1, n2}, 1);
   led.Own(10);

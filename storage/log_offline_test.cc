@@ -356,7 +356,7 @@ TEST_CASE("LogStore: a directory is full until what waits was written, and says 
   world.RunFor(seconds(3));  // All is written, and waits for checkpoints, which need no room.
   CHECK_FALSE(waits->last_full().has_value());
   node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
-  store.Append(*waits, TestBatch({"more"}));
+  store.Append(*waits, TestBatch({std::string(100 << 10, 'x')}));
   world.RunFor(seconds(60));
   CHECK(said == std::vector{true});
   CHECK_FALSE(waits->has_room());
@@ -367,6 +367,30 @@ TEST_CASE("LogStore: a directory is full until what waits was written, and says 
   CHECK(said == std::vector{true, false});
   CHECK(waits->has_room());
   CHECK(waits->last_full() < store.env().reactor.Now());
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: a directory has room again when the log that waited for it is deleted") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  Log* waits = nullptr;
+  Log* idle = nullptr;
+  for (Log* log : store->Logs()) {
+    if (IsIn(*log, "/a")) idle = std::exchange(waits, log);
+  }
+  REQUIRE(idle != nullptr);
+  world.RunFor(seconds(3));
+  node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
+  store.Append(*waits, TestBatch({std::string(100 << 10, 'x')}));
+  world.RunFor(seconds(60));  // All others have their checkpoints.
+  CHECK_FALSE(idle->has_room());
+  REQUIRE(world.Run(store.env(), store->Delete(waits->id())).ok());
+  CHECK(idle->has_room());
+  node.disk().Mend("/a");
+  store.Append(*idle, TestBatch({"again"}));
   REQUIRE(store.Stop().ok());
 }
 

@@ -170,6 +170,10 @@ bool SegmentWriter::AwaitsRoom(const LogDirectory& directory) {
   return false;
 }
 
+void SegmentWriter::NoteRoom(LogDirectory& directory) {
+  if (directory.full() && !AwaitsRoom(directory)) directory.SetFull(false);
+}
+
 Log::State* SegmentWriter::NextFrom(WriteList& list) {
   const Instant now = context_.env.reactor.Now();
   while (!list.empty()) {
@@ -405,7 +409,7 @@ void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.recovery_point = checkpoint.recovery_point;
   state.checkpoint_segment = checkpoint.segment_base;
   // Or the next write says so again. What needed no room to be stored says nothing of it.
-  if (state.directory->full() && !AwaitsRoom(*state.directory)) state.directory->SetFull(false);
+  NoteRoom(*state.directory);
   if (std::exchange(state.cut_unstored, false)) state.OnCutStored();
   if (state.journal_first) state.directory->Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);

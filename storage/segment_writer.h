@@ -99,6 +99,8 @@ class SegmentWriter final : public JournalPressureListener {
 
   // Work on the files of the log failed: takes its directory offline, or says that it is full.
   void HandleFailure(Log::State& state, const absl::Status& status);
+  // A directory that was full is not, unless bytes of some log wait for room there.
+  void NoteRoom(LogDirectory& directory);
 
   void OnJournalPressure() override;
 
