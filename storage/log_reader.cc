@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/bytes/endian.h"
 #include "common/check.h"
 #include "common/error_kind.h"
 #include "common/status_macros.h"
@@ -134,13 +133,43 @@ struct PieceWalk {
   size_t end = 0;           // Behind them.
   size_t bytes_needed = 0;  // When not 0: the batch at `end` needs so many bytes.
   Offset next{0};           // Behind them.
+  Offset floor{0};          // The batch at `end` begins at or above it.
 };
 
+// Where the batches of a piece can be.
+struct PieceBounds {
+  Offset floor;         // The first begins at or above it.
+  Offset ceiling;       // None ends above it.
+  uint64_t bytes_left;  // Of the file, from the piece's beginning on.
+};
+
+// A batch's base offset is outside its checksum. One that rot has made smaller begins below the end of
+// the batch before; one that it has made larger ends above where the next begins, or all does.
+absl::Status CheckPlace(const BatchHeader& header, Offset floor, const PieceBounds& bounds,
+                        std::span<const uint8_t> behind) {
+  if (header.base_offset < floor) {
+    return absl::DataLossError(
+        fmt::format("base offset {} where at least {} follows", header.base_offset, floor));
+  }
+  Offset ceiling = bounds.ceiling;
+  // One that is damaged in any other way says nothing.
+  if (behind.size() >= kBatchHeaderBytes) {
+    const absl::StatusOr<BatchHeader> next = ParseBatchHeader(behind);
+    if (next.ok() && CheckBatchFields(*next).ok()) ceiling = std::min(ceiling, next->base_offset);
+  }
+  if (header.next_offset() > ceiling) {
+    return absl::DataLossError(fmt::format("offsets [{}, {}) in front of {}", header.base_offset,
+                                           header.next_offset(), ceiling));
+  }
+  return absl::OkStatus();
+}
+
 // Finds the batches of `piece` that answer a read from `from`; checks every one of them.
-absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
+absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from, const PieceBounds& bounds,
                                     const LogReadOptions& options) {
   PieceWalk walk;
   walk.next = from;
+  walk.floor = bounds.floor;
   size_t at = 0;
   bool begun = false;
   while (at < piece.size()) {
@@ -151,6 +180,12 @@ absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
     }
     absl::StatusOr<BatchHeader> header = ParseBatchHeader(piece.span().subspan(at));
     absl::Status sound = header.ok() ? CheckBatchFields(*header) : header.status();
+    const size_t size = header.ok() ? static_cast<size_t>(header->size_bytes) : 0;
+    if (sound.ok()) {
+      sound =
+          CheckPlace(*header, walk.floor, bounds,
+                     left > size ? piece.span().subspan(at + size) : std::span<const uint8_t>());
+    }
     // What lies before damage is served; who asks for the damage itself is told.
     if (!sound.ok() && begun) break;
     if (!sound.ok()) return sound;
@@ -161,6 +196,7 @@ absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
       }
       at += header->size_bytes;
       walk.begin = walk.end = at;
+      walk.floor = header->next_offset();
       continue;
     }
     if (header->base_offset >= options.upper_bound) break;
@@ -175,10 +211,16 @@ absl::StatusOr<PieceWalk> WalkPiece(const Slice& piece, Offset from,
       if (begun) break;
       return crc;
     }
+    // Where the next one begins is behind the piece, and this one's place with it.
+    if (const size_t needed = size + kBatchHeaderBytes;
+        left < needed && bounds.bytes_left - at > size) {
+      if (!begun) walk.bytes_needed = needed;
+      break;
+    }
     begun = true;
     at += header->size_bytes;
     walk.end = at;
-    walk.next = header->next_offset();
+    walk.next = walk.floor = header->next_offset();
   }
   return walk;
 }
@@ -256,9 +298,12 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
   if (segment->written == 0) co_return BehindFile(state, segment->base, from, options);
   const Offset base = segment->base;
   const uint64_t written = segment->written;
+  const Offset written_next = segment->written_next;
   uint64_t position = 0;
+  Offset floor = base;
   if (std::optional<uint64_t> known = KnownPlace(state, base, from)) {
     position = *known;
+    floor = from;  // What was read before ends there.
   } else {
     absl::StatusOr<uint64_t> found = co_await LookupPosition(state, base, from);
     if (state.cuts != cuts) co_return kLookAgain;
@@ -273,8 +318,10 @@ Task<absl::StatusOr<std::optional<LogRead>>> ReadCold(
     if (!read.ok()) co_return read.status();
     if (state.cuts != cuts) co_return kLookAgain;
     const Slice& piece = read->bytes;
-    absl::StatusOr<PieceWalk> walk = WalkPiece(piece, from, options);
+    absl::StatusOr<PieceWalk> walk =
+        WalkPiece(piece, from, {floor, written_next, written - position}, options);
     if (!walk.ok()) co_return Corrupt(state, base, position, walk.status());
+    floor = walk->floor;
     if (walk->end > walk->begin) {
       if (read->from_disk) {
         state.recent_reads.Note(from, walk->next, state.context.env.reactor.Now());

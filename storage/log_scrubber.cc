@@ -88,10 +88,13 @@ Task<void> LogScrubber::ScrubSegment(Log::State* state, Offset base, bool again)
   if (segment == nullptr) co_return;
   const uint64_t cuts = state->cuts;
   const uint64_t end = segment->written;
+  const Offset offset_max = segment->written_next;
   auto file = co_await context_.files.Acquire(state->SegmentPath(base, kLogSuffix), false);
   if (!file.ok()) co_return;  // Readers and the writer will meet it, if it is there at all.
-  SegmentScanner scanner(**file,
-                         {.end = end, .offset_min = base, .hint = ReadHint::kSequentialOnce});
+  SegmentScanner scanner(**file, {.end = end,
+                                  .offset_min = base,
+                                  .offset_max = offset_max,
+                                  .hint = ReadHint::kSequentialOnce});
   uint64_t paused_at = 0;
   absl::Status failed;
   for (;;) {

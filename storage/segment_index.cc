@@ -116,12 +116,14 @@ Believed WhatIsSound(const Slice& entries, const Slice& times, const Segment& se
 Task<absl::StatusOr<bool>> AddRest(Log::State& state, Offset segment_base, uint64_t written,
                                    Believed& believed) {  // Borrowed: awaited in place.
   if (written == 0) co_return true;
+  const Offset next = state.FindSegment(segment_base)->written_next;
   auto file =
       co_await state.context.files.Acquire(state.SegmentPath(segment_base, kLogSuffix), false);
   if (!file.ok()) co_return file.status();
   SegmentScanner::Options options{.end = written, .check_crc = false};
   options.begin = believed.last ? believed.last->position : 0;
   options.offset_min = segment_base;
+  options.offset_max = next;
   SegmentScanner scanner(**file, options);
   for (bool first = believed.last.has_value();; first = false) {
     auto batch = co_await scanner.Next();

@@ -63,6 +63,11 @@ Task<absl::StatusOr<std::optional<BatchView>>> SegmentScanner::Next() {
                           next_offset_);
     co_return kNothing;
   }
+  if (options_.offset_max.has_value() && batch->header().next_offset() > *options_.offset_max) {
+    defect_ = fmt::format("base offset {} where all ends at {}", batch->header().base_offset,
+                          *options_.offset_max);
+    co_return kNothing;
+  }
   batch_position_ = position_;
   position_ += static_cast<uint64_t>(size);
   next_offset_ = batch->header().next_offset();

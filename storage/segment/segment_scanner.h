@@ -36,6 +36,8 @@ class SegmentScanner {
     uint64_t end;          // Bytes at and behind it are not looked at.
     Offset offset_min{0};  // Of the first batch; each later one begins at or above the end of the
                            // one before it.
+    // No batch ends above it. A batch's base is outside its checksum: rot may have made it anything.
+    std::optional<Offset> offset_max = std::nullopt;
     bool check_crc = true;
     ReadHint hint = ReadHint::kNormal;
     size_t batch_bytes_max = size_t{1} << 31;  // Larger lengths are a defect.
