@@ -1,6 +1,6 @@
 // Compaction under crashes: records with keys and tombstones are appended, logs are compacted all
 // the while, and the machine dies at any moment. Whatever happens: every record that is there is
-// what was appended at that offset; every key's latest record is there, a tombstone at least until
+// what was appended at that offset; every key's latest record is there (P13), a tombstone at least until
 // delete.retention.ms after it was written; and what was seen to be gone stays gone.
 #include <fmt/format.h>
 
@@ -51,6 +51,14 @@ struct Plan {
   uint64_t sent_max;
   LogConfig log;
   LogStoreOptions store;
+  bool drops_tombstones_early = false;  // A planted bug.
+
+  // What the logs are told.
+  LogConfig Told() const {
+    LogConfig told = log;
+    if (drops_tombstones_early) told.delete_retention_ms = 0;
+    return told;
+  }
 };
 
 using Violations = std::vector<std::string>;
@@ -169,7 +177,7 @@ Task<absl::Status> CompactionProgram::Start() {
   MR_CO_RETURN_IF_ERROR(co_await store_->Start());
   for (int32_t i = 0; i < plan_.partitions; ++i) {
     MR_CO_ASSIGN_OR_RETURN(Log * log, co_await store_->Open({TopicId(7, 7), PartitionId(i)}, kTopic,
-                                                            plan_.log, /*create=*/true));
+                                                            plan_.Told(), /*create=*/true));
     if (!log->latest_epoch().has_value()) log->BeginEpoch(kEpoch);
   }
   MR_CO_RETURN_IF_ERROR(co_await CheckAll(/*first=*/true));
@@ -355,6 +363,7 @@ struct Crashes {
   bool kill;
   bool power;
   bool disk_faults;
+  bool planted_bug = false;
 };
 
 struct World {
@@ -425,7 +434,8 @@ Outcome RunCompaction(uint64_t seed, const RunOptions& run, Crashes crashes) {
   options.disk.latency_max = swarm.Between(Duration(microseconds(20)), milliseconds(3));
   options.disk.sync_latency_max = swarm.Between(Duration(microseconds(50)), milliseconds(10));
   options.disk.direct_alignment = swarm.Coin() ? 4096 : (swarm.Coin() ? 512 : 1);
-  const Plan plan = DrawPlan(&swarm);
+  Plan plan = DrawPlan(&swarm);
+  plan.drops_tombstones_early = crashes.planted_bug;
   World w(seed, options);
   if (run.trace) w.world.trace().set_sink(run.trace);
   if (run.logger != nullptr) w.world.set_logger(*run.logger);
@@ -470,6 +480,12 @@ void AddCompactionScenarios(std::vector<Scenario>* scenarios) {
                         [](uint64_t seed, const RunOptions& run) {
                           return RunCompaction(seed, run, {true, true, true});
                         }});
+  scenarios->push_back({"compaction-bug-drops-tombstones-early",
+                        "the same without delete.retention.ms, which must be found",
+                        [](uint64_t seed, const RunOptions& run) {
+                          return RunCompaction(seed, run, {true, true, false, true});
+                        },
+                        /*must_fail=*/true});
 }
 
 }  // namespace millrace::simtest

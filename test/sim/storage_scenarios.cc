@@ -12,6 +12,7 @@
 #include "storage/producer/producer_state.h"
 #include "storage/record/batch_builder.h"
 #include "storage/record/record.h"
+#include "test/sim/careless_disk.h"
 #include "test/sim/scenarios.h"
 
 namespace millrace::simtest {
@@ -42,6 +43,12 @@ struct Plan {
   uint64_t sent_max;  // Records in all; then writers rest.
   LogConfig log;
   LogStoreOptions store;
+  bool trusts_unsynced_tail = false;  // A planted bug.
+
+  // So many acknowledgements may come of one frame of the journal.
+  uint64_t FrameMax() const {
+    return static_cast<uint64_t>(partitions * writers_per_partition * records_max);
+  }
 };
 
 // The engine and its users, in one process of the node.
@@ -49,7 +56,9 @@ class StorageProgram final : public SimProgram, private LogObserver {
  public:
   StorageProgram(SimProcess& process, const Plan& plan, std::map<int, Writer>& writers,
                  History& history)
-      : env_(process.env()),
+      : careless_disk_(process.env().disk),
+        careless_env_(WithDisk(process.env(), careless_disk_)),
+        env_(plan.trusts_unsynced_tail ? careless_env_ : process.env()),
         plan_(plan),
         writers_(writers),
         history_(history),
@@ -73,6 +82,9 @@ class StorageProgram final : public SimProgram, private LogObserver {
   TopicPartition Place(int32_t partition) const { return {kTopic, partition}; }
   static absl::Status Records(const Chain& batches, std::vector<ReadRecord>* records);
 
+  // For who trusts what a start finds.
+  CarelessDisk careless_disk_;
+  Env careless_env_;
   Env& env_;
   const Plan& plan_;
   std::map<int, Writer>& writers_;
@@ -102,7 +114,9 @@ Task<absl::Status> StorageProgram::Start() {
   LogStoreOptions options = plan_.store;
   options.log_dirs = {kFolder};
   store_ = std::make_unique<LogStore>(env_, *kv_, options);
+  careless_disk_.set_forgets(true);
   MR_CO_RETURN_IF_ERROR(co_await store_->Start());
+  careless_disk_.set_forgets(false);
   for (int32_t i = 0; i < plan_.partitions; ++i) {
     MR_CO_ASSIGN_OR_RETURN(Log * log, co_await store_->Open({TopicId(7, 7), PartitionId(i)}, kTopic,
                                                             plan_.log, /*create=*/true));
@@ -299,7 +313,10 @@ Plan DrawPlan(SimRandom* swarm) {
 struct Crashes {
   bool kill;
   bool power;
-  bool disk_faults;
+  bool disk_faults = false;
+  bool fills_up = false;     // The disk has no room for a while.
+  bool misdirects = false;   // A write of the journal goes to another place of its file.
+  bool planted_bug = false;  // What a start keeps of files is not synced.
 };
 
 // Starts the program and waits; starts it anew while a fault makes that fail.
@@ -314,15 +331,85 @@ bool StartHealthy(SimWorld* world, SimNode* node, History* history,
   return false;
 }
 
+// Nothing happens any more when it is `over`.
+void FillUpForAWhile(SimWorld* world, SimNode* node, const bool* over) {
+  SimRandom& dice = world->dice();
+  const Duration from = dice.Between(milliseconds(1), milliseconds(1500));
+  world->After(from, [node, over] {
+    if (*over) return;
+    node->disk().Break(kFolder, SimAccess::kRoom,
+                       absl::ResourceExhaustedError("no space left on the simulated disk"));
+  });
+  world->After(from + dice.Between(milliseconds(1), milliseconds(4000)),
+               [node] { node->disk().Mend(kFolder); });
+}
+
+// Lets one frame go astray and the machine lose power, or be killed, once there are later frames:
+// without them it looks like a write that was torn (P36). False: it did not come to that.
+bool MisdirectInJournal(SimWorld* world, SimNode* node, const History& history, const Plan& plan) {
+  SimRandom& dice = world->dice();
+  world->RunFor(dice.Between(milliseconds(1), milliseconds(2000)));
+  node->disk().MisdirectNextWrite("/millrace-journal/");
+  const bool astray = world->RunUntil([&] { return node->disk().misdirected() > 0; }, seconds(10));
+  node->disk().ForgetOrderedFaults();
+  const uint64_t known = history.acknowledged() + 2 * plan.FrameMax();
+  const bool followed =
+      astray && world->RunUntil([&] { return history.acknowledged() > known; }, seconds(30));
+  if (!followed && node->state() == SimNode::State::kRunning) {
+    node->StopGracefully();  // Nothing is read from the journal then.
+  } else if (dice.Coin()) {
+    node->PowerLoss();
+  } else {
+    node->Kill();
+  }
+  return followed;
+}
+
+// Whether the store starts at all.
+bool StartsOn(SimWorld* world, SimNode* node,
+              const std::function<std::unique_ptr<SimProgram>(SimProcess&)>& make) {
+  node->Start(make);
+  world->RunUntil([node] { return node->state() != SimNode::State::kStarting; }, seconds(300));
+  const bool starts = node->state() == SimNode::State::kRunning;
+  node->Kill();
+  return starts;
+}
+
+SimOptions DrawWorld(SimRandom* swarm) {
+  SimOptions options;
+  options.turn_delay_max = swarm->Between(Duration(1000), microseconds(100));
+  options.resumes_per_turn_max = static_cast<uint32_t>(swarm->Between(1, 64));
+  options.disk.latency_max = swarm->Between(Duration(microseconds(20)), milliseconds(3));
+  options.disk.sync_latency_max = swarm->Between(Duration(microseconds(50)), milliseconds(10));
+  options.disk.direct_alignment = swarm->Coin() ? 4096 : (swarm->Coin() ? 512 : 1);
+  return options;
+}
+
+// As it is, after a graceful stop, and after a power loss.
+void ReadThrice(SimWorld* world, SimNode* node, History* history,
+                const std::function<std::unique_ptr<SimProgram>(SimProcess&)>& make) {
+  const auto program = [&]() -> StorageProgram& {
+    return static_cast<StorageProgram&>(node->program());
+  };
+  for (int replica = 0; replica < 3; ++replica) {
+    absl::Status read = world->Run(node->process().env(), program().ReadAll(replica));
+    if (!read.ok()) history->Wrong(fmt::format("reading at the end: {}", read.ToString()));
+    if (replica == 2) break;
+    if (replica == 0) {
+      node->StopGracefully();
+    } else {
+      node->PowerLoss();
+    }
+    if (!StartHealthy(world, node, history, make)) break;
+    program().Drain();
+  }
+}
+
 Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
   SimRandom swarm = SimRandom::Derived(seed, "storage swarm");
-  SimOptions world_options;
-  world_options.turn_delay_max = swarm.Between(Duration(1000), microseconds(100));
-  world_options.resumes_per_turn_max = static_cast<uint32_t>(swarm.Between(1, 64));
-  world_options.disk.latency_max = swarm.Between(Duration(microseconds(20)), milliseconds(3));
-  world_options.disk.sync_latency_max = swarm.Between(Duration(microseconds(50)), milliseconds(10));
-  world_options.disk.direct_alignment = swarm.Coin() ? 4096 : (swarm.Coin() ? 512 : 1);
-  const Plan plan = DrawPlan(&swarm);
+  const SimOptions world_options = DrawWorld(&swarm);
+  Plan plan = DrawPlan(&swarm);
+  plan.trusts_unsynced_tail = crashes.planted_bug;
   History history(Promises{});
   std::map<int, Writer> writers;
   SimWorld world(seed, world_options);
@@ -348,9 +435,20 @@ Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
     return outcome;
   };
 
+  // The directory is corrupt, and the store says so: there is no more to be seen.
+  const auto refused = [&] {
+    Outcome outcome = finish();
+    std::erase_if(outcome.violations, [](const std::string& violation) {
+      return violation.ends_with("could not be read at the end");
+    });
+    outcome.summary += ", and the directory was refused";
+    return outcome;
+  };
+
   const uint64_t lives = swarm.Between(2, 12);
   uint64_t current_life = 0;
-  bool lies = false;     // A sync failed: only a power loss makes this machine honest again.
+  bool lies = false;  // A sync failed: only a power loss makes this machine honest again.
+  bool over = false;
   bool crashed = false;  // By time, or at a disk operation: recovery itself is crashed too.
   for (uint64_t life = 0; life < lives; ++life) {
     SimRandom& dice = world.dice();
@@ -368,6 +466,11 @@ Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
           lies = true;
         }
       });
+    }
+    if (crashes.fills_up && dice.Coin()) FillUpForAWhile(&world, &node, &over);
+    if (crashes.misdirects && life + 1 == lives) {
+      if (MisdirectInJournal(&world, &node, history, plan)) break;
+      continue;
     }
     if (dice.Coin()) {
       const uint64_t at = node.disk().operations() + 1 + dice.Below(dice.Coin() ? 60 : 2000);
@@ -388,24 +491,16 @@ Outcome RunStorage(uint64_t seed, const RunOptions& run, Crashes crashes) {
       node.Kill();
     }
   }
+  over = true;
+  node.disk().Mend(kFolder);
+  if (node.disk().misdirected() > 0 && !StartsOn(&world, &node, make)) return refused();
   if (!StartHealthy(&world, &node, &history, make)) return finish();
   program().Drain();
   if (!world.RunUntil([&] { return program().drained(); }, seconds(300))) {
     history.Wrong("a healthy store does not make every batch durable");
     return finish();
   }
-  for (int replica = 0; replica < 3; ++replica) {
-    absl::Status read = world.Run(node.process().env(), program().ReadAll(replica));
-    if (!read.ok()) history.Wrong(fmt::format("reading at the end: {}", read.ToString()));
-    if (replica == 2) break;
-    if (replica == 0) {
-      node.StopGracefully();
-    } else {
-      node.PowerLoss();
-    }
-    if (!StartHealthy(&world, &node, &history, make)) break;
-    program().Drain();
-  }
+  ReadThrice(&world, &node, &history, make);
   return finish();
 }
 
@@ -424,6 +519,23 @@ void AddStorageScenarios(std::vector<Scenario>* scenarios) {
                         [](uint64_t seed, const RunOptions& run) {
                           return RunStorage(seed, run, {true, true, true});
                         }});
+  scenarios->push_back({"storage-full", "the log store under crashes, on a disk that fills up",
+                        [](uint64_t seed, const RunOptions& run) {
+                          return RunStorage(seed, run,
+                                            {.kill = true, .power = true, .fills_up = true});
+                        }});
+  scenarios->push_back(
+      {"storage-misdirected", "a frame of the journal goes astray: it is noticed, or not needed",
+       [](uint64_t seed, const RunOptions& run) {
+         return RunStorage(seed, run, {.kill = true, .power = true, .misdirects = true});
+       }});
+  scenarios->push_back({"storage-bug-trusts-unsynced-tail",
+                        "a start that does not sync what it keeps, which must be found",
+                        [](uint64_t seed, const RunOptions& run) {
+                          return RunStorage(seed, run,
+                                            {.kill = true, .power = true, .planted_bug = true});
+                        },
+                        /*must_fail=*/true});
 }
 
 }  // namespace millrace::simtest

@@ -112,7 +112,8 @@ Task<absl::Status> SimFile::WriteAt(uint64_t position, Chain chain, WriteFlags f
   // The caller's buffers are the kernel's until the completion: what they hold then is written.
   const Slice bytes = chain.Flatten();
   SimRandom& dice = disk_.image().dice();
-  if (disk_.image().WriteIsMisdirected() && data().size() >= bytes.size()) {
+  if (disk_.image().WriteIsMisdirected(path_) && data().size() >= bytes.size()) {
+    disk_.image().CountMisdirected();
     const uint64_t places = (data().size() - bytes.size()) / kPageSize + 1;
     position = dice.Below(places) * kPageSize;
   }

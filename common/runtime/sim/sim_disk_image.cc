@@ -327,8 +327,9 @@ bool SimDiskImage::WriteFails() {
 bool SimDiskImage::SyncFails() {
   return TakeOne(&syncs_to_fail_) || dice_.Chance(options_.sync_errors);
 }
-bool SimDiskImage::WriteIsMisdirected() {
-  return TakeOne(&writes_to_misdirect_) || dice_.Chance(options_.misdirected_writes);
+bool SimDiskImage::WriteIsMisdirected(const std::string& path) {
+  const bool meant = path.find(misdirected_part_) != std::string::npos;
+  return (meant && TakeOne(&writes_to_misdirect_)) || dice_.Chance(options_.misdirected_writes);
 }
 
 SimFileData* SimDiskImage::Find(const std::string& path) {

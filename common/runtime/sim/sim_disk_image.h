@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/disk.h"
@@ -83,7 +84,13 @@ class SimDiskImage {
   void FailNextRead() { ++reads_to_fail_; }
   void FailNextWrite() { ++writes_to_fail_; }
   void FailNextSync() { ++syncs_to_fail_; }
-  void MisdirectNextWrite() { ++writes_to_misdirect_; }
+  // Of a file whose path has `part` in it.
+  void MisdirectNextWrite(std::string part = "") {
+    ++writes_to_misdirect_;
+    misdirected_part_ = std::move(part);
+  }
+  void CountMisdirected() { ++misdirected_; }
+  uint64_t misdirected() const { return misdirected_; }
   // A part of the tree, as if it were a disk of its own, fails with `why` at every operation that
   // wants `least` or more: kRead is a disk that is gone, kChange one that is read-only, kRoom one
   // that is full. Files that are open there fail too. Until Mend().
@@ -95,7 +102,7 @@ class SimDiskImage {
   bool ReadFails();
   bool WriteFails();
   bool SyncFails();
-  bool WriteIsMisdirected();
+  bool WriteIsMisdirected(const std::string& path);
   // Makes all that is shown durable: what a machine had long before the story begins.
   void SyncEverything();
   // The file behind a path as it is shown; null when there is none. For checks, rot and surgery
@@ -152,6 +159,8 @@ class SimDiskImage {
   uint32_t writes_to_fail_ = 0;
   uint32_t syncs_to_fail_ = 0;
   uint32_t writes_to_misdirect_ = 0;
+  std::string misdirected_part_;
+  uint64_t misdirected_ = 0;
 };
 
 }  // namespace millrace
