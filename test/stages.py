@@ -23,12 +23,14 @@ SUITE_SECONDS_MAX = {"conformance": 1100, "hostile": 420, "chaos": 1500, "compos
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
 SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 30, "cluster-shards": 30, "cluster-full": 10,
-         "cluster": 30, "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
+         "cluster": 30, "cluster-disks": 40, "cluster-hunted": 15,
+         "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
          "groups-hunted": 30,
          "node-power": 200, "storage-power": 200, "compaction": 100, "compaction-power": 100, "raft": 2000, "quorum": 300,
          "quorum-join": 500}
 SEEDS_OTHERWISE = 50
-SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000, "groups-bug-": 400, "storage-bug-": 1000, "compaction-bug-": 1000}
+SEEDS_PLANTED = {"toy-": 200, "raft-": 1000, "quorum-": 1000, "groups-bug-": 400, "cluster-bug-": 400, "storage-bug-": 1000,
+                 "compaction-bug-": 1000}
 SEEDS_SECONDS_MAX = 600  # 115 CPU seconds at most; a shared machine takes five times that.
 REPLAYED = ["toy", "storage", "compaction", "node", "node-shards", "cluster", "cluster-power", "cluster-shards", "cluster-control", "groups",
             "raft", "quorum"]

@@ -116,7 +116,7 @@ class GroupService {
   GroupPositions Positions(size_t max) const;
   Task<kafka::KafkaError> Delete(TopicPartitionId at, std::string group_id);
 
-  Task<void> Stop() { return coordinators_.Stop(); }
+  virtual Task<void> Stop() { return coordinators_.Stop(); }
 
  private:
   using Inside = CoordinatorPartition::Inside;

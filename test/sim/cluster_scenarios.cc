@@ -1,11 +1,13 @@
-// Three whole nodes, each broker and controller, with clients, on the simulated world: replication,
+// Several whole nodes, each broker and controller, with clients, on the simulated world: replication,
 // elections, failover.
 #include <fmt/format.h>
 
 #include <utility>
 
+#include "controller/image/metadata_image.h"
 #include "test/sim/cluster_story.h"
 #include "test/sim/node_program.h"
+#include "test/sim/replication_bugs.h"
 #include "test/sim/scenarios.h"
 #include "test/sim/story.h"
 
@@ -69,6 +71,41 @@ Outcome Full(uint64_t seed, const RunOptions& run) {
   return Story(seed, options).Run();
 }
 
+// Half of the faults look for whoever leads the story's first partition.
+Outcome Hunted(uint64_t seed, ReplicationBug bug, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run, kHuntedBrokers, NodesWith(bug));
+  options.epochs = true;
+  options.disk_faults = false;
+  options.hunted = [](const std::vector<SimNode*>& brokers) {
+    return ReplicasOf(brokers, WorkloadPlan().topic, [](int32_t) { return PartitionId(0); });
+  };
+  return Story(seed, options).Run();
+}
+
+// Acknowledged is what two of three page caches have: enough for one fault, and a power loss of all
+// takes it. Who promises more for it is found out.
+Outcome PageCache(uint64_t seed, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run);
+  options.blackouts = true;
+  options.network_faults = options.disk_faults = false;
+  options.topic_configs = {{"millrace.durability", "page-cache"}};
+  return Story(seed, options).Run();
+}
+
+std::shared_ptr<const MetadataImage> ImageOf(SimNode& node) {
+  if (!node.up() || node.paused() || node.state() != SimNode::State::kRunning) return nullptr;
+  return static_cast<NodeProgram&>(node.program()).node().image();
+}
+
+// Five, so that partitions can be moved, and a controller may be gone for good.
+Outcome Disks(uint64_t seed, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run, kHuntedBrokers);
+  options.bad_disk = options.moves = options.epochs = true;
+  options.disk_faults = false;
+  options.topic_configs = {{"min.insync.replicas", "2"}};
+  return Story(seed, options).Run();
+}
+
 Outcome Everything(uint64_t seed, const RunOptions& run) {
   return Story(seed, ClusterStory(run)).Run();
 }
@@ -89,6 +126,29 @@ StoryOptions ClusterStory(const RunOptions& run, int brokers, GroupServiceFactor
   return options;
 }
 
+std::vector<SimNode*> ReplicasOf(const std::vector<SimNode*>& brokers, const std::string& topic,
+                                 const std::function<PartitionId(int32_t partitions)>& which) {
+  std::shared_ptr<const MetadataImage> newest;
+  for (SimNode* node : brokers) {
+    std::shared_ptr<const MetadataImage> image = ImageOf(*node);
+    if (image != nullptr && (newest == nullptr || newest->index() < image->index())) {
+      newest = std::move(image);
+    }
+  }
+  if (newest == nullptr) return {};
+  const MetadataImage::Topic found = newest->FindTopic(topic);
+  if (found == nullptr) return {};
+  const PartitionId at = which(static_cast<int32_t>(found->partitions.size()));
+  const PartitionImage& partition = found->partitions[static_cast<size_t>(at.value())];
+  if (!partition.leader.has_value()) return {};
+  std::vector<SimNode*> nodes;
+  for (BrokerId id : partition.replicas) {
+    nodes.push_back(brokers[static_cast<size_t>(id.value() - 1)]);
+    if (id == partition.leader) std::swap(nodes.front(), nodes.back());
+  }
+  return nodes;
+}
+
 void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-quiet", "three nodes and their clients; nothing breaks", Quiet});
   scenarios->push_back({"cluster-kill", "three nodes that are killed, over and over", Kill});
@@ -100,7 +160,24 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-full",
                         "three nodes with a disk each that is full for a while, now and then",
                         Full});
+  scenarios->push_back({"cluster-disks",
+                        "five nodes, one with a bad disk: rot, no room, lost; partitions move",
+                        Disks});
   scenarios->push_back({"cluster", "three nodes under every fault", Everything});
+  scenarios->push_back({"cluster-hunted", "five nodes; faults look for whoever leads a partition",
+                        [](uint64_t seed, const RunOptions& run) {
+                          return Hunted(seed, ReplicationBug::kNone, run);
+                        }});
+  for (ReplicationBug bug : kReplicationBugs) {
+    scenarios->push_back(
+        {fmt::format("cluster-bug-{}", ReplicationBugName(bug)),
+         "the same with a planted bug, which must be found",
+         [bug](uint64_t seed, const RunOptions& run) { return Hunted(seed, bug, run); },
+         /*must_fail=*/true});
+  }
+  scenarios->push_back({"cluster-bug-promises-the-page-cache",
+                        "a page cache that is taken for a disk, which must be found", PageCache,
+                        /*must_fail=*/true});
 }
 
 }  // namespace millrace::simtest

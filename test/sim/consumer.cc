@@ -68,11 +68,17 @@ Task<void> SimConsumer::Stop() {
   co_await client_.Stop();
 }
 
+int64_t SimConsumer::reached(int32_t partition) const {
+  auto found = reached_.find(partition);
+  return found == reached_.end() ? 0 : found->second;
+}
+
 Task<void> SimConsumer::Run() {
   while (!scope_.stopping()) {
     absl::Status status = co_await Session();
+    last_problem_ = status.ToString();
     if (absl::IsDataLoss(status)) {
-      history_.Wrong(fmt::format("consumer {}: {}", number_, status.ToString()));
+      history_.Wrong(fmt::format("consumer {}: {}", number_, last_problem_));
       co_return;
     }
     co_await client_.Disconnect();
@@ -91,7 +97,8 @@ Task<absl::Status> SimConsumer::Session() {
   }
   view_ = std::move(view);
   // What one broker leads, for a while: a follower may serve too, but knows less.
-  const auto first = static_cast<int32_t>(env_.random.Below(next_.size()));
+  auto first = static_cast<int32_t>(env_.random.Below(next_.size()));
+  if (fair_) first = static_cast<int32_t>(sessions_++ % next_.size());
   MR_CO_RETURN_IF_ERROR(co_await ConnectToLeader(first));
   const bool alone = plan_.bootstrap.size() == 1;
   const uint64_t turns_max = 10 + env_.random.Below(100);
@@ -116,6 +123,7 @@ Task<absl::Status> SimConsumer::Session() {
       }
     }
     next_[partition] = fetched.next_offset;
+    reached_[partition] = std::max(reached_[partition], fetched.next_offset);
     if (fetched.records.empty()) {
       co_await Sleep(env_.reactor, milliseconds(1 + env_.random.Below(50)), scope_.token());
     }

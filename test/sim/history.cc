@@ -35,6 +35,8 @@ void History::Sent(const TopicPartition& partition, SentValue value) {
 
 void History::Acknowledged(const TopicPartition& partition, int64_t offset, SentValue value) {
   ++acknowledged_;
+  int64_t& end = acknowledged_ends_[partition];
+  end = std::max(end, offset + 1);
   for (auto& checker : checkers_) checker->OnAcknowledged(partition, offset, value);
 }
 
@@ -84,6 +86,11 @@ void History::PositionTold(const TopicPartition& partition, int64_t position, in
   // What was told is committed.
   int64_t& known = floors_.try_emplace(partition, -1).first->second;
   known = std::max(known, position);
+}
+
+int64_t History::AcknowledgedEnd(const TopicPartition& partition) const {
+  auto found = acknowledged_ends_.find(partition);
+  return found == acknowledged_ends_.end() ? 0 : found->second;
 }
 
 std::vector<std::string> History::Finish() {

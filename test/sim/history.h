@@ -121,6 +121,9 @@ class History {
   // All violations, each with its sentence. Ends the history.
   std::vector<std::string> Finish();
 
+  // Behind the last record that was acknowledged.
+  int64_t AcknowledgedEnd(const TopicPartition& partition) const;
+
   uint64_t sent() const { return sent_; }
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t read() const { return read_; }
@@ -135,6 +138,7 @@ class History {
   uint64_t committed_ = 0;  // Positions that were acknowledged.
   int64_t next_position_ = 1;
   std::map<TopicPartition, int64_t> floors_;
+  std::map<TopicPartition, int64_t> acknowledged_ends_;
 };
 
 }  // namespace millrace::simtest

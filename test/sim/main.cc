@@ -102,7 +102,8 @@ bool RunScenario(const Scenario& scenario, const Arguments& arguments) {
     if (outcome.violations.empty()) continue;
     ++failed;
     if (scenario.must_fail) {
-      fmt::print("{}: found by seed {}: {}\n", scenario.name, seed, outcome.violations.front());
+      fmt::print("{}: found by seed {}:\n", scenario.name, seed);
+      for (const std::string& violation : outcome.violations) fmt::print("  {}\n", violation);
       return true;
     }
     fmt::print("{}: {}\n", name, outcome.summary);

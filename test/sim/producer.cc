@@ -17,6 +17,8 @@ namespace {
 
 using kafka::KafkaError;
 
+constexpr uint64_t kStaleNumber = 1'000'000'000;
+
 std::span<const uint8_t> Bytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
@@ -40,6 +42,7 @@ Task<absl::StatusOr<TopicView>> FindTopic(KafkaClient* client, const WorkloadPla
     topic.name = plan->topic;
     topic.num_partitions = plan->partitions;
     topic.replication_factor = plan->replication;
+    for (const auto& [key, value] : plan->topic_configs) topic.configs.push_back({key, value});
     request.topics.push_back(std::move(topic));
     request.timeout_ms = 5000;
     MR_CO_ASSIGN_OR_RETURN(auto created, co_await client->Call<kafka::CreateTopicsResponse>(
@@ -132,6 +135,11 @@ Task<absl::Status> SimProducer::Session() {
     const auto partition = static_cast<int32_t>(env_.random.Below(lanes_.size()));
     if (!draining_) MakeBatches(partition);
     MR_CO_RETURN_IF_ERROR(co_await Round(partition));
+    if (plan_.epochs && producer_id_->second > 0 && lanes_[partition].in_epoch &&
+        env_.random.Below(10) == 0) {
+      MR_CO_RETURN_IF_ERROR(co_await SendStale(partition));
+    }
+    if (plan_.epochs && outstanding() == 0 && env_.random.Below(30) == 0) BeginEpoch();
     const auto think = static_cast<uint64_t>(plan_.think_max.count());
     co_await Sleep(env_.reactor, Duration(static_cast<int64_t>(env_.random.Below(think + 1))),
                    scope_.token());
@@ -172,17 +180,20 @@ Task<absl::Status> SimProducer::Round(int32_t partition) {
     round.Spawn(SendBatch(partition, lane.batches[i].get(), &results[i]));
   }
   co_await round.Join();
-  lane.known |=
+  const bool acknowledged =
       std::erase_if(lane.batches, [](const auto& batch) { return batch->acknowledged; }) > 0;
+  lane.known |= acknowledged;
+  lane.in_epoch |= acknowledged;
   for (const absl::Status& result : results) MR_CO_RETURN_IF_ERROR(result);
   co_return absl::OkStatus();
 }
 
-Task<void> SimProducer::SendBatch(int32_t partition, Batch* batch, absl::Status* result) {
-  BatchBuilder builder({.producer = BatchProducer{ProducerId(producer_id_->first),
-                                                  ProducerEpoch(producer_id_->second),
-                                                  Sequence(batch->first_sequence)}});
-  for (const std::string& text : batch->texts) {
+kafka::ProduceRequest SimProducer::Request(int32_t partition, int16_t epoch,
+                                           const Batch& batch) const {
+  BatchBuilder builder(
+      {.producer = BatchProducer{ProducerId(producer_id_->first), ProducerEpoch(epoch),
+                                 Sequence(batch.first_sequence)}});
+  for (const std::string& text : batch.texts) {
     builder.Append(env_.clock.Now(), std::nullopt, Bytes(text));
   }
   absl::StatusOr<BatchView> built = builder.Build();
@@ -198,6 +209,36 @@ Task<void> SimProducer::SendBatch(int32_t partition, Batch* batch, absl::Status*
   }
   topic.partition_data.push_back({partition, Chain(built->bytes())});
   request.topic_data.push_back(std::move(topic));
+  return request;
+}
+
+void SimProducer::BeginEpoch() {
+  ++producer_id_->second;
+  for (auto& [partition, lane] : lanes_) {
+    lane.next_sequence = 0;
+    lane.in_epoch = false;
+  }
+}
+
+Task<absl::Status> SimProducer::SendStale(int32_t partition) {
+  // Of a value that nobody is told of: whoever reads it has found it out.
+  Batch stale{0, {}, {SentValue{number_, kStaleNumber}.ToString()}};
+  const auto epoch = static_cast<int16_t>(producer_id_->second - 1);
+  MR_CO_ASSIGN_OR_RETURN(
+      auto response, co_await client_.Call<kafka::ProduceResponse>(
+                         Request(partition, epoch, stale), plan_.produce_version, plan_.patience));
+  for (const auto& topic : response.responses) {
+    for (const auto& answer : topic.partition_responses) {
+      if (answer.error_code != 0) continue;
+      history_.Wrong(fmt::format("{}-{}: a batch of epoch {} was taken, behind one of epoch {}",
+                                 plan_.topic, partition, epoch, producer_id_->second));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+Task<void> SimProducer::SendBatch(int32_t partition, Batch* batch, absl::Status* result) {
+  kafka::ProduceRequest request = Request(partition, producer_id_->second, *batch);
   absl::StatusOr<kafka::ProduceResponse> response = co_await client_.Call<kafka::ProduceResponse>(
       std::move(request), plan_.produce_version, plan_.patience);
   if (!response.ok()) {

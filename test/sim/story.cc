@@ -4,6 +4,7 @@
 
 #include "common/runtime/sim/sim_fabric.h"
 #include "test/sim/group_member.h"
+#include "test/sim/mover.h"
 
 namespace millrace::simtest {
 namespace {
@@ -34,12 +35,16 @@ class Story::Clients final : public SimProgram {
       watchers_.push_back(
           std::make_unique<SimGroupMember>(env, story.watching_, story.history_, 100 + i));
     }
+    if (story.options_.moves) {
+      mover_ = std::make_unique<SimMover>(env, story.plan_, story.history_);
+    }
   }
   Task<absl::Status> Start() override {
     for (auto& producer : producers_) producer->Start();
     for (auto& consumer : consumers_) consumer->Start();
     for (auto& member : members_) member->Start();
     for (auto& watcher : watchers_) watcher->StartWatching();
+    if (mover_ != nullptr) mover_->Start();
     co_return absl::OkStatus();
   }
   Task<void> Stop() override {
@@ -47,11 +52,15 @@ class Story::Clients final : public SimProgram {
     for (auto& consumer : consumers_) co_await consumer->Stop();
     for (auto& member : members_) co_await member->Stop();
     for (auto& watcher : watchers_) co_await watcher->Stop();
+    if (mover_ != nullptr) co_await mover_->Stop();
   }
   void Drain() {
     for (auto& producer : producers_) producer->Drain();
+    for (auto& consumer : consumers_) consumer->BeFair();
+    if (mover_ != nullptr) mover_->Rest();
   }
   bool Drained() const {
+    if (mover_ != nullptr && !mover_->done()) return false;
     return std::all_of(producers_.begin(), producers_.end(),
                        [](const auto& producer) { return producer->done(); });
   }
@@ -61,7 +70,20 @@ class Story::Clients final : public SimProgram {
       if (producer->done()) continue;
       stuck += fmt::format(" {} batches ({})", producer->outstanding(), producer->state());
     }
+    if (mover_ != nullptr && !mover_->done()) stuck += " partitions that are being moved";
     return stuck;
+  }
+  // P28: what was acknowledged and has not come to every consumer; empty: nothing.
+  std::string Undelivered(const WorkloadPlan& plan, const History& history) const {
+    for (int32_t partition = 0; partition < plan.partitions; ++partition) {
+      const int64_t end = history.AcknowledgedEnd({plan.topic, partition});
+      for (const auto& consumer : consumers_) {
+        if (consumer->reached(partition) >= end) continue;
+        return fmt::format("partition {}: {} of {} ({})", partition, consumer->reached(partition),
+                           end, consumer->state());
+      }
+    }
+    return "";
   }
   // Positions that members of the group have committed.
   uint64_t Committed() const {
@@ -69,6 +91,7 @@ class Story::Clients final : public SimProgram {
     for (const auto& member : members_) committed += member->committed();
     return committed;
   }
+  uint64_t Moves() const { return mover_ == nullptr ? 0 : mover_->moves(); }
   bool HasMembers() const { return !members_.empty(); }
   void SilenceAllButOne() {
     members_.front()->Stay();
@@ -87,6 +110,7 @@ class Story::Clients final : public SimProgram {
   std::vector<std::unique_ptr<SimConsumer>> consumers_;
   std::vector<std::unique_ptr<SimGroupMember>> members_;
   std::vector<std::unique_ptr<SimGroupMember>> watchers_;
+  std::unique_ptr<SimMover> mover_;  // May be null.
 };
 
 Story::Story(uint64_t seed, const StoryOptions& options)
@@ -144,20 +168,20 @@ void Story::DrawPlan() {
   for (int i = 0; i < options_.brokers; ++i) {
     SimNode& node = world_->AddNode(fmt::format("broker-{}", i + 1));
     brokers_.push_back(&node);
-    if (!options_.folder.empty()) {
-      MR_CHECK(node.disk().CreateDirectories(options_.folder).ok());
-      node.disk().SyncEverything();
-    }
+    if (!options_.folder.empty()) MakeFolder(node);
     plan_.bootstrap.push_back({node.name(), kBrokerPort});
   }
   plan_.replication = static_cast<int16_t>(std::min(options_.brokers, 3));
   client_node_ = &world_->AddNode("clients");
-  if (options_.coordinators) {
+  if (options_.hunted && options_.groups) {
     plan_.group.session = swarm_.Between(seconds(1), seconds(6));
     plan_.group.rebalance = swarm_.Between(seconds(1), seconds(6));
     plan_.group.ghosts = true;
   }
   if (!options_.fills_up.empty()) full_weight_ = 1 + swarm_.Below(4);
+  if (options_.bad_disk) bad_disk_ = swarm_.Below(brokers_.size());
+  plan_.topic_configs = options_.topic_configs;
+  plan_.epochs = options_.epochs;
   watching_ = plan_;
   watching_.patience = seconds(1);
 }
@@ -174,7 +198,10 @@ bool Story::KeepBrokersUp() {
       start_failure_ = fmt::format("{}: {}", node->name(), node->start_status().ToString());
       node->Kill();
     }
-    if (!node->up()) StartBroker(*node);
+    if (!node->up()) {
+      ReplaceDiskThatIsRefused(*node);
+      StartBroker(*node);
+    }
     all_running = all_running && node->state() == SimNode::State::kRunning;
   }
   return all_running;
@@ -195,10 +222,15 @@ void Story::BreakSomething() {
   SimNode& node = *brokers_[dice.Below(brokers_.size())];
   if (node.up() && node.state() == SimNode::State::kFailed) node.Kill();
   if (!node.up()) {
+    if (options_.bad_disk && dice.Coin()) ReplaceDiskThatIsRefused(node);
     StartBroker(node);
     return;
   }
-  if (options_.coordinators && dice.Coin()) {
+  if (options_.bad_disk && dice.Coin()) {
+    HarmDisk();
+    return;
+  }
+  if (options_.hunted && dice.Coin()) {
     Hunt();
     return;
   }
@@ -308,6 +340,7 @@ void Story::Heal() {
   for (SimNode* node : brokers_) {
     node->Resume();
     node->disk().options().stalls = {};
+    node->disk().Mend(options_.folder);
     // Faults that were ordered and never met, and a directory that was taken offline: an operator
     // restarts the machine, or the process alone; what that one is shown must last, too.
     if (world_->dice().Coin()) {
@@ -377,7 +410,7 @@ Outcome Story::Run() {
   const int producers = static_cast<int>(swarm_.Between(1, 3));
   const int consumers = static_cast<int>(swarm_.Between(1, 2));
   const int members = options_.groups ? static_cast<int>(swarm_.Between(2, 4)) : 0;
-  const int watchers = options_.coordinators ? 2 : 0;
+  const int watchers = options_.hunted && options_.groups ? 2 : 0;
   for (SimNode* node : brokers_) StartBroker(*node);
   client_node_->Start([&](SimProcess& process) {
     auto clients =
@@ -396,6 +429,12 @@ Outcome Story::Run() {
                                std::chrono::duration_cast<seconds>(kPatience).count(),
                                clients_->Stuck()));
   }
+  const auto undelivered = [this] { return clients_->Undelivered(plan_, history_); };
+  if (!world_->RunUntil([&] { return undelivered().empty(); }, kPatience)) {
+    history_.Wrong(
+        fmt::format("healed, but a consumer does not get everything: {}", undelivered()));
+  }
+  if (options_.bad_disk) VerifyRotIsRepaired();
   // A healed group is served again: somebody gets partitions, and commits.
   const uint64_t committed = clients_->Committed();
   if (clients_->HasMembers() &&
@@ -412,6 +451,7 @@ Outcome Story::Run() {
 }
 
 Outcome Story::Finish() {
+  const uint64_t moves = clients_->Moves();
   client_node_->StopGracefully();
   Outcome outcome;
   outcome.violations = history_.Finish();
@@ -421,6 +461,10 @@ Outcome Story::Finish() {
       "{} sent, {} acknowledged, {} read, {} committed, {} faults, {} events, {:.1f} virtual s",
       history_.sent(), history_.acknowledged(), history_.read(), history_.committed(), faults_,
       outcome.events, static_cast<double>(world_->Now().nanoseconds()) / 1e9);
+  if (options_.bad_disk || options_.moves) {
+    outcome.summary +=
+        fmt::format(", {} bits rotted, {} journals refused, {} moves", rotted_, refused_, moves);
+  }
   return outcome;
 }
 

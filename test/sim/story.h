@@ -3,7 +3,8 @@
 //   1. Swarm: every parameter is drawn from the seed (sizes, rates, delays, which faults occur).
 //   2. Safety: producers and consumers work while brokers are killed, lose power, are paused, and
 //      the network is cut and reset. Anything may fail; nothing may be untrue.
-//   3. Liveness: everything is healed; what was sent must be acknowledged within kPatience.
+//   3. Liveness: everything is healed; what was sent must be acknowledged, and come to every
+//      consumer (P28), within kPatience.
 //   4. The whole log is read, the brokers are restarted (gracefully, then by power loss), and it is
 //      read again: the same.
 //
@@ -14,6 +15,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,14 +45,25 @@ struct StoryOptions {
   bool disk_faults = true;
   // A folder that has no room for a while, now and then; empty: none has.
   std::string fills_up;
+  bool bad_disk = false;  // Of one broker: story_disks.cc.
+  bool epochs = false;    // Producers begin new ones, and go on in the old ones.
+  bool moves = false;     // Partitions are moved from broker to broker.
+  std::map<std::string, std::string> topic_configs;
   bool groups = false;  // Members of a consumer group come and go, too.
-  // The brokers that have the group's partition, its leader first; empty: nobody knows. Faults are
-  // aimed at them then, and members that were thought dead go on.
-  std::function<std::vector<SimNode*>(const std::vector<SimNode*>& brokers)> coordinators;
+  // The brokers that have a partition, its leader first; empty: nobody knows. Faults are aimed at
+  // them then. With groups it is the group's, and members that were thought dead go on.
+  std::function<std::vector<SimNode*>(const std::vector<SimNode*>& brokers)> hunted;
   int16_t produce_version_max = 12;
   int16_t fetch_version_max = 12;
   std::function<void(std::string)> trace;  // Every decision as a line; for finding a divergence.
   Logger* logger = nullptr;
+};
+
+// A part of a file.
+struct SimExtent {
+  std::string path;
+  uint64_t begin;
+  uint64_t end;
 };
 
 inline constexpr uint16_t kBrokerPort = 9092;
@@ -76,7 +89,13 @@ class Story {
   void BreakDisk(SimNode& node);
   void FillDisk(SimNode& node);
   void RestartAfter(SimNode& node, Duration delay);
-  // Faults for whoever coordinates the group (story_hunt.cc).
+  // Faults of the one bad disk (story_disks.cc).
+  void HarmDisk();
+  bool Rot(SimNode& node, const std::vector<SimExtent>& extents);
+  void ReplaceDiskThatIsRefused(SimNode& node);
+  void MakeFolder(SimNode& node);
+  void VerifyRotIsRepaired();
+  // Faults for whoever leads what is hunted (story_hunt.cc).
   void Hunt();
   void EndSuddenly(SimNode& node);
   void LetOneLagAndEndItsLeaders(const std::vector<SimNode*>& replicas);
@@ -101,6 +120,10 @@ class Story {
   std::vector<SimNode*> brokers_;
   SimNode* client_node_ = nullptr;
   Clients* clients_ = nullptr;  // Owned by its node.
+  size_t bad_disk_ = 0;         // Whose it is.
+  bool journal_rots_ = false;   // And it was not replaced since.
+  uint64_t rotted_ = 0;         // Bits of segments.
+  uint64_t refused_ = 0;        // Starts on a journal that had rotted.
   bool breaking_ = false;
   std::string start_failure_;  // The last broker that did not start, and why.
   uint64_t faults_ = 0;

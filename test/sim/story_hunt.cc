@@ -1,12 +1,12 @@
-// Faults that are aimed at whoever coordinates the story's group. Those that hit anybody find it
-// too seldom at the moments that matter.
+// Faults that are aimed at whoever leads one partition: the story's first, or the one of its group.
+// Those that hit anybody find it too seldom at the moments that matter.
 #include "common/runtime/sim/sim_fabric.h"
 #include "test/sim/story.h"
 
 namespace millrace::simtest {
 
 void Story::Hunt() {
-  const std::vector<SimNode*> replicas = options_.coordinators(brokers_);
+  const std::vector<SimNode*> replicas = options_.hunted(brokers_);
   if (replicas.empty()) return;
   ++faults_;
   switch (world_->dice().Below(3)) {
@@ -45,7 +45,7 @@ void Story::LetOneLagAndEndItsLeaders(const std::vector<SimNode*>& replicas) {
   const Duration second = first + dice.Between(milliseconds(300), milliseconds(1500));
   for (const Duration when : {first, second}) {
     world_->After(when, [this, &lagging] {
-      const std::vector<SimNode*> now = options_.coordinators(brokers_);
+      const std::vector<SimNode*> now = options_.hunted(brokers_);
       if (!now.empty() && now.front() != &lagging) EndSuddenly(*now.front());
     });
   }

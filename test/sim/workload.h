@@ -15,6 +15,7 @@
 
 #include "common/env.h"
 #include "common/runtime/task_scope.h"
+#include "proto/kafka/produce_request.h"
 #include "test/sim/history.h"
 #include "test/sim/kafka_client.h"
 
@@ -32,6 +33,7 @@ struct WorkloadPlan {
   std::string topic = "story";
   int32_t partitions = 1;
   int16_t replication = 1;
+  std::map<std::string, std::string> topic_configs;
   std::vector<SocketAddress> bootstrap;
   int16_t produce_version = 12;
   int16_t fetch_version = 12;
@@ -42,6 +44,8 @@ struct WorkloadPlan {
   Duration think_max = milliseconds(50);
   Duration patience = seconds(5);
   GroupPlan group;
+  // Producers begin epochs of their own now and then, and go on in the old one too (P16).
+  bool epochs = false;
 };
 
 // Metadata of the topic, asked for anew when something fails.
@@ -78,7 +82,8 @@ class SimProducer {
     std::deque<std::unique_ptr<Batch>> batches;  // Not acknowledged, in order.
     int32_t next_sequence = 0;
     uint64_t next_number = 1;
-    bool known = false;  // Something was acknowledged, so every leader knows the producer.
+    bool known = false;     // Something was acknowledged, so every leader knows the producer.
+    bool in_epoch = false;  // In the newest one.
   };
 
   Task<void> Run();
@@ -86,9 +91,14 @@ class SimProducer {
   Task<absl::Status> Session();
   Task<absl::Status> Identify();
   void MakeBatches(int32_t partition);
+  // All that was sent is acknowledged: the next batch is the first of a new epoch.
+  void BeginEpoch();
+  // A batch of the epoch before, where one of the new epoch was acknowledged: must be refused.
+  Task<absl::Status> SendStale(int32_t partition);
   // Sends the lane's window, all at once, and takes the answers.
   Task<absl::Status> Round(int32_t partition);
   Task<void> SendBatch(int32_t partition, Batch* batch, absl::Status* result);
+  kafka::ProduceRequest Request(int32_t partition, int16_t epoch, const Batch& batch) const;
   absl::Status TakeAnswer(int32_t partition, Batch* batch, int16_t error, int64_t base_offset);
 
   Env& env_;
@@ -110,6 +120,11 @@ class SimConsumer {
   SimConsumer(Env& env, const WorkloadPlan& plan, History& history, int number);
   void Start() { scope_.Spawn(Run()); }
   Task<void> Stop();
+  // From now on it takes one partition after the other, not by chance.
+  void BeFair() { fair_ = true; }
+  // Everything below was read, in order (ReadsAreMonotonic).
+  int64_t reached(int32_t partition) const;
+  std::string state() const { return last_problem_; }
   // Reads the whole topic, to the high watermark, at rest.
   Task<absl::StatusOr<std::map<TopicPartition, std::vector<ReadRecord>>>> ReadAll();
 
@@ -131,7 +146,12 @@ class SimConsumer {
   TaskScope scope_;
   KafkaClient client_;
   TopicView view_;
-  std::map<int32_t, int64_t> next_;  // By partition.
+  // By partition.
+  std::map<int32_t, int64_t> next_;
+  std::map<int32_t, int64_t> reached_;
+  std::string last_problem_;
+  bool fair_ = false;
+  uint64_t sessions_ = 0;
 };
 
 }  // namespace millrace::simtest
