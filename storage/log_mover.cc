@@ -387,8 +387,7 @@ Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
   if (status.ok()) status = co_await CopyRest(move, state);
   if (status.ok()) status = co_await SyncCopy(move);
   if (status.ok()) status = CheckGoesOn(*move, *state);
-  const Left left{state->directory, state->path(), state->incarnation};
-  const std::optional<JournalPosition> old_first = state->journal_first;
+  const Left left{state->directory, state->path(), state->incarnation, state->journal_first};
   if (status.ok()) status = HandOver(*move, *state, *checkpoint);
   state->checkpointing = false;
   state->journal_first_after.reset();
@@ -409,8 +408,6 @@ Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
     co_return absl::OkStatus();
   }
   state->recovery_point = checkpoint->recovery_point;
-  if (old_first) left.directory->Unneed(*old_first, state->number);
-  left.directory->RecycleJournal();
   state->handing_over = false;
   state->AdvanceDurable();
   context_.writer->Appended(*state);
@@ -490,6 +487,8 @@ Task<void> LogMover::Rename(Move* move, Log::State* state, Left left) {
   if (status.ok()) status = co_await disk.SyncDirectory(left.directory->path());
   if (status.ok()) {
     if (state->journaled) left.directory->EndIncarnation(state->id, left.incarnation);
+    if (left.journal_first) left.directory->Unneed(*left.journal_first, state->number);
+    left.directory->RecycleJournal();
     context_.removals->Add(gone, state->config.file_delete_delay_ms);
   } else {
     context_.fail_directory(*left.directory, status);

@@ -12,7 +12,7 @@
 //      stored, synced, and names the target and the incarnation: this is the moment of the move. A
 //      crash before it finds the old folder with its journal, one after it the new one;
 //   4. the old folder is renamed for deletion;
-//   5. the old journal is told that the old incarnation has ended;
+//   5. the old journal is told that the old incarnation has ended, and need not keep it any more;
 //   6. the new folder gets the log's name.
 //
 // After a crash before 3 the copy is thrown away and begun anew; after 3 recovery repeats steps 4 and
@@ -43,6 +43,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -110,6 +111,7 @@ class LogMover {
     LogDirectory* directory;
     std::string path;
     IncarnationId incarnation;
+    std::optional<JournalPosition> journal_first;  // What its journal must keep for it.
   };
   // Steps 4 to 6.
   Task<void> Rename(Move* move, Log::State* state, Left left);

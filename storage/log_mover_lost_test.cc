@@ -151,4 +151,48 @@ TEST_CASE("LogMover: a log that moves there and back is whole without its checkp
   }
 }
 
+TEST_CASE(
+    "LogMover: until the old folder has another name, its journal keeps what it has of the log") {
+  bool ended = false;
+  for (uint64_t operation = 1; !ended; ++operation) {
+    INFO("operation " << operation);
+    SimWorld world(operation);
+    SimNode& node = world.AddNode("n1");
+    Offset acknowledged(0);  // By the old journal.
+    {
+      TestStore store(world, node.Boot(), TwoDirectories());
+      REQUIRE(store.Start().ok());
+      Log& log = store.Open(1);
+      const std::string from = log.directory();
+      REQUIRE(store->PreferDirectory(TestTopic(2), PartitionId(0), from));
+      Log& other = store.Open(2);
+      Append(store, log, "first");
+      REQUIRE(world.Run(store.env(), store->Move(log.id(), OtherThan(from))).ok());
+      // Up to the moment of the move, behind which the other journal acknowledges.
+      bool left = false;
+      while (!left || log.durable_end() == acknowledged) {
+        if (!left) acknowledged = log.durable_end();
+        left = log.directory() != from;
+        store.Append(log, TestBatch({"while it moves"}));
+        world.RunFor(microseconds(50));
+      }
+      bool died = false;
+      DieAt(world, node, operation, /*power=*/true, &died);
+      // What others journal now tells the start what the old journal still needs.
+      store.Append(other, TestBatch({"another's"}));
+      REQUIRE(world.RunUntil([&] { return died || store->Futures().empty(); }, seconds(100)));
+      node.disk().set_operation_hook(nullptr);
+      ended = !died;
+      if (ended) Die(node, /*power=*/true);
+      (void)store.Stop();
+    }
+    TestStore store(world, BootWithoutStore(world, node), TwoDirectories());
+    REQUIRE(store.Start().ok());
+    Log* log = store->Find(TestPartition(1));
+    REQUIRE(log != nullptr);
+    CHECK(log->end_offset() >= acknowledged);
+    REQUIRE(store.Stop().ok());
+  }
+}
+
 }  // namespace millrace
