@@ -125,7 +125,8 @@ void LogDirectory::EndIncarnation(const TopicPartitionId& id, const IncarnationI
   if (journal_ == nullptr || !journal_->status().ok()) return;
   // Not waited for: a full disk, which this may be to free, can hold the journal up. One that fails
   // takes its directory offline by itself.
-  (void)journal_->Enqueue(JournalDelete{id, incarnation}, nullptr);
+  const auto end = journal_->Enqueue(JournalDelete{id, incarnation}, nullptr);
+  if (end.ok()) last_end_ = *end;
 }
 
 absl::Status InOffline(const std::string& topic, PartitionId partition,

@@ -82,6 +82,11 @@ class LogDirectory {
   // This incarnation has no folder here any more, durably: the journal is told. Were the checkpoints
   // lost, the next log of the partition that is here would be given its entries.
   void EndIncarnation(const TopicPartitionId& id, const IncarnationId& incarnation);
+  // Whether power loss leaves it all that it was told so. A journal that has failed, never.
+  bool EndsAreDurable() const {
+    return last_end_ == JournalPosition(0) ||
+           (journal_ != nullptr && journal_->durable_position() >= last_end_);
+  }
 
   size_t log_count = 0;
   // Folders that were set aside: those that the start found (shard 0 counts them), and what this
@@ -119,6 +124,7 @@ class LogDirectory {
   std::optional<Instant> last_full_;
   std::function<void(bool)> on_full_;
   std::set<std::pair<uint64_t, uint64_t>> needed_;
+  JournalPosition last_end_{0};  // 0: no incarnation has ended since the start.
 };
 
 // Why a log is not served: its directory is offline, or none of log.dirs any more (nothing).

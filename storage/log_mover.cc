@@ -79,6 +79,12 @@ void ForgetFiles(Log::State& state) {
   }
 }
 
+// Its journal goes round in the extents it has, and writes no more when segments cannot be written.
+absl::Status CheckHasRoom(const LogDirectory& target) {
+  if (!target.full) return absl::OkStatus();
+  return absl::ResourceExhaustedError(fmt::format("{} is full", target.path()));
+}
+
 uint64_t MissingBytes(const Log::State& state, const std::map<Offset, uint64_t>& copied) {
   uint64_t missing = 0;
   for (const Segment& segment : state.segments) {
@@ -215,9 +221,7 @@ Task<absl::Status> LogMover::Run(Move* move) {
 
 Task<absl::Status> LogMover::CopyAndSwitch(Move* move, Log::State* state) {
   MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
-  // It may have been told that an earlier stay there has ended.
-  Journal& journal = *move->target->journal();
-  MR_CO_RETURN_IF_ERROR(co_await journal.WaitDurable(journal.last_position(), scope_.token()));
+  MR_CO_RETURN_IF_ERROR(co_await WaitForEnds(move, state));
   move->truncations = state->truncations;
   for (;;) {
     MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
@@ -236,6 +240,19 @@ Task<absl::Status> LogMover::CopyAndSwitch(Move* move, Log::State* state) {
     for (const auto& [base, done] : move->segments) sizes.emplace(base, done.bytes);
     if (MissingBytes(*state, sizes) <= kSwitchBytesMax) co_return co_await Switch(move, state);
   }
+}
+
+// A full disk can hold a journal up for as long as it likes, and the log must not wait with it: it may
+// be to be deleted, and be what would make room.
+Task<absl::Status> LogMover::WaitForEnds(Move* move, Log::State* state) {
+  const LogDirectory& target = *move->target;
+  while (!target.EndsAreDurable()) {
+    MR_CO_RETURN_IF_ERROR(move->target->journal()->status());
+    MR_CO_RETURN_IF_ERROR(CheckHasRoom(target));
+    co_await Sleep(context_.env.reactor, milliseconds(1), scope_.token());
+    MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
+  }
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> LogMover::CopyWritten(Move* move, Log::State* state, bool locked) {
@@ -387,6 +404,7 @@ Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
   if (status.ok()) status = co_await CopyRest(move, state);
   if (status.ok()) status = co_await SyncCopy(move);
   if (status.ok()) status = CheckGoesOn(*move, *state);
+  if (status.ok()) status = CheckHasRoom(*move->target);
   const Left left{state->directory, state->path(), state->incarnation, state->journal_first};
   if (status.ok()) status = HandOver(*move, *state, *checkpoint);
   state->checkpointing = false;

@@ -33,7 +33,8 @@
 // Lifetime: Stop() must have finished before destruction. `context` outlives it.
 // Errors:   Begin(): kStorageError: the target is offline; kAlreadyExists: a folder of the log's
 //           name is there. Later ones are logged, the copy is removed, and the log stays where it
-//           is. A batch whose CRC fails ends the move: it is not spread.
+//           is. A batch whose CRC fails ends the move: it is not spread. So does a target without
+//           room, up to step 2; in step 3 its journal is waited for however long it takes.
 // Bounds:   memory: one window of SegmentScanner.
 // Source:   KIP-113; docs/storage.md, Several directories.
 #pragma once
@@ -95,6 +96,8 @@ class LogMover {
   Task<absl::Status> Run(Move* move);
   Task<absl::Status> CopyAndSwitch(Move* move, Log::State* state);
   absl::Status CheckGoesOn(const Move& move, const Log::State& state) const;
+  // Until the target's journal says that earlier stays there have ended.
+  Task<absl::Status> WaitForEnds(Move* move, Log::State* state);
   // What is missing of what is written, segment by segment.
   Task<absl::Status> CopyWritten(Move* move, Log::State* state, bool locked);
   Task<absl::Status> CopySegment(Move* move, Log::State* state, Offset base, bool locked);

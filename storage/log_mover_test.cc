@@ -1,6 +1,7 @@
 // Moving logs between directories, and what a crash at any moment of it leaves.
 #include "storage/log_mover.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "common/error_kind.h"
@@ -42,6 +43,19 @@ void CheckValues(TestStore& store, Log& log, int count) {
   auto duplicate = log.producers().Check(Numbered(static_cast<int>(records.size()) - 1).header());
   REQUIRE(duplicate.ok());
   CHECK(duplicate->has_value());
+}
+
+// Appends to the log more than the journal of its directory takes, and nothing of it finds room in a
+// segment: the journal writes no more until that is mended.
+void FillJournal(SimNode& node, TestStore& store, Log& log) {
+  node.disk().Break(log.directory() + "/" + PartitionDirectoryName(log.topic(), log.partition()),
+                    SimAccess::kRoom, absl::ResourceExhaustedError("full"));
+  for (int i = 0; i < 10; ++i) {
+    BatchView batch = TestBatch({std::string(900'000, 'x')});
+    auto admission = store->TryAdmit(batch.bytes().size());
+    REQUIRE(admission.has_value());
+    REQUIRE(log.Append(std::move(batch), LeaderEpoch(0), *admission).ok());
+  }
 }
 
 // Only one folder of the log, and nothing of a copy.
@@ -227,6 +241,82 @@ TEST_CASE("LogMover: damage is not copied, the log stays and says where it is da
   CHECK(log.damage()[0].segment == Offset(0));
   world.RunFor(seconds(1));
   CheckOneFolder(node, from);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMover: a log that would come back to a directory without room does not wait for it") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.journal_bytes_max = 8 << 20;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1);
+  store.Append(log, Numbered(0));
+  store.WaitDurable(log);
+  const std::string from = log.directory();
+  const std::string other_directory = OtherThan(from);
+  REQUIRE(store->PreferDirectory(TestTopic(2), PartitionId(0), from));
+  Log& other = store.Open(2);
+  FillJournal(node, store, other);
+  world.RunFor(seconds(5));
+  REQUIRE(other.durable_end() < other.end_offset());
+
+  const auto move_to = [&](const std::string& target) {
+    REQUIRE(world.Run(store.env(), store->Move(log.id(), target)).ok());
+    return world.RunUntil([&] { return store->Futures().empty(); }, seconds(60));
+  };
+  REQUIRE(move_to(other_directory));
+  REQUIRE(log.directory() == other_directory);
+  // Its journal cannot say that the first stay has ended.
+  REQUIRE(move_to(from));
+  CHECK(log.directory() == other_directory);
+  store.Append(log, Numbered(1));
+  store.WaitDurable(log);
+  CheckValues(store, log, 2);
+
+  node.disk().Mend(from + "/topic2-0");
+  store.WaitDurable(other);
+  REQUIRE(move_to(from));
+  CHECK(log.directory() == from);
+  CheckValues(store, log, 2);
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogMover: a log does not go over to a directory that has no room meanwhile") {
+  SimWorld world(8);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = TwoDirectories();
+  options.journal_bytes_max = 8 << 20;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Log& log = store.Open(1);
+  const std::string from = log.directory();
+  const std::string target = OtherThan(from);
+  REQUIRE(store->PreferDirectory(TestTopic(2), PartitionId(0), target));
+  Log& other = store.Open(2);
+  int next = 0;
+  for (; next < 10; ++next) store.Append(log, Numbered(next));
+  store.WaitDurable(log);
+  REQUIRE(world.Run(store.env(), store->Move(log.id(), target)).ok());
+  REQUIRE(world.RunUntil(
+      [&] {
+        return std::ranges::any_of(node.disk().Files(), [](const std::string& path) {
+          return path.ends_with("-future/partition.metadata");
+        });
+      },
+      seconds(60)));
+  FillJournal(node, store, other);
+  store.Append(log, Numbered(next++));
+  REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(60)));
+  CHECK(log.directory() == from);
+  store.WaitDurable(log);
+  CheckValues(store, log, next);
+  world.RunFor(seconds(1));
+  CheckOneFolder(node, from);
+  REQUIRE(world.Run(store.env(), store->Delete(log.id())).ok());
+  node.disk().Mend(target + "/topic2-0");
+  store.WaitDurable(other);
   REQUIRE(store.Stop().ok());
 }
 
