@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "storage/deferred_removals.h"
 #include "storage/log_cleaner.h"
+#include "storage/log_copy.h"
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
@@ -111,14 +112,21 @@ Task<absl::Status> LogMover::Begin(TopicPartitionId id, LogDirectory* target) {
     co_return MakeError(ErrorKind::kStorageError,
                         fmt::format("Log directory {} is offline", target->path()));
   }
-  if (auto found = moves_.find(id); found != moves_.end() && !found->second->cancelled) {
-    if (found->second->target == target) co_return absl::OkStatus();
-    Cancel(id);
-  }
-  while (moves_.contains(id)) {
+  for (;;) {
+    if (auto found = moves_.find(id); found != moves_.end() && !found->second->cancelled) {
+      if (found->second->target == target) co_return absl::OkStatus();
+      Cancel(id);
+    }
+    if (!moves_.contains(id) && beginning_.insert(id).second) break;
     co_await Sleep(context_.env.reactor, milliseconds(1), scope_.token());
     if (scope_.stopping()) co_return absl::CancelledError("the store is stopping");
   }
+  absl::Status begun = co_await MakeMove(id, target);
+  beginning_.erase(id);
+  co_return begun;
+}
+
+Task<absl::Status> LogMover::MakeMove(TopicPartitionId id, LogDirectory* target) {
   Log* log = context_.find_log(id);
   if (log == nullptr) {
     co_return MakeError(ErrorKind::kUnknownTopicOrPartition, absl::StatusCode::kNotFound,
@@ -128,9 +136,9 @@ Task<absl::Status> LogMover::Begin(TopicPartitionId id, LogDirectory* target) {
   if (log->state().directory == target) co_return absl::OkStatus();
 
   const std::string topic = log->topic();
-  auto move = std::make_unique<Move>(Move{.id = id, .target = target});
-  move->folder = JoinPath(target->path(),
-                          FutureDirectoryName(topic, id.partition, context_.env.random.NextUuid()));
+  auto move = std::make_unique<Move>(Move{.id = id, .target = target, .topic = topic});
+  move->name = FutureDirectoryName(topic, id.partition, context_.env.random.NextUuid());
+  move->folder = JoinPath(target->path(), move->name);
   const std::string folder = move->folder;
   const std::string name = JoinPath(target->path(), PartitionDirectoryName(topic, id.partition));
   auto present = co_await context_.env.disk.List(name);
@@ -139,13 +147,45 @@ Task<absl::Status> LogMover::Begin(TopicPartitionId id, LogDirectory* target) {
                         fmt::format("{} is there already", name));
   }
   if (!absl::IsNotFound(present.status())) co_return present.status();
-  absl::Status made = co_await context_.env.disk.CreateDirectories(folder);
+  absl::Status made = co_await RetireCopies(target, {topic, id.partition});
+  if (made.ok()) made = co_await context_.env.disk.CreateDirectories(folder);
   if (made.ok()) made = co_await context_.env.disk.SyncDirectory(target->path());
   if (!made.ok()) co_return MakeError(ErrorKind::kStorageError, std::string(made.message()));
-  if (moves_.contains(id)) co_return absl::OkStatus();  // Somebody asked for the same meanwhile.
   moves_.emplace(id, std::move(move));
   wake_.Set();
   context_.env.logger.Info("[log {}-{}] moves to {}", topic, id.partition, target->path());
+  co_return absl::OkStatus();
+}
+
+// A start that lost the checkpoints leaves what it finds alone. Beside ours a later one would take it
+// for the log.
+Task<absl::Status> LogMover::RetireCopies(LogDirectory* target, PartitionDirectory of) {
+  Disk& disk = context_.env.disk;
+  auto entries = co_await disk.List(target->path());
+  if (!entries.ok()) co_return entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    const auto copy = ParseFutureDirectoryName(entry.name);
+    if (!copy || copy->topic != of.topic || copy->partition != of.partition) continue;
+    MR_CO_ASSIGN_OR_RETURN(
+        const std::optional<TopicPartitionId> whole,
+        co_await LogIn(disk, JoinPath(target->path(), entry.name), of.partition));
+    const Uuid unique = context_.env.random.NextUuid();
+    const std::string name = whole ? StrayDirectoryName(of.topic, of.partition, unique)
+                                   : DeletedDirectoryName(of.topic, of.partition, unique);
+    absl::Status renamed = co_await RenameFolder(disk, target->path(), entry.name, name);
+    if (absl::IsNotFound(renamed)) continue;  // Of a move that has just ended.
+    MR_CO_RETURN_IF_ERROR(renamed);
+    const std::string path = JoinPath(target->path(), name);
+    if (!whole) {
+      context_.removals->Add(path, 0);
+      continue;
+    }
+    ++target->strays;
+    context_.env.logger.Warning(
+        "[dir {}] {} is a copy of an earlier replica, and is set aside as {}: nothing here will "
+        "remove it",
+        target->path(), entry.name, name);
+  }
   co_return absl::OkStatus();
 }
 
@@ -181,18 +221,29 @@ Task<void> LogMover::Loop() {
     std::unique_ptr<Move> move = std::move(moves_.at(id));
     running_ = nullptr;
     moves_.erase(id);
-    if (status.ok()) continue;
-    if (!move->cancelled) {
-      context_.env.logger.Error("[move {}] ended, the log stays where it is: {}", move->folder,
-                                std::string(status.message()));
-    }
-    DropCopy(*move);
+    if (status.ok() || move->cancelled) continue;
+    context_.env.logger.Error("[move {}] ended, the log stays where it is: {}", move->folder,
+                              std::string(status.message()));
   }
   running_ = nullptr;
 }
 
-void LogMover::DropCopy(const Move& move) {
-  if (move.target->failure().ok()) context_.removals->Add(move.folder, 0);
+// Under its name a start would take what is left of it for the log, or for that of a topic that is
+// made anew here: so it loses that before anybody hears that the move has ended, or the log.
+Task<void> LogMover::DropCopy(Move* move) {
+  LogDirectory& target = *move->target;
+  if (!target.failure().ok()) co_return;
+  const std::string gone =
+      DeletedDirectoryName(move->topic, move->id.partition, context_.env.random.NextUuid());
+  absl::Status renamed = co_await RenameFolder(context_.env.disk, target.path(), move->name, gone);
+  if (renamed.ok()) {
+    context_.removals->Add(JoinPath(target.path(), gone), 0);
+  } else if (absl::IsResourceExhausted(renamed)) {
+    context_.env.logger.Warning("[move {}] the copy stays until the next start: {}", move->folder,
+                                std::string(renamed.message()));
+  } else if (!absl::IsNotFound(renamed)) {  // Or the next move has done so.
+    context_.fail_directory(target, renamed);
+  }
 }
 
 absl::Status LogMover::CheckGoesOn(const Move& move, const Log::State& state) const {
@@ -204,16 +255,20 @@ absl::Status LogMover::CheckGoesOn(const Move& move, const Log::State& state) co
 
 Task<absl::Status> LogMover::Run(Move* move) {
   Log* log = context_.find_log(move->id);
-  if (log == nullptr || move->cancelled) co_return absl::CancelledError("cancelled");
-  Log::State* state = &log->state();
-  Gate::Holder inside = state->gate.TryEnter();
-  if (!inside) co_return absl::CancelledError("the log is going away");
+  Log::State* state = log == nullptr ? nullptr : &log->state();
+  Gate::Holder inside = state == nullptr ? Gate::Holder() : state->gate.TryEnter();
+  if (!inside || move->cancelled) {
+    co_await DropCopy(move);
+    co_return absl::CancelledError("cancelled, or the log is going away");
+  }
   {
     // A compaction that is putting its files in place ends first; later ones see this and wait.
     IoLock lock = co_await LockIo(*state);
     state->moving = true;
   }
   absl::Status moved = co_await CopyAndSwitch(move, state);
+  const bool goes_on = scope_.stopping() && !move->cancelled && !state->deleted;
+  if (!moved.ok() && !goes_on) co_await DropCopy(move);
   state->moving = false;
   context_.cleaner->Changed(*state);
   co_return moved;
@@ -363,9 +418,16 @@ Task<absl::Status> LogMover::CopyRest(Move* move, Log::State* state) {
   Disk& disk = context_.env.disk;
   auto names = co_await disk.List(state->path());
   if (!names.ok()) co_return names.status();
+  bool has_metadata = false;
   for (const DirectoryEntry& entry : *names) {
     if (entry.is_directory || IsSegmentPart(entry.name) || IsPassing(entry.name)) continue;
     MR_CO_RETURN_IF_ERROR(co_await CopyFile(move, state, entry.name));
+    has_metadata = has_metadata || entry.name == kPartitionMetadataFile;
+  }
+  // It was taken for what it is by its name. Its copy must say that it is whole.
+  if (!has_metadata) {
+    MR_CO_RETURN_IF_ERROR(co_await ReplaceFile(disk, JoinPath(move->folder, kPartitionMetadataFile),
+                                               FormatPartitionMetadata(state->id.topic_id)));
   }
   auto copies = co_await disk.List(move->folder);
   if (!copies.ok()) co_return copies.status();

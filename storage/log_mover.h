@@ -19,6 +19,11 @@
 // 6, and what the old journal says of the log is void with that start. Readers and producers notice
 // nothing but the pause of step 3, a synced write of the KvStore.
 //
+// A copy whose move ends before 3, also because its log is deleted, has no name of a copy any more when
+// the log can be deleted or moved again: while it was being removed a start would take it for the log,
+// or for that of a topic made anew. What else there is of the log in the target goes when a move
+// begins. So one that has partition.metadata is whole (log_copy.h says what becomes of it).
+//
 // If the checkpoints are lost with such a crash, only names and journals tell where the log is:
 //   - until step 4 is durable, in the old folder. Its journal has all that was acknowledged up to
 //     step 3, since the incarnation ends only behind 4; what was acknowledged in the moment between 3
@@ -45,6 +50,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +59,7 @@
 #include "common/runtime/task.h"
 #include "common/runtime/task_scope.h"
 #include "storage/log_checkpoint.h"
+#include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/log_store.h"
 
@@ -85,6 +92,8 @@ class LogMover {
   struct Move {
     TopicPartitionId id;
     LogDirectory* target;
+    std::string topic;
+    std::string name = {};  // Of the copy's folder in `target`, and its path.
     std::string folder = {};
     uint64_t truncations = 0;
     std::map<Offset, Copied> segments = {};
@@ -92,6 +101,10 @@ class LogMover {
     bool cancelled = false;
   };
 
+  // REQUIRES: `id` is in beginning_ and not in moves_.
+  Task<absl::Status> MakeMove(TopicPartitionId id, LogDirectory* target);
+  // Other copies of the partition in `target` are no copies any more.
+  Task<absl::Status> RetireCopies(LogDirectory* target, PartitionDirectory of);
   Task<void> Loop();
   Task<absl::Status> Run(Move* move);
   Task<absl::Status> CopyAndSwitch(Move* move, Log::State* state);
@@ -118,13 +131,14 @@ class LogMover {
   };
   // Steps 4 to 6.
   Task<void> Rename(Move* move, Log::State* state, Left left);
-  void DropCopy(const Move& move);
+  Task<void> DropCopy(Move* move);
 
   // Borrowed.
   StoreContext& context_;
 
   // State.
   std::map<TopicPartitionId, std::unique_ptr<Move>> moves_;
+  std::set<TopicPartitionId> beginning_;  // In MakeMove(), one at a time of each log.
   Move* running_ = nullptr;
   Event wake_;
   TaskScope scope_;

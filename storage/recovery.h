@@ -41,7 +41,9 @@
 #include "storage/journal_survey.h"
 #include "storage/log.h"
 #include "storage/log_checkpoint.h"
+#include "storage/log_copy.h"
 #include "storage/log_directory.h"
+#include "storage/log_files.h"
 #include "storage/log_state.h"
 #include "storage/scanned_batches.h"
 #include "storage/store_context.h"
@@ -109,6 +111,15 @@ class Recovery final : public JournalVisitor {
   Task<absl::Status> ListDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   // Copies that moves have left: finishes what was decided, the others go.
   Task<absl::Status> SettleFutures(LogDirectory& directory);  // Borrowed: awaited in place.
+  // One of a log without a checkpoint, or with several.
+  Task<absl::Status> SettleUnknownFuture(
+      LogDirectory& directory, const std::string& future, const std::string& folder,
+      const std::optional<TopicPartitionId>& of);  // Borrowed: awaited in place.
+  CopyFacts FactsOf(const LogDirectory& directory, const Checkpointed& known,
+                    const std::string& folder, const std::optional<TopicPartitionId>& of) const;
+  Task<absl::Status> DeleteLeftFolders(TopicPartitionId id, const PartitionDirectory& name,
+                                       const std::string& folder);  // Borrowed: awaited in place.
+  void WarnOfCopy(const LogDirectory& directory, const std::string& future) const;
   // Whether no directory has, or may have, a folder of this name, nor a checkpoint tells of one.
   bool IsNowhere(const std::string& folder) const;
   // The copy is the log from here on.

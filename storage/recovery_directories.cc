@@ -6,6 +6,7 @@
 
 #include "common/error_kind.h"
 #include "common/status_macros.h"
+#include "storage/log_copy.h"
 #include "storage/log_files.h"
 #include "storage/producer_expiry.h"
 #include "storage/recovery.h"
@@ -90,39 +91,107 @@ Task<absl::Status> Recovery::SettleFutures(LogDirectory& directory) {
     const PartitionDirectory name = *ParseFutureDirectoryName(future);
     const std::string folder = PartitionDirectoryName(name.topic, name.partition);
     const Checkpointed* known = CheckpointedAs(folder);
+    if (known != nullptr &&
+        ShardOf(known->first, context_.options.shards) != context_.options.shard) {
+      continue;
+    }
+    MR_CO_ASSIGN_OR_RETURN(
+        const std::optional<TopicPartitionId> of,
+        co_await LogIn(context_.env.disk, JoinPath(directory.path(), future), name.partition));
     if (known == nullptr) {
-      // Where its checkpoint is gone and its old folder, too, the move was made (log_mover.h, step 4).
-      // A copy that is not whole has no partition.metadata yet.
-      const auto of = co_await IdOf(directory, future, name.partition);
-      if (!of.ok() || !IsNowhere(folder)) {
-        context_.env.logger.Warning(
-            "[dir {}] {} is a copy of no partition we know and is left alone", directory.path(),
-            future);
-      } else if (ShardOf(*of, context_.options.shards) == context_.options.shard) {
-        MR_CO_RETURN_IF_ERROR(co_await NameFuture(directory, future, folder));
-      }
+      MR_CO_RETURN_IF_ERROR(co_await SettleUnknownFuture(directory, future, folder, of));
       continue;
     }
     const TopicPartitionId id = known->first;
-    if (ShardOf(id, context_.options.shards) != context_.options.shard) continue;
-    if (known->second.checkpoint.directory != directory.id()) {
-      leftovers_.push_back(JoinPath(directory.path(), future));  // The copy was not finished.
-      moves_.emplace_back(id, &directory);
-      continue;
+    const CopyFacts facts = FactsOf(directory, *known, folder, of);
+    switch (FateOf(facts)) {
+      case CopyFate::kIsTheLog:
+        MR_CO_RETURN_IF_ERROR(co_await DeleteLeftFolders(id, name, folder));
+        MR_CO_RETURN_IF_ERROR(co_await NameFuture(directory, future, folder));
+        break;
+      case CopyFate::kGoes: {
+        // Under its name it would be a copy still while it is being removed.
+        const std::string gone =
+            DeletedDirectoryName(name.topic, name.partition, context_.env.random.NextUuid());
+        MR_CO_RETURN_IF_ERROR(
+            co_await RenameFolder(context_.env.disk, directory.path(), future, gone));
+        leftovers_.push_back(JoinPath(directory.path(), gone));
+        if (!facts.folder_here) moves_.emplace_back(id, &directory);
+        break;
+      }
+      case CopyFate::kSetAside: {
+        const std::string aside =
+            StrayDirectoryName(name.topic, name.partition, context_.env.random.NextUuid());
+        MR_CO_RETURN_IF_ERROR(
+            co_await RenameFolder(context_.env.disk, directory.path(), future, aside));
+        ++directory.strays;
+        context_.env.logger.Warning(
+            "[dir {}] {} is a copy of an earlier replica, and is set aside as {}: nothing here "
+            "will "
+            "remove it",
+            directory.path(), future, aside);
+        break;
+      }
+      case CopyFate::kStays:
+        WarnOfCopy(directory, future);
+        break;
     }
-    // The move was made and its names were not (log_mover.h, steps 4 and 6).
-    for (auto& [path_of_other, listed] : listed_) {
-      if (listed.folders.erase(folder) == 0) continue;
-      LogDirectory* other = listed.directory;
-      const std::string gone = JoinPath(
-          other->path(),
-          DeletedDirectoryName(name.topic, name.partition, context_.env.random.NextUuid()));
-      MR_CO_RETURN_IF_ERROR(
-          co_await context_.env.disk.Rename(JoinPath(other->path(), folder), gone));
-      MR_CO_RETURN_IF_ERROR(co_await context_.env.disk.SyncDirectory(other->path()));
-      leftovers_.push_back(gone);
+  }
+  co_return absl::OkStatus();
+}
+
+void Recovery::WarnOfCopy(const LogDirectory& directory, const std::string& future) const {
+  context_.env.logger.Warning("[dir {}] {} is a copy of no partition we know and is left alone",
+                              directory.path(), future);
+}
+
+CopyFacts Recovery::FactsOf(const LogDirectory& directory, const Checkpointed& known,
+                            const std::string& folder,
+                            const std::optional<TopicPartitionId>& of) const {
+  const std::optional<DirectoryId>& at = known.second.checkpoint.directory;
+  CopyFacts facts{of, known.first, std::nullopt, false, false};
+  if (at) facts.named_here = at == directory.id();
+  for (const auto& [path, listed] : listed_) {
+    if (!listed.folders.contains(folder) || !listed.directory->failure().ok()) continue;
+    if (listed.directory == &directory) {
+      facts.folder_here = true;
+    } else if (!at || at == listed.directory->id()) {
+      facts.folder_there = true;
     }
-    MR_CO_RETURN_IF_ERROR(co_await NameFuture(directory, future, folder));
+  }
+  return facts;
+}
+
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::SettleUnknownFuture(LogDirectory& directory, const std::string& future,
+                                                 const std::string& folder,
+                                                 const std::optional<TopicPartitionId>& of) {
+  // Where its checkpoint is gone and its old folder, too, the move was made (log_mover.h, step 4).
+  if (of && IsNowhere(folder)) {
+    if (ShardOf(*of, context_.options.shards) != context_.options.shard) co_return absl::OkStatus();
+    co_return co_await NameFuture(directory, future, folder);
+  }
+  // Another shard, whose it is, may have given it another name since we looked.
+  const auto there = co_await context_.env.disk.List(JoinPath(directory.path(), future));
+  if (!absl::IsNotFound(there.status())) WarnOfCopy(directory, future);
+  co_return absl::OkStatus();
+}
+
+// Where the log was before it moved, the folder is one too many (log_mover.h, step 4).
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> Recovery::DeleteLeftFolders(TopicPartitionId id, const PartitionDirectory& name,
+                                               const std::string& folder) {
+  Disk& disk = context_.env.disk;
+  for (auto& [path, listed] : listed_) {
+    if (!listed.folders.contains(folder) || !listed.directory->failure().ok()) continue;
+    MR_CO_ASSIGN_OR_RETURN(const std::optional<TopicPartitionId> whose,
+                           co_await LogIn(disk, JoinPath(path, folder), id.partition));
+    if (whose != id) continue;
+    const std::string gone =
+        DeletedDirectoryName(name.topic, name.partition, context_.env.random.NextUuid());
+    MR_CO_RETURN_IF_ERROR(co_await RenameFolder(disk, path, folder, gone));
+    listed.folders.erase(folder);
+    leftovers_.push_back(JoinPath(path, gone));
   }
   co_return absl::OkStatus();
 }
@@ -139,10 +208,7 @@ bool Recovery::IsNowhere(const std::string& folder) const {
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<absl::Status> Recovery::NameFuture(LogDirectory& directory, const std::string& future,
                                         const std::string& folder) {
-  Disk& disk = context_.env.disk;
-  MR_CO_RETURN_IF_ERROR(
-      co_await disk.Rename(JoinPath(directory.path(), future), JoinPath(directory.path(), folder)));
-  MR_CO_RETURN_IF_ERROR(co_await disk.SyncDirectory(directory.path()));
+  MR_CO_RETURN_IF_ERROR(co_await RenameFolder(context_.env.disk, directory.path(), future, folder));
   listed_[directory.path()].folders.insert(folder);
   context_.env.logger.Info("[dir {}] the move of {} to here is finished", directory.path(), folder);
   co_return absl::OkStatus();
