@@ -118,7 +118,8 @@ class Load:
             partition, offset, value = line.split(" ")
             expect(int(offset) not in log[int(partition)], f"partition {partition}: offset {offset} twice")
             log[int(partition)][int(offset)] = value
-            order[int(partition)].append(value)
+            if value.startswith("value-"):  # A test may have asked for a record of its own, and have been told that it timed out.
+                order[int(partition)].append(value)
         there = {partition: set(values) for partition, values in order.items()}
         for _, partition, offset, value in self.lines():
             if offset < 0:
