@@ -330,4 +330,22 @@ TEST_CASE("LogMover: a copy is none any more when its log is deleted, or its mov
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE(
+    "LogMover: a copy says that it is whole, also of a log that has lost its partition.metadata") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Log& log = OpenIn(store, 1, "/a");
+  AppendOne(store, log, "value");
+  REQUIRE(world.Run(store.env(), store.env().disk.Remove("/a/topic1-0/partition.metadata")).ok());
+  REQUIRE(world.Run(store.env(), store->Move(log.id(), "/b")).ok());
+  REQUIRE(world.RunUntil([&] { return store->Futures().empty(); }, seconds(60)));
+  REQUIRE(log.directory() == "/b");
+  const auto in = world.Run(store.env(), LogIn(store.env().disk, "/b/topic1-0", PartitionId(0)));
+  REQUIRE(in.ok());
+  CHECK(*in == log.id());
+  REQUIRE(store.Stop().ok());
+}
+
 }  // namespace millrace
