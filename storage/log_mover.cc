@@ -82,7 +82,7 @@ void ForgetFiles(Log::State& state) {
 
 // Its journal goes round in the extents it has, and writes no more when segments cannot be written.
 absl::Status CheckHasRoom(const LogDirectory& target) {
-  if (!target.full) return absl::OkStatus();
+  if (!target.full()) return absl::OkStatus();
   return absl::ResourceExhaustedError(fmt::format("{} is full", target.path()));
 }
 
