@@ -274,7 +274,7 @@ class SegmentBench {
 
   Task<void> Begin() {
     CheckOk(co_await env_.disk.CreateDirectories(options_.directory));
-    auto journal = co_await SteadyJournal::Open(env_, options_.directory + "/journal");
+    auto journal = co_await SteadyJournal::Open(&env_, options_.directory + "/journal");
     CheckOk(journal.status());
     journal_ = *std::move(journal);
     for (size_t i = 0; i < options_.shape.files && options_.way.writes; ++i) {

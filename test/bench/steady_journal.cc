@@ -28,14 +28,14 @@ Slice Filled(size_t bytes) {
 
 }  // namespace
 
-Task<absl::StatusOr<std::unique_ptr<SteadyJournal>>> SteadyJournal::Open(Env& env,
+Task<absl::StatusOr<std::unique_ptr<SteadyJournal>>> SteadyJournal::Open(Env* env,
                                                                          std::string path) {
-  auto file = co_await env.disk.Open(
+  auto file = co_await env->disk.Open(
       std::move(path), OpenOptions{.create = true, .exclusive = true, .direct = true});
   if (!file.ok()) co_return file.status();
   MR_CO_RETURN_IF_ERROR(co_await (*file)->WriteAt(0, Chain(Filled(kFileBytes)), WriteFlags{}));
   MR_CO_RETURN_IF_ERROR(co_await (*file)->Sync());
-  co_return std::unique_ptr<SteadyJournal>(new SteadyJournal(env, *std::move(file)));
+  co_return std::unique_ptr<SteadyJournal>(new SteadyJournal(*env, *std::move(file)));
 }
 
 SteadyJournal::SteadyJournal(Env& env, std::unique_ptr<File> file)

@@ -24,7 +24,7 @@ namespace millrace::bench {
 
 class SteadyJournal {
  public:
-  static Task<absl::StatusOr<std::unique_ptr<SteadyJournal>>> Open(Env& env, std::string path);
+  static Task<absl::StatusOr<std::unique_ptr<SteadyJournal>>> Open(Env* env, std::string path);
   ~SteadyJournal();
 
   void Start(Duration period);
