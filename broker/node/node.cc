@@ -109,14 +109,6 @@ Task<absl::Status> Node::On(ShardId shard, Step step) {
       here(), shard, [part, step = std::move(step)] { return step(part); });
 }
 
-Task<void> Node::Begin(Task<absl::Status> part, absl::Status* result) {
-  *result = co_await std::move(part);
-  // Said now: the other part may take minutes.
-  if (!result->ok()) {
-    env_.logger.Error("this node cannot start: {}", std::string(result->message()));
-  }
-}
-
 Task<void> Node::OnOne(ShardId shard, Step step, absl::Status* result) {
   *result = co_await On(shard, std::move(step));
 }
@@ -436,25 +428,9 @@ void Node::OpenAdmin() {
   admin_.Open(std::move(view));
 }
 
-Task<absl::Status> Node::StartControllerAndLogs() {
-  if (!options_.config.is_broker) co_return co_await StartController();
-  // Beside each other: both wait for the disk and for helpers a good part of their time, and neither
-  // asks the other for anything.
-  absl::Status controller;
-  absl::Status logs;
-  TaskScope group(env_.reactor);
-  group.Spawn(Begin(StartController(), &controller));
-  group.Spawn(Begin(StartLogs(), &logs));
-  co_await group.Join();
-  co_return controller.ok() ? logs : controller;
-}
-
-Task<absl::Status> Node::StartLogs() {
-  MR_CO_RETURN_IF_ERROR(co_await MakeShards());
-  co_return co_await OpenLogs();
-}
-
 Task<absl::Status> Node::StartBroker() {
+  MR_CO_RETURN_IF_ERROR(co_await MakeShards());
+  MR_CO_RETURN_IF_ERROR(co_await OpenLogs());
   MR_CO_RETURN_IF_ERROR(co_await OpenApis());
   MR_CO_RETURN_IF_ERROR(co_await Listen());
   OpenAdmin();
@@ -487,7 +463,7 @@ Task<absl::Status> Node::Start() {
   }
   admin_.SetStage(NodeStage::kRecovering);
   MR_CO_RETURN_IF_ERROR(co_await OpenStore());
-  MR_CO_RETURN_IF_ERROR(co_await StartControllerAndLogs());
+  MR_CO_RETURN_IF_ERROR(co_await StartController());
   if (options_.config.is_broker) {
     MR_CO_RETURN_IF_ERROR(co_await StartBroker());
   } else {

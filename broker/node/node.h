@@ -111,9 +111,7 @@ class Node {
   Task<absl::Status> SetStoreAside(absl::Status damage);
   // What is open of a broker alone turned out to be damaged.
   Task<void> OnStoreDamage(absl::Status why);
-  Task<absl::Status> StartControllerAndLogs();
   Task<absl::Status> StartController();
-  Task<absl::Status> StartLogs();
   Task<absl::Status> StartBroker();
   Task<absl::Status> MakeShards();
   Task<absl::Status> OpenLogs();
@@ -140,7 +138,6 @@ class Node {
   // On each at once, but shard 0 where `with_first` is false; the first error in their order.
   Task<absl::Status> OnEach(Step step, bool with_first = true);
   Task<void> OnOne(ShardId shard, Step step, absl::Status* result);
-  Task<void> Begin(Task<absl::Status> part, absl::Status* result);
 
   // Constant after construction.
   const NodeOptions options_;
