@@ -80,6 +80,17 @@ Task<absl::Status> RemoveAll(Disk* disk, std::string folder) {
   co_return absl::OkStatus();
 }
 
+// Two of the logs there.
+std::pair<Log*, Log*> TwoIn(TestStore& store, const std::string& directory) {
+  Log* one = nullptr;
+  Log* other = nullptr;
+  for (Log* log : store->Logs()) {
+    if (IsIn(*log, directory)) other = std::exchange(one, log);
+  }
+  REQUIRE(other != nullptr);
+  return {one, other};
+}
+
 }  // namespace
 
 TEST_CASE("LogStore: new logs go to the directory with the fewest") {
@@ -347,12 +358,7 @@ TEST_CASE("LogStore: a directory is full until what waits was written, and says 
   TestStore store(world, node.Boot(), options);
   REQUIRE(store.Start().ok());
   Fill(world, store);
-  Log* waits = nullptr;
-  Log* idle = nullptr;
-  for (Log* log : store->Logs()) {
-    if (IsIn(*log, "/a")) idle = std::exchange(waits, log);
-  }
-  REQUIRE(idle != nullptr);
+  const auto [waits, idle] = TwoIn(store, "/a");
   world.RunFor(seconds(3));  // All is written, and waits for checkpoints, which need no room.
   CHECK_FALSE(waits->last_full().has_value());
   node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
@@ -376,12 +382,7 @@ TEST_CASE("LogStore: a directory has room again when the log that waited for it 
   TestStore store(world, node.Boot(), TwoDirectories());
   REQUIRE(store.Start().ok());
   Fill(world, store);
-  Log* waits = nullptr;
-  Log* idle = nullptr;
-  for (Log* log : store->Logs()) {
-    if (IsIn(*log, "/a")) idle = std::exchange(waits, log);
-  }
-  REQUIRE(idle != nullptr);
+  const auto [waits, idle] = TwoIn(store, "/a");
   world.RunFor(seconds(3));
   node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
   store.Append(*waits, TestBatch({std::string(100 << 10, 'x')}));
