@@ -68,6 +68,13 @@ void CheckOneFolder(SimNode& node, const std::string& directory) {
   }
 }
 
+// Which are full soon, when nothing can be written behind them.
+LogStoreOptions WithSmallJournals() {
+  LogStoreOptions options = TwoDirectories();
+  options.journal_bytes_max = 8 << 20;
+  return options;
+}
+
 }  // namespace
 
 TEST_CASE("LogMover: a log moves while it is appended to, and keeps its producers and indexes") {
@@ -247,9 +254,7 @@ TEST_CASE("LogMover: damage is not copied, the log stays and says where it is da
 TEST_CASE("LogMover: a log that would come back to a directory without room does not wait for it") {
   SimWorld world(7);
   SimNode& node = world.AddNode("n1");
-  LogStoreOptions options = TwoDirectories();
-  options.journal_bytes_max = 8 << 20;
-  TestStore store(world, node.Boot(), options);
+  TestStore store(world, node.Boot(), WithSmallJournals());
   REQUIRE(store.Start().ok());
   Log& log = store.Open(1);
   store.Append(log, Numbered(0));
@@ -286,9 +291,7 @@ TEST_CASE("LogMover: a log that would come back to a directory without room does
 TEST_CASE("LogMover: a log does not go over to a directory that has no room meanwhile") {
   SimWorld world(8);
   SimNode& node = world.AddNode("n1");
-  LogStoreOptions options = TwoDirectories();
-  options.journal_bytes_max = 8 << 20;
-  TestStore store(world, node.Boot(), options);
+  TestStore store(world, node.Boot(), WithSmallJournals());
   REQUIRE(store.Start().ok());
   Log& log = store.Open(1);
   const std::string from = log.directory();

@@ -143,7 +143,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
     explicit Waiting(Reactor& reactor) : done(reactor) {}
     absl::Status outcome = absl::OkStatus();
     Event done;
-    bool changes_voters = false;  // Done when it is committed; else once it is applied here, too.
+    // Then it is done also where this node steps down with it committed and not applied here yet.
+    bool changes_voters = false;
   };
   struct Seen {
     std::optional<Timestamp> fetched;
