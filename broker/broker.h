@@ -33,6 +33,7 @@ class ReplicationDoor;
 
 class BrokerDoubts;
 class FencingDoubts;
+class LifeSigns;
 class GroupService;
 
 // How __consumer_offsets is made.
@@ -69,7 +70,8 @@ struct Broker {
   FetchBudget& fetch_budget;
   GroupService* groups = nullptr;          // Null in tests of other things.
   ReplicationDoor* replication = nullptr;  // Null: no broker follows this one.
-  const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted.
+  const BrokerDoubts* doubts = nullptr;    // Null: nobody is doubted,
+  LifeSigns* life_signs = nullptr;         // or asked.
   FencingDoubts* fencing = nullptr;        // Null: nor is this broker.
   // Owned.
   FetchSessionCache sessions;

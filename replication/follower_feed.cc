@@ -135,6 +135,9 @@ absl::Status FollowerFeed::OnFrame(const FollowerFrame& frame) {
           wake_behind_.Pulse();
         } else if constexpr (std::is_same_v<Frame, StreamAllow>) {
           return OnAllow(said);
+        } else if constexpr (std::is_same_v<Frame, StreamEcho>) {
+          echo_ = said;
+          wake_.Pulse();
         } else {
           static_assert(std::is_same_v<Frame, StreamKeepAlive>);
         }
@@ -328,6 +331,7 @@ Task<void> FollowerFeed::Write() {
 Chain FollowerFeed::Gather() {
   news_ = false;
   StreamFrameWriter out = std::exchange(answers_, StreamFrameWriter());
+  if (echo_.has_value()) out.Add(*std::exchange(echo_, std::nullopt));
   std::vector<StreamState::Entry> states;
   // Each at most once, so that a busy one does not keep the others waiting; it is put back behind.
   for (size_t left = changed_.size(); left > 0 && out.size() < options_.send_bytes_max; --left) {

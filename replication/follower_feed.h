@@ -171,6 +171,7 @@ class FollowerFeed final : private Timer {
   std::map<TopicPartitionId, StreamHandle> by_partition_;
   uint32_t last_handle_ = 0;
   StreamFrameWriter answers_;
+  std::optional<StreamEcho> echo_;         // To be said.
   std::deque<FeedSubscription*> changed_;  // Of by_handle_.
   bool news_ = false;                      // One was added since the last look.
   std::vector<FeedSubscription*> stated_;  // Of by_handle_.

@@ -111,6 +111,15 @@ void LeaderLink::MarkProgress(const TopicPartitionId& id, bool urgent) {
 
 void LeaderLink::Hurry() { hurry_.Pulse(); }
 
+bool LeaderLink::AskEcho(uint64_t number) {
+  if (stream_ == nullptr || !stream_->failure.ok() || !(stream_->features & kReplicationEcho)) {
+    return false;
+  }
+  stream_->out.Add(StreamEcho{number});
+  wake_.Pulse();
+  return true;
+}
+
 LeaderLink::Entry* LeaderLink::Find(StreamHandle handle) {
   auto named = stream_->handles.find(handle);
   if (named == stream_->handles.end()) return nullptr;
@@ -403,6 +412,8 @@ void LeaderLink::OnFrame(const LeaderFrame& frame) {
     OnEnd(ended->handle, ended->why);
   } else if (const auto* states = std::get_if<StreamState>(&frame)) {
     for (const StreamState::Entry& state : states->entries) OnState(state);
+  } else if (const auto* echo = std::get_if<StreamEcho>(&frame)) {
+    if (options_.on_echo) options_.on_echo(leader_, echo->number);
   }
 }
 

@@ -80,6 +80,9 @@ class LeaderLink final : private Timer {
   void OnGrant(const TopicPartitionId& id, size_t bytes);
   // The metadata says something new about the leader, or about this broker: no reason to wait.
   void Hurry();
+  // Asks the leader to say `number` again, which is told by ReplicationOptions::on_echo unless the stream
+  // is lost before. False: no stream stands, or the leader knows no Echo.
+  bool AskEcho(uint64_t number);
 
   // Every partition it follows, and forgets.
   std::vector<TopicPartitionId> TakeAll();

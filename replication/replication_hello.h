@@ -32,7 +32,8 @@ inline constexpr int16_t kReplicationStreamVersion = 0;
 inline constexpr uint16_t kReplicationProtocol = 1;
 // Bits that both sides must set for a feature to be used.
 inline constexpr uint64_t kReplicationAllow = 1;  // The frame Allow (stream_frames.h).
-inline constexpr uint64_t kReplicationFeatures = kReplicationAllow;
+inline constexpr uint64_t kReplicationEcho = 2;   // The frame Echo.
+inline constexpr uint64_t kReplicationFeatures = kReplicationAllow | kReplicationEcho;
 // Neither is longer.
 inline constexpr size_t kHelloBytesMax = 4096;
 

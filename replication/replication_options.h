@@ -67,6 +67,8 @@ struct ReplicationOptions {
   std::function<void(BrokerId peer, std::optional<BrokerEpoch> epoch, StreamLoss how)> on_loss;
   // One with `peer` stands, which says that it has this epoch. Called likewise.
   std::function<void(BrokerId peer, BrokerEpoch epoch)> on_stream = {};
+  // The leader `peer` has answered ReplicationShard::AskEcho(). Called likewise.
+  std::function<void(BrokerId peer, uint64_t number)> on_echo = {};
 };
 
 // What the metadata says about other brokers; always the latest that this shard has applied.

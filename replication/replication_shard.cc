@@ -127,6 +127,14 @@ Task<void> ReplicationShard::ServeOne(std::unique_ptr<Connection> connection,
   }
 }
 
+bool ReplicationShard::AskEcho(BrokerId leader, uint64_t number) {
+  for (auto at = links_.lower_bound({leader, ShardId(0)});
+       at != links_.end() && at->first.first == leader; ++at) {
+    if (at->second->AskEcho(number)) return true;
+  }
+  return false;
+}
+
 // --- What changes about partitions ---------------------------------------------------------------
 
 ReplicationShard::Slot& ReplicationShard::SlotOf(Partition& partition) {

@@ -69,6 +69,10 @@ class ReplicationShard final : public PartitionObserver {
 
   void OnReplicaChange(Partition& partition, ReplicaChange change) override;
 
+  // Asks `leader` to say `number` again over one of its streams (ReplicationOptions::on_echo, or on_loss
+  // when that stream is lost first). False: there is none to ask over.
+  bool AskEcho(BrokerId leader, uint64_t number);
+
   // Replication throttles (KIP-73): the rates of this broker, of which this shard takes its part. Hold
   // at once; none to begin with.
   void SetThrottleRates(const ThrottleRates& rates);

@@ -20,6 +20,7 @@ constexpr size_t kOutsideBytes = 4 + 8 + 8;
 constexpr size_t kHandleBytes = 4;
 constexpr size_t kCreditBytes = 4;
 constexpr size_t kAllowBytes = 4 + 4;
+constexpr size_t kEchoBytes = 8;
 constexpr size_t kEndBytes = 4 + 1;
 constexpr int32_t kNoEpoch = -1;
 
@@ -38,6 +39,7 @@ struct TypeRule {
 std::optional<TypeRule> RuleOf(uint8_t type) {
   switch (static_cast<StreamFrameType>(type)) {
     case StreamFrameType::kKeepAlive:
+    case StreamFrameType::kEcho:
       return TypeRule{true, true};
     case StreamFrameType::kSubscribe:
     case StreamFrameType::kUnsubscribe:
@@ -196,6 +198,9 @@ absl::StatusOr<FollowerFrame> ParseFollowerFrame(const StreamHead& head,
     case StreamFrameType::kKeepAlive:
       if (!body.empty()) return Bad("a KeepAlive of the wrong length");
       return StreamKeepAlive();
+    case StreamFrameType::kEcho:
+      if (body.size() != kEchoBytes) return Bad("an Echo of the wrong length");
+      return StreamEcho{LoadBig<uint64_t>(body.data())};
     case StreamFrameType::kSubscribe:
       return ParseSubscribe(body);
     case StreamFrameType::kUnsubscribe:
@@ -225,6 +230,9 @@ absl::StatusOr<LeaderFrame> ParseLeaderFrame(const StreamHead& head,
     case StreamFrameType::kKeepAlive:
       if (!body.empty()) return Bad("a KeepAlive of the wrong length");
       return StreamKeepAlive();
+    case StreamFrameType::kEcho:
+      if (body.size() != kEchoBytes) return Bad("an Echo of the wrong length");
+      return StreamEcho{LoadBig<uint64_t>(body.data())};
     case StreamFrameType::kAccepted:
     case StreamFrameType::kData: {
       if (body.size() != kStreamStateBytes) return Bad("a state of the wrong length");
@@ -284,6 +292,11 @@ void StreamFrameWriter::Finish(size_t control) {
 void StreamFrameWriter::Add(const StreamKeepAlive&) {
   Begin(StreamFrameType::kKeepAlive, 0);
   Finish(0);
+}
+
+void StreamFrameWriter::Add(const StreamEcho& frame) {
+  StoreBig<uint64_t>(Begin(StreamFrameType::kEcho, kEchoBytes), frame.number);
+  Finish(kEchoBytes);
 }
 
 void StreamFrameWriter::Add(const StreamSubscribe& frame) {

@@ -22,6 +22,7 @@
 //                                                 State      high watermark and log start (many)
 //                                                 Ended      no more of it comes from here
 //   Allow        so much of one may come          KeepAlive  I am still here (both ways)
+//   Echo         say this number again            Echo       as it was asked for
 //
 // Errors:  parsing takes hostile bytes: kInvalidArgument, and the stream is of no more use. Nothing
 //          is allocated before a count was checked against the bytes that are there.
@@ -57,6 +58,7 @@ inline constexpr size_t kStreamEntriesMax = kStreamControlBodyMax / kStreamProgr
 
 enum class StreamFrameType : uint8_t {
   kKeepAlive = 1,
+  kEcho = 2,
   // Of a follower.
   kSubscribe = 16,
   kUnsubscribe = 17,
@@ -75,6 +77,14 @@ enum class StreamFrameType : uint8_t {
 
 struct StreamKeepAlive {
   friend bool operator==(const StreamKeepAlive&, const StreamKeepAlive&) = default;
+};
+
+// A leader's answer was sent after the question: it was alive then. Questions that come before an
+// answer has left are answered with the last one's number. Only where both sides have
+// kReplicationEcho.
+struct StreamEcho {
+  uint64_t number;
+  friend bool operator==(const StreamEcho&, const StreamEcho&) = default;
 };
 
 // What the follower has, so that the leader finds where the two logs part (KIP-279, KIP-595).
@@ -175,10 +185,11 @@ struct StreamDataHead {
   friend bool operator==(const StreamDataHead&, const StreamDataHead&) = default;
 };
 
-using FollowerFrame = std::variant<StreamKeepAlive, StreamSubscribe, StreamUnsubscribe,
+using FollowerFrame = std::variant<StreamKeepAlive, StreamEcho, StreamSubscribe, StreamUnsubscribe,
                                    StreamProgress, StreamCredit, StreamAllow>;
-using LeaderFrame = std::variant<StreamKeepAlive, StreamAccepted, StreamDiverged, StreamOutside,
-                                 StreamRefused, StreamDataHead, StreamState, StreamEnded>;
+using LeaderFrame =
+    std::variant<StreamKeepAlive, StreamEcho, StreamAccepted, StreamDiverged, StreamOutside,
+                 StreamRefused, StreamDataHead, StreamState, StreamEnded>;
 
 struct StreamHead {
   StreamFrameType type;
@@ -212,6 +223,7 @@ absl::StatusOr<LeaderFrame> ParseLeaderFrame(const StreamHead& head,
 class StreamFrameWriter {
  public:
   void Add(const StreamKeepAlive&);
+  void Add(const StreamEcho& frame);
   void Add(const StreamSubscribe& frame);
   void Add(const StreamUnsubscribe& frame);
   void Add(std::span<const StreamProgress::Entry> entries);

@@ -63,6 +63,9 @@ TEST_CASE("Stream frames: what a follower says comes out as it went in") {
   const StreamAllow allow{StreamHandle(9), 5000};
   CHECK(std::get<StreamAllow>(*FromFollower(Written(allow))) == allow);
   CHECK(std::holds_alternative<StreamKeepAlive>(*FromFollower(Written(StreamKeepAlive()))));
+  const StreamEcho echo{uint64_t{1} << 40};
+  CHECK(std::get<StreamEcho>(*FromFollower(Written(echo))) == echo);
+  CHECK(std::get<StreamEcho>(*FromLeader(Written(echo))) == echo);
   const std::vector<StreamProgress::Entry> progress = {
       {StreamHandle(7), kEnds}, {StreamHandle(8), {Offset(5), Offset(5), Offset(5)}}};
   CHECK(std::get<StreamProgress>(*FromFollower(Written(progress))).entries == progress);

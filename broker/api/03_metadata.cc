@@ -7,18 +7,19 @@
 // created, with its leaders:
 //           the client need not ask again. Topics by name or, from v10, by id; null (v0: an empty
 //           list) asks for all. While a leader that is asked for may just have died, the answer
-//           waits for the election, at most kElectionWait.
+//           waits for the election (doubtful_leaders.h).
 // Errors:   per topic UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_TOPIC_EXCEPTION, and
 // what a refused creation says. Source:   KIP-4, KIP-430 (authorized operations), KIP-516 (ids),
 // KIP-1102 (v13's top-level error, unused here).
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
 #include "broker/api/api_support.h"
+#include "broker/api/doubtful_leaders.h"
 #include "broker/api/handlers.h"
 #include "broker/api/metadata_view.h"
-#include "broker/broker_doubts.h"
 #include "broker/fencing_doubts.h"
 #include "proto/kafka/metadata_request.h"
 #include "proto/kafka/metadata_response.h"
@@ -30,31 +31,14 @@ using kafka::MetadataRequest;
 using kafka::MetadataResponse;
 
 constexpr int16_t kErrorVersion = 13;
-// Twice what an election takes on a busy machine (docs/replication.md, What a kill -9 costs).
-// Longer: later requests of the connection wait as long for a broker that only lost its streams.
-constexpr Duration kElectionWait = milliseconds(300);
-static_assert(kElectionWait < BrokerDoubts::kDoubtMax);
-
-bool IsDoubtful(const Broker& broker, const BrokerImage& other) {
-  return broker.doubts != nullptr && broker.doubts->IsDoubtful(other, broker.env.reactor.Now());
-}
-
-// Whether clients are better not sent there now (broker_doubts.h).
-bool IsDoubtful(const Broker& broker, const MetadataImage& image, const PartitionImage& partition) {
-  const BrokerImage* known =
-      partition.leader.has_value() ? image.FindBroker(*partition.leader) : nullptr;
-  return known != nullptr && IsDoubtful(broker, *known);
-}
-
 bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image, const TopicImage& topic) {
   return std::ranges::any_of(topic.partitions, [&](const PartitionImage& partition) {
-    return IsDoubtful(broker, image, partition);
+    return HasDoubtfulLeader(broker, image, partition);
   });
 }
 
 // Whether one of the partitions that are asked for has one.
 bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool all) {
-  if (broker.doubts == nullptr || !broker.doubts->HasAny(broker.env.reactor.Now())) return false;
   const MetadataImage& image = *broker.image();
   bool found = false;
   if (all) {
@@ -72,14 +56,7 @@ bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool 
   });
 }
 
-// Whether a broker in doubt still counts as alive: it leads what it led.
-bool AwaitsFencing(const Broker& broker) {
-  return std::ranges::any_of(broker.image()->brokers(), [&](const auto& one) {
-    return !one.second.fenced && IsDoubtful(broker, one.second);
-  });
-}
-
-// The same of this broker itself (fencing_doubts.h).
+// Whether this broker itself may not lead any more (fencing_doubts.h).
 bool IsInDoubt(const Broker& broker, const TopicPartitionId& id, const PartitionImage& partition) {
   return broker.fencing != nullptr && partition.leader == broker.options.node_id &&
          broker.fencing->IsDoubtful(id, partition.leader_epoch, broker.env.reactor.Now());
@@ -99,7 +76,7 @@ MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const Met
     const PartitionImage& partition = topic.partitions[p];
     PartitionView view = ViewPartition(image, partition, listener);
     const TopicPartitionId id{topic.topic_id, PartitionId(static_cast<int32_t>(p))};
-    if (IsDoubtful(broker, image, partition) || IsInDoubt(broker, id, partition)) {
+    if (HasDoubtfulLeader(broker, image, partition) || IsInDoubt(broker, id, partition)) {
       view.leader = -1;
       view.error = kafka::KafkaError::kLeaderNotAvailable;
     }
@@ -181,10 +158,9 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
     std::vector<std::string> missing = Missing(*broker->image(), *body);
     if (!missing.empty()) co_await AutoCreate(broker, std::move(missing), refused);
   }
-  const Instant wait_until = broker->env.reactor.Now() + kElectionWait;
-  for (bool waits = AsksForDoubtful(*broker, *body, all); waits;
-       waits = AwaitsFencing(*broker) || AsksForDoubtful(*broker, *body, all)) {
-    if (co_await broker->metadata.published().Wait(wait_until) == WaitResult::kTimedOut) break;
+  if (all || !body->topics->empty()) {
+    const std::function<bool()> concerns = [&] { return AsksForDoubtful(*broker, *body, all); };
+    co_await AwaitElections(broker, &concerns);
   }
 
   const std::shared_ptr<const MetadataImage> image = broker->image();

@@ -1,15 +1,19 @@
 // FindCoordinator (key 10), versions 0 to 6. Which broker keeps a group's state.
 //
 // Promises: the internal topic is made when it does not exist yet, also where topics are not made by
-//           themselves otherwise. The address is that of the listener by which the request came.
-// Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody leads the partition, or the topic cannot
+//           themselves otherwise. The address is that of the listener by which the request came. While the coordinator may just have
+//           died, the answer waits for the election (doubtful_leaders.h).
+// Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody surely leads the partition, or the topic cannot
 //           be made (too few brokers); INVALID_REQUEST for another kind of key, and for one of a share
 //           group, as in Kafka where those are off. Transactions are not served yet: see
 //           NoTransactions().
 // Source:   KIP-699 (several keys); rules 6.1-6.7.
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "broker/api/api_support.h"
+#include "broker/api/doubtful_leaders.h"
 #include "broker/api/group_support.h"
 #include "broker/api/handlers.h"
 #include "broker/api/internal_topics.h"
@@ -49,12 +53,25 @@ Response::Coordinator NoTransactions(std::string key, bool several) {
                 "Transactions are not served by this cluster (transaction.version is 0).");
 }
 
-Response::Coordinator Find(const Broker& broker, const std::string& listener, std::string key) {
+const PartitionImage* GroupsPartition(const Broker& broker, const MetadataImage& image,
+                                      const std::string& key) {
   auto at = CoordinatorOf(broker, key);
-  const MetadataImage& image = *broker.image();
   const MetadataImage::Topic topic = at.has_value() ? image.FindTopic(at->topic_id) : nullptr;
-  const PartitionImage* partition = topic == nullptr ? nullptr : topic->Find(at->partition);
-  const BrokerImage* leader = partition == nullptr || !partition->leader.has_value()
+  return topic == nullptr ? nullptr : topic->Find(at->partition);
+}
+
+bool HasDoubtfulCoordinator(const Broker& broker, const std::vector<std::string>& keys) {
+  return std::ranges::any_of(keys, [&](const std::string& key) {
+    const PartitionImage* partition = GroupsPartition(broker, *broker.image(), key);
+    return partition != nullptr && HasDoubtfulLeader(broker, *broker.image(), *partition);
+  });
+}
+
+Response::Coordinator Find(const Broker& broker, const std::string& listener, std::string key) {
+  const MetadataImage& image = *broker.image();
+  const PartitionImage* partition = GroupsPartition(broker, image, key);
+  const BrokerImage* leader = partition == nullptr || !partition->leader.has_value() ||
+                                      HasDoubtfulLeader(broker, image, *partition)
                                   ? nullptr
                                   : image.FindBroker(*partition->leader);
   const BrokerEndpoint* endpoint =
@@ -85,6 +102,10 @@ Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
   if (type == kGroup && !keys.empty() &&
       broker->image()->FindTopic(std::string(kGroupsTopic)) == nullptr) {
     co_await MakeInternalTopic(broker, std::string(kGroupsTopic));
+  }
+  if (type == kGroup && !keys.empty()) {
+    const std::function<bool()> concerns = [&] { return HasDoubtfulCoordinator(*broker, keys); };
+    co_await AwaitElections(broker, &concerns);
   }
   Response response;
   for (std::string& key : keys) {

@@ -69,6 +69,10 @@ NodeShard::NodeShard(Env& env, const NodeShardContext& context)
       request_budget_(env.reactor, budgets_.requests,
                       static_cast<size_t>(context.config.connections.request_bytes_max)),
       fetch_budget_(env.reactor, budgets_.fetch),
+      life_signs_(env.reactor,
+                  [this](BrokerId broker, uint64_t number) {
+                    return replication_ != nullptr && replication_->AskEcho(broker, number);
+                  }),
       fencing_(context.config.session_timeout),
       telling_(env.reactor) {
   if (!IsFirst()) {
@@ -245,6 +249,7 @@ void NodeShard::Open(const NodeServices& services) {
       .groups = groups_.get(),
       .replication = replication_door_.get(),
       .doubts = &doubts_,
+      .life_signs = &life_signs_,
       .fencing = &fencing_,
       .sessions = FetchSessionCache(sessions),
       .producer_ids = ProducerIdSource(env_, *controller),
@@ -307,6 +312,7 @@ void NodeShard::OpenReplication() {
     if (how == StreamLoss::kBroken && epoch.has_value()) {
       doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
     }
+    life_signs_.OnLost(peer);
     telling_.Spawn(TellFirst([peer, epoch, how](const NodeShardContext& node) {
       if (node.on_stream_loss) node.on_stream_loss(peer, epoch, how);
     }));
@@ -316,6 +322,7 @@ void NodeShard::OpenReplication() {
       if (node.on_stream) node.on_stream(peer, epoch);
     }));
   };
+  options.on_echo = [this](BrokerId peer, uint64_t number) { life_signs_.OnEcho(peer, number); };
   replication_ =
       std::make_unique<ReplicationShard>(env_, *store_, *partitions_, *peers_, std::move(options));
   applier_->set_replication(replication_.get());

@@ -31,6 +31,7 @@
 #include "broker/fencing_doubts.h"
 #include "broker/image_peers.h"
 #include "broker/lag_meter.h"
+#include "broker/life_signs.h"
 #include "broker/metadata_applier.h"
 #include "broker/node/dispatcher.h"
 #include "broker/node/node_budgets.h"
@@ -168,6 +169,7 @@ class NodeShard {
   std::unique_ptr<GroupService> groups_;
   std::unique_ptr<LagMeter> lag_meter_;
   BrokerDoubts doubts_;
+  LifeSigns life_signs_;
   FencingDoubts fencing_;
   std::unique_ptr<ReplicationShard> replication_;
   std::unique_ptr<ReplicationDoor> replication_door_;

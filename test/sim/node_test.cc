@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "common/runtime/sim/sim_fabric.h"
 #include "common/runtime/sim/sim_world.h"
+#include "common/runtime/task_scope.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
 #include "proto/kafka/delete_records_request.h"
@@ -229,6 +231,54 @@ struct Pair {
   NodePlan broker_plan;
 };
 
+// Three nodes, each controller and broker, and a topic "t" of one partition on all of them.
+struct Three {
+  Three() {
+    NodePlan plan;
+    plan.cluster_id = "c1u5ter000000000000001";
+    for (int32_t id = 1; id <= 3; ++id) {
+      SimNode& node = *nodes.emplace_back(&world.Add(fmt::format("node-{}", id)));
+      plan.voters +=
+          fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, node.name(), kControllerPort);
+    }
+    for (int32_t id = 1; id <= 3; ++id) {
+      plan.id = BrokerId(id);
+      world.Start(*nodes[static_cast<size_t>(id) - 1], plan);
+    }
+    for (SimNode* node : nodes) REQUIRE(world.Runs(*node) == absl::OkStatus());
+    REQUIRE(world.Create(*nodes[0], "t", 1, 3) == absl::OkStatus());
+    world.sim().RunFor(seconds(5));
+    auto told = world.Metadata(*nodes[0], "t");
+    REQUIRE(told.status() == absl::OkStatus());
+    leader = told->topics[0].partitions[0].leader_id;
+    REQUIRE(leader > 0);
+  }
+  ~Three() {
+    for (SimNode* node : nodes) {
+      if (node->up()) node->StopGracefully();
+    }
+  }
+  SimNode& Leader() { return *nodes[static_cast<size_t>(leader) - 1]; }
+  SimNode& Survivor() { return *nodes[leader == 1 ? 1 : 0]; }
+  // What the survivor says, which is another leader.
+  void CheckAnother(const absl::StatusOr<kafka::MetadataResponse>& told) const {
+    REQUIRE(told.status() == absl::OkStatus());
+    CHECK(told->topics[0].partitions[0].error_code == 0);
+    CHECK(told->topics[0].partitions[0].leader_id > 0);
+    CHECK(told->topics[0].partitions[0].leader_id != leader);
+    CHECK(told->brokers.size() == 3);  // A client that hears of both at once may lose the first.
+  }
+
+  World world;
+  std::vector<SimNode*> nodes;
+  int32_t leader = -1;
+};
+
+Task<void> HealAfter(Env* env, SimWorld* world, Duration time) {
+  (void)co_await Sleep(env->reactor, time);
+  world->network().HealAll();
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -388,39 +438,28 @@ TEST_CASE("Node: a start that the controllers never heard of does not make a cra
 }
 
 TEST_CASE("Node: who asks for a leader that has just died is told the next one") {
-  World world;
-  std::vector<SimNode*> nodes;
-  NodePlan plan;
-  plan.cluster_id = "c1u5ter000000000000001";
-  for (int32_t id = 1; id <= 3; ++id) {
-    SimNode& node = *nodes.emplace_back(&world.Add(fmt::format("node-{}", id)));
-    plan.voters += fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, node.name(), kControllerPort);
-  }
-  for (int32_t id = 1; id <= 3; ++id) {
-    plan.id = BrokerId(id);
-    world.Start(*nodes[static_cast<size_t>(id) - 1], plan);
-  }
-  for (SimNode* node : nodes) REQUIRE(world.Runs(*node) == absl::OkStatus());
-  REQUIRE(world.Create(*nodes[0], "t", 1, 3) == absl::OkStatus());
-  world.sim().RunFor(seconds(5));
-  auto before = world.Metadata(*nodes[0], "t");
-  REQUIRE(before.status() == absl::OkStatus());
-  const int32_t dead = before->topics[0].partitions[0].leader_id;
-  REQUIRE(dead > 0);
-  nodes[static_cast<size_t>(dead) - 1]->Kill();
-  world.sim().RunFor(
-      milliseconds(5));  // The survivors have lost their streams, and none is fenced yet.
-  auto after = world.Metadata(*nodes[dead == 1 ? 1 : 0], "t");
-  REQUIRE(after.status() == absl::OkStatus());
-  CHECK(after->topics[0].partitions[0].error_code == 0);
-  CHECK(after->topics[0].partitions[0].leader_id > 0);
-  CHECK(after->topics[0].partitions[0].leader_id != dead);
-  CHECK(after->brokers.size() == 3);  // A client that hears of both at once may lose the first.
-  world.sim().RunFor(seconds(1));
-  after = world.Metadata(*nodes[dead == 1 ? 1 : 0], "t");
+  Three three;
+  three.Leader().Kill();
+  // The survivors have lost their streams, and none is fenced yet.
+  three.world.sim().RunFor(milliseconds(5));
+  three.CheckAnother(three.world.Metadata(three.Survivor(), "t"));
+  three.world.sim().RunFor(seconds(1));
+  auto after = three.world.Metadata(three.Survivor(), "t");
   REQUIRE(after.status() == absl::OkStatus());
   CHECK(after->brokers.size() == 2);
-  for (SimNode* node : nodes) {
-    if (node->up()) node->StopGracefully();
+}
+
+TEST_CASE("Node: who asks before the survivors have lost the dead leader is told the next one") {
+  Three three;
+  // What tells them of its end is late.
+  Env& env = three.world.Client().process().env();
+  for (SimNode* node : three.nodes) {
+    if (node != &three.Leader()) three.world.sim().network().Cut(*node, three.Leader());
   }
+  three.Leader().Kill();
+  TaskScope later(env.reactor);
+  later.Spawn(HealAfter(&env, &three.world.sim(), milliseconds(30)));
+  const auto told = three.world.Metadata(three.Survivor(), "t");
+  three.world.sim().RunFor(seconds(1));
+  three.CheckAnother(told);
 }

@@ -1,0 +1,26 @@
+// Leaders that may have died this moment, for answers that name who leads: such an answer is worth
+// waiting for, because a client that is told the dead leader again looks no further for seconds
+// (broker_doubts.h, life_signs.h).
+//
+// Source: docs/replication.md, What a kill -9 costs.
+#pragma once
+
+#include <functional>
+
+#include "broker/broker.h"
+#include "controller/image/metadata_image.h"
+
+namespace millrace {
+
+// Whether clients are better not sent there now.
+bool IsDoubtful(const Broker& broker, const BrokerImage& other);
+bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
+                       const PartitionImage& partition);
+
+// Hears from every broker that this shard follows, and, when `concerns_answer` says that a doubt
+// touches what is to be told, waits until the broker in doubt is fenced and others lead. For as long
+// as elections take on a busy machine, at most; the answer may name a doubtful leader then.
+// `concerns_answer` looks at the latest image, and outlives the call.
+Task<void> AwaitElections(Broker* broker, const std::function<bool()>* concerns_answer);
+
+}  // namespace millrace
