@@ -92,7 +92,8 @@ void Partition::ApplyBrokers(const PartitionAssignment& assignment) {
 
 void Partition::TakeRole() {
   const LeaderEpoch epoch = assignment_.leader_epoch;
-  if (!std::holds_alternative<std::monostate>(role_)) {
+  led_before_ = leads();
+  if (assigned_) {
     const absl::Status ended =
         MakeError(ErrorKind::kNotLeaderOrFollower, fmt::format("leader epoch {} has begun", epoch));
     committed_.FailAll(ended);

@@ -118,6 +118,8 @@ class Partition final : private LogObserver {
   LeaderEpoch leader_epoch() const { return assignment_.leader_epoch; }
   const std::optional<BrokerId>& leader() const { return assignment_.leader; }
   bool leads() const { return std::holds_alternative<PartitionLeader>(role_); }
+  // It led until its present role began.
+  bool led_before() const { return led_before_; }
   // Null where it does not lead.
   const PartitionLeader* leading() const { return std::get_if<PartitionLeader>(&role_); }
   bool follows() const { return std::holds_alternative<PartitionFollower>(role_); }
@@ -278,6 +280,7 @@ class Partition final : private LogObserver {
   absl::Status failure_;
   std::optional<Instant> wake_;  // As the host knows it.
   bool assigned_ = false;        // Apply() has been called.
+  bool led_before_ = false;
   bool closed_ = false;
   int busy_ = 0;  // Coroutines of its own.
   Event whole_;

@@ -188,9 +188,18 @@ TEST_CASE("Partition: a leadership that ends tells its waiters, and an older one
 
   replicas.Open(Replicas::Assigned(0, BrokerId(2), 5, {BrokerId(2)}, 2));
   CHECK(!partition.leads());
+  CHECK(partition.led_before());
   CHECK(KindOf(partition.CheckLeader(std::nullopt)) == ErrorKind::kNotLeaderOrFollower);
   CHECK(KindOf(replicas.Append(partition, TestBatch({"a"})).status()) ==
         ErrorKind::kNotLeaderOrFollower);
+
+  // Nobody leads for an epoch: who waits there is told of the next role, too.
+  replicas.Open(Replicas::Assigned(0, std::nullopt, 6, {BrokerId(2)}, 2));
+  CHECK(!partition.led_before());
+  Told of_role;
+  partition.committed().Add(of_role, Offset(100));
+  replicas.Open(Replicas::Assigned(0, kSelf, 7));
+  CHECK(of_role.status.has_value());
 }
 
 TEST_CASE("Partition: a leadership that ends between validation and append refuses the append") {

@@ -11,6 +11,8 @@
 //           current leader (KIP-951), where this broker knows of another one.
 // Order:    the batches of a connection are appended in the order in which they came, also when a
 // helper decompresses one of them: the request keeps its turn until all its batches are in.
+// Who may know sooner than this broker that it leads is answered when it knows, too
+// (await_leadership.h).
 // Not here: transactions (docs/compatibility.md): a transactional batch answers INVALID_TXN_STATE.
 // Source:   KIP-98, KIP-467 (record errors), KIP-516 (topic ids), KIP-951; rules 1.1-1.38.
 #include <map>

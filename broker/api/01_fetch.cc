@@ -109,6 +109,7 @@ class FetchRun {
   // Runs `step` for every part at once, each on its shard.
   Task<void> OnParts(Step step);
   static Task<void> SurveyThere(Broker* there, FetchPart* part);
+  static Task<void> SurveyWhenLeading(Broker* there, FetchPart* part);
   static Task<std::monostate> WaitThere(Broker* there, FetchPart* part, Instant deadline,
                                         CancellationToken enough);
   MemoryLine& records() { return broker_.fetch_budget.records(); }
@@ -134,9 +135,10 @@ class FetchRun {
   std::shared_ptr<ByteHold> answer_hold_;  // Of an answer without records, encoded.
   bool in_turn_ = false;                   // hold_ is a turn.
   bool gave_up_ = false;                   // Memory was waited for in vain.
-  size_t bytes_ = 0;                       // Of records in answers_.
-  bool refused_ = false;                   // A partition that no shard has.
-  bool dropped_ = false;                   // Records that were read; they are asked for again.
+  bool awaited_leadership_ = false;
+  size_t bytes_ = 0;      // Of records in answers_.
+  bool refused_ = false;  // A partition that no shard has.
+  bool dropped_ = false;  // Records that were read; they are asked for again.
 };
 
 FetchRun::FetchRun(Broker& broker, const ApiRequest& request, FetchPlan plan, bool may_wait,
@@ -212,6 +214,13 @@ Task<void> FetchRun::SurveyThere(Broker* there, FetchPart* part) {
   co_return;
 }
 
+Task<void> FetchRun::SurveyWhenLeading(Broker* there, FetchPart* part) {
+  std::vector<LeadershipClaim> claims = part->Claims();
+  if (claims.empty()) co_return;
+  co_await AwaitLeadership(there, std::move(claims));
+  part->Survey(*there);
+}
+
 Task<bool> FetchRun::Survey() {
   if (answers_bytes_ > 0 && (hold_ == nullptr || in_turn_) && survey_ == nullptr) {
     MemoryLine& surveys = broker_.fetch_budget.surveys();
@@ -224,6 +233,11 @@ Task<bool> FetchRun::Survey() {
     parts_.front().Survey(broker_);
   } else if (!parts_.empty()) {
     co_await OnParts(&FetchRun::SurveyThere);
+  }
+  const auto claims = [](const FetchPart& part) { return !part.Claims().empty(); };
+  if (is_urgent() && std::ranges::any_of(parts_, claims) &&
+      !std::exchange(awaited_leadership_, true)) {
+    co_await OnParts(&FetchRun::SurveyWhenLeading);
   }
   co_return !request_.cancel.cancelled();
 }

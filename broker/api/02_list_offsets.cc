@@ -20,6 +20,7 @@
 #include <variant>
 
 #include "broker/api/api_support.h"
+#include "broker/api/await_leadership.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
 #include "broker/fetch/shared_name.h"
@@ -186,6 +187,12 @@ Task<void> Answer(Broker* broker, Asked item, Terms terms, CancellationToken dra
 // Everything asked of one shard, there.
 Task<std::monostate> AnswerAll(Broker* broker, const std::vector<Asked>* asked, Terms terms,
                                CancellationToken drain) {
+  std::vector<LeadershipClaim> claims;
+  for (const Asked& one : *asked) {
+    if (terms.debug) break;  // Any replica may be asked.
+    claims.push_back({one.id, EpochFromWire(one.partition->current_leader_epoch)});
+  }
+  co_await AwaitLeadership(broker, std::move(claims));
   for (const Asked& one : *asked) co_await Answer(broker, one, terms, drain);
   co_return std::monostate();
 }

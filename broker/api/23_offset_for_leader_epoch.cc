@@ -7,6 +7,7 @@
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
 // UNKNOWN_LEADER_EPOCH. Source:   KIP-101, KIP-279, KIP-320.
 #include "broker/api/api_support.h"
+#include "broker/api/await_leadership.h"
 #include "broker/api/find_partition.h"
 #include "broker/api/handlers.h"
 #include "broker/on_shard.h"
@@ -53,8 +54,12 @@ void Answer(Broker& broker, const Asked& item) {
 
 // Everything asked of one shard, there.
 Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked) {
+  std::vector<LeadershipClaim> claims;
+  for (const Asked& one : *asked) {
+    claims.push_back({one.id, EpochFromWire(one.partition->current_leader_epoch)});
+  }
+  co_await AwaitLeadership(broker, std::move(claims));
   for (const Asked& one : *asked) Answer(*broker, one);
-  co_return;
 }
 
 }  // namespace

@@ -10,9 +10,6 @@
 namespace millrace {
 namespace {
 
-// Twice what an election takes on a busy machine (docs/replication.md, What a kill -9 costs).
-// Longer: later requests of the connection wait as long for a broker that only lost its streams.
-constexpr Duration kElectionWait = milliseconds(300);
 static_assert(kElectionWait < BrokerDoubts::kDoubtMax);
 
 // Whether a broker in doubt still counts as alive: it leads what it led.

@@ -12,14 +12,18 @@
 
 namespace millrace {
 
+// Twice what an election takes on a busy machine. Longer: later requests of the connection wait as
+// long for a broker that only lost its streams.
+inline constexpr Duration kElectionWait = milliseconds(300);
+
 // Whether clients are better not sent there now.
 bool IsDoubtful(const Broker& broker, const BrokerImage& other);
 bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
                        const PartitionImage& partition);
 
 // Hears from every broker that this shard follows, and, when `concerns_answer` says that a doubt
-// touches what is to be told, waits until the broker in doubt is fenced and others lead. For as long
-// as elections take on a busy machine, at most; the answer may name a doubtful leader then.
+// touches what is to be told, waits until the broker in doubt is fenced and others lead. For
+// kElectionWait at most; the answer may name a doubtful leader then.
 // `concerns_answer` looks at the latest image, and outlives the call.
 Task<void> AwaitElections(Broker* broker, const std::function<bool()>* concerns_answer);
 

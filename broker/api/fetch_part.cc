@@ -185,6 +185,17 @@ void FetchPart::Survey(Broker& broker) {
   for (FetchAnswer* answer : answers_) SurveyOne(broker, answer);
 }
 
+std::vector<LeadershipClaim> FetchPart::Claims() const {
+  std::vector<LeadershipClaim> claims;
+  for (const FetchAnswer* answer : answers_) {
+    if (answer->data.error_code == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower) ||
+        answer->data.error_code == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
+      claims.push_back({answer->id, answer->target.current_leader_epoch});
+    }
+  }
+  return claims;
+}
+
 Task<bool> FetchPart::ReadOne(Broker* broker, FetchReading how, FetchAnswer* answer) {
   // Looked up anew: waiting for memory and reading other partitions may have taken a while.
   absl::StatusOr<Partition*> partition = HostedPartition(*broker, answer->id);

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/api/await_leadership.h"
 #include "broker/broker.h"
 #include "broker/fetch/fetch_session.h"
 #include "common/ids.h"
@@ -65,6 +66,8 @@ class FetchPart {
 
   // Without reading: errors, watermarks, whether there is something to read.
   void Survey(Broker& broker);
+  // Of what the last Survey() refused: where the client may know of a newer leadership than this broker.
+  std::vector<LeadershipClaim> Claims() const;
   // Fills in records of what is readable.
   Task<void> Read(Broker* broker, FetchReading how);
   // The answers go: only what WaitForProgress() needs is kept.

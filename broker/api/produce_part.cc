@@ -1,9 +1,12 @@
 #include "broker/api/produce_part.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "broker/api/api_support.h"
+#include "broker/api/await_leadership.h"
 #include "broker/api/find_partition.h"
 #include "broker/fencing_doubts.h"
 #include "broker/own_copy.h"
@@ -17,6 +20,10 @@ constexpr int16_t kZstdVersion = 7;
 
 size_t RecordBytes(const ProducedPartition& data) {
   return data.records.has_value() ? data.records->size() : 0;
+}
+
+bool IsRefusedAsNotLeading(const ProduceAnswer& answer) {
+  return answer.error_code == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower);
 }
 
 }  // namespace
@@ -133,6 +140,22 @@ Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
   }
 }
 
+Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item, CancellationToken cancel) {
+  std::vector<LeadershipClaim> claims;
+  for (const ProduceItem* each = item; each != std::to_address(items_.end()); ++each) {
+    claims.push_back({each->id, std::nullopt});
+  }
+  admission_ = Admission();  // Who waits keeps nothing from others.
+  co_await AwaitLeadership(&broker_, std::move(claims));
+  absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, cancel);
+  if (!admitted.ok()) co_return false;
+  admission_ = *std::move(admitted);
+  const int32_t index = item->answer->index;
+  *item->answer = ProduceAnswer();
+  item->answer->index = index;
+  co_return true;
+}
+
 Task<bool> ProducePart::Append(CancellationToken cancel) {
   if (items_.empty()) co_return true;
   for (const ProduceItem& item : items_) bytes_left_ += RecordBytes(*item.data);
@@ -142,6 +165,10 @@ Task<bool> ProducePart::Append(CancellationToken cancel) {
   admission_ = *std::move(admitted);
   for (const ProduceItem& item : items_) {
     std::optional<Unfinished> rest = TryAppendOne(item, 0, std::nullopt);
+    if (IsRefusedAsNotLeading(*item.answer) && !std::exchange(awaited_leadership_, true)) {
+      if (!co_await AwaitTurnToLead(&item, cancel)) co_return false;
+      rest = TryAppendOne(item, 0, std::nullopt);
+    }
     if (rest.has_value() && !co_await Finish(&item, *std::move(rest), cancel)) co_return false;
     bytes_left_ -= RecordBytes(*item.data);
   }

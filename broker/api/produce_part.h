@@ -94,6 +94,9 @@ class ProducePart {
                                          std::optional<ValidationOutcome> valid);
   // Waits for what is missing, until it is done or refused. False: cancelled.
   Task<bool> Finish(const ProduceItem* item, Unfinished rest, CancellationToken cancel);
+  // `item` was refused because this broker does not lead it: until it leads that and those that
+  // follow, if it may be about to (await_leadership.h). False: cancelled.
+  Task<bool> AwaitTurnToLead(const ProduceItem* item, CancellationToken cancel);
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
   // Gives up what waits for followers of a leader that has to assume it was fenced.
@@ -105,6 +108,7 @@ class ProducePart {
   const std::span<const ProduceItem> items_;
   Admission admission_;    // Of at least bytes_left_.
   size_t bytes_left_ = 0;  // Records of the partitions that have not had their turn.
+  bool awaited_leadership_ = false;
   std::deque<AppendWait> waits_;
   size_t waiting_ = 0;
   Event done_;

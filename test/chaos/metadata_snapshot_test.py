@@ -62,8 +62,8 @@ def killed(cluster):
     with MetadataLedger(cluster, seed=2) as ledger:
         ledger.more(20)
         victim.kill()
-        heavy.outgrow_the_log()
         for moment in (lambda: answers(victim.controller_port), lambda: times_taken_from_others(victim) > 0):
+            heavy.outgrow_the_log()  # Each time: it may have taken the snapshot before it was killed, and not said so yet.
             victim.spawn()
             until(moment, "it listens, or takes a snapshot", 20)
             victim.kill()

@@ -231,19 +231,31 @@ struct Pair {
   NodePlan broker_plan;
 };
 
-// Three nodes, each controller and broker, and a topic "t" of one partition on all of them.
+// Three brokers, and a topic "t" of one partition on all of them. Each is a controller, too, unless
+// another node is the only one.
 struct Three {
-  Three() {
+  explicit Three(bool with_controller_apart = false) {
+    std::string voters;
+    for (int32_t id = 1; id <= 3; ++id) {
+      const SimNode& node = *nodes.emplace_back(&world.Add(fmt::format("node-{}", id)));
+      voters += fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, node.name(), kControllerPort);
+    }
     NodePlan plan;
     plan.cluster_id = "c1u5ter000000000000001";
-    for (int32_t id = 1; id <= 3; ++id) {
-      SimNode& node = *nodes.emplace_back(&world.Add(fmt::format("node-{}", id)));
-      plan.voters +=
-          fmt::format("{}{}@{}:{}", id == 1 ? "" : ",", id, node.name(), kControllerPort);
+    plan.voters = voters;
+    if (with_controller_apart) {
+      controller = &world.Add("controller-9");
+      plan.id = BrokerId(9);
+      plan.voters = fmt::format("9@{}:{}", controller->name(), kControllerPort);
+      plan.is_broker = false;
+      world.Start(*controller, plan);
+      REQUIRE(world.Runs(*controller) == absl::OkStatus());
+      plan.is_broker = true;
+      plan.is_controller = false;
     }
     for (int32_t id = 1; id <= 3; ++id) {
       plan.id = BrokerId(id);
-      world.Start(*nodes[static_cast<size_t>(id) - 1], plan);
+      world.Start(Node(id), plan);
     }
     for (SimNode* node : nodes) REQUIRE(world.Runs(*node) == absl::OkStatus());
     REQUIRE(world.Create(*nodes[0], "t", 1, 3) == absl::OkStatus());
@@ -252,13 +264,16 @@ struct Three {
     REQUIRE(told.status() == absl::OkStatus());
     leader = told->topics[0].partitions[0].leader_id;
     REQUIRE(leader > 0);
+    replicas = told->topics[0].partitions[0].replica_nodes;
   }
   ~Three() {
     for (SimNode* node : nodes) {
       if (node->up()) node->StopGracefully();
     }
+    if (controller != nullptr) controller->StopGracefully();
   }
-  SimNode& Leader() { return *nodes[static_cast<size_t>(leader) - 1]; }
+  SimNode& Node(int32_t id) { return *nodes[static_cast<size_t>(id) - 1]; }
+  SimNode& Leader() { return Node(leader); }
   SimNode& Survivor() { return *nodes[leader == 1 ? 1 : 0]; }
   // What the survivor says, which is another leader.
   void CheckAnother(const absl::StatusOr<kafka::MetadataResponse>& told) const {
@@ -271,7 +286,9 @@ struct Three {
 
   World world;
   std::vector<SimNode*> nodes;
+  SimNode* controller = nullptr;
   int32_t leader = -1;
+  std::vector<int32_t> replicas;
 };
 
 Task<void> HealAfter(Env* env, SimWorld* world, Duration time) {
@@ -462,4 +479,31 @@ TEST_CASE("Node: who asks before the survivors have lost the dead leader is told
   const auto told = three.world.Metadata(three.Survivor(), "t");
   three.world.sim().RunFor(seconds(1));
   three.CheckAnother(told);
+}
+
+TEST_CASE(
+    "Node: a new leader that has not heard of it yet serves whoever has, as soon as it does") {
+  Three three(/*with_controller_apart=*/true);
+  REQUIRE(three.replicas.front() == three.leader);
+  SimNode& next = three.Node(three.replicas[1]);
+  SimNode& other = three.Node(three.replicas[2]);
+  Env& env = three.world.Client().process().env();
+  SimFabric& network = three.world.sim().network();
+  network.CutOneWay(*three.controller, next);
+  three.Leader().Kill();
+  three.world.sim().RunFor(milliseconds(50));
+  const auto told = three.world.Metadata(other, "t");
+  REQUIRE(told.status() == absl::OkStatus());
+  REQUIRE(told->topics[0].partitions[0].leader_id == three.replicas[1]);
+  TaskScope later(env.reactor);
+  later.Spawn(HealAfter(&env, &three.world.sim(), milliseconds(30)));
+  const absl::Status produced = three.world.Produce(next, "t", "early");
+  three.world.sim().RunFor(seconds(1));
+  CHECK(produced == absl::OkStatus());
+}
+
+TEST_CASE("Node: who takes a follower for the leader is told so, also when no news comes") {
+  Three three;
+  const absl::Status produced = three.world.Produce(three.Survivor(), "t", "astray");
+  CHECK(produced.message() == "Produce was refused: 6");
 }
