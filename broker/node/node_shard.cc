@@ -74,10 +74,15 @@ NodeShard::NodeShard(Env& env, const NodeShardContext& context)
                     return replication_ != nullptr && replication_->AskEcho(broker, number);
                   }),
       fencing_(context.config.session_timeout),
-      telling_(env.reactor) {
+      telling_(env.reactor),
+      telling_first_(context.shards.calls(), env.reactor.shard(), ShardId(0)) {
   if (!IsFirst()) {
     remote_kv_ = std::make_unique<RemoteKvStore>(context.shards.calls(), env.reactor.shard(),
                                                  ShardId(0), context.kv);
+  }
+  for (uint32_t i = 1; IsFirst() && i < context.shards.count(); ++i) {
+    telling_doubts_.push_back(
+        std::make_unique<OrderedTelling>(context.shards.calls(), ShardId(0), ShardId(i)));
   }
 }
 
@@ -104,9 +109,9 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
     OnDirectoryOffline(path, cause);
   };
   options.on_full = [this](const std::string& path, bool full) {
-    telling_.Spawn(TellFirst([shard = shard(), path, full](const NodeShardContext& node) {
+    TellFirst([shard = shard(), path, full](const NodeShardContext& node) {
       if (node.on_full) node.on_full(shard, path, full);
-    }));
+    });
   };
   if (config.storage.segment_write_bytes > 0) {
     options.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
@@ -313,14 +318,14 @@ void NodeShard::OpenReplication() {
       doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
     }
     life_signs_.OnLost(peer);
-    telling_.Spawn(TellFirst([peer, epoch, how](const NodeShardContext& node) {
+    TellFirst([peer, epoch, how](const NodeShardContext& node) {
       if (node.on_stream_loss) node.on_stream_loss(peer, epoch, how);
-    }));
+    });
   };
   options.on_stream = [this](BrokerId peer, BrokerEpoch epoch) {
-    telling_.Spawn(TellFirst([peer, epoch](const NodeShardContext& node) {
+    TellFirst([peer, epoch](const NodeShardContext& node) {
       if (node.on_stream) node.on_stream(peer, epoch);
-    }));
+    });
   };
   options.on_echo = [this](BrokerId peer, uint64_t number) { life_signs_.OnEcho(peer, number); };
   replication_ =
@@ -340,25 +345,14 @@ void NodeShard::OnHeartbeat(Instant sent) {
 
 void NodeShard::TellDoubts(std::function<void(FencingDoubts&)> what) {
   what(fencing_);
-  for (uint32_t i = 0; i < context_.shards.count(); ++i) {
-    if (ShardId(i) != shard()) telling_.Spawn(TellDoubtsOf(ShardId(i), what));
+  for (uint32_t i = 1; i < context_.shards.count(); ++i) {
+    Broker* there = context_.shards.at(ShardId(i));
+    telling_doubts_.at(i - 1)->Tell([there, what] { what(*there->fencing); });
   }
 }
 
-Task<void> NodeShard::TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&)> what) {
-  Broker* there = context_.shards.at(to);
-  co_await context_.shards.calls().Tell(shard(), to,
-                                        [there, what = std::move(what)] { what(*there->fencing); });
-}
-
-Task<void> NodeShard::TellFirst(std::function<void(const NodeShardContext&)> what) {
-  const NodeShardContext* context = &context_;
-  if (IsFirst()) {
-    what(*context);
-    co_return;
-  }
-  co_await context->shards.calls().Tell(shard(), ShardId(0),
-                                        [context, what = std::move(what)] { what(*context); });
+void NodeShard::TellFirst(std::function<void(const NodeShardContext&)> what) {
+  telling_first_.Tell([context = &context_, what = std::move(what)] { what(*context); });
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {
@@ -411,6 +405,8 @@ Task<void> NodeShard::StopServer() {
   if (server_ != nullptr) co_await server_->Stop();
   server_.reset();
   co_await telling_.Stop();
+  co_await telling_first_.Stop();
+  for (auto& telling : telling_doubts_) co_await telling->Stop();
 }
 
 Task<absl::Status> NodeShard::StopStore(absl::Status others) {

@@ -43,6 +43,7 @@
 #include "common/config/broker_config.h"
 #include "common/env.h"
 #include "common/metrics/metrics.h"
+#include "common/runtime/ordered_telling.h"
 #include "common/runtime/task_scope.h"
 #include "storage/kv/kv_store.h"
 #include "storage/log_store.h"
@@ -145,11 +146,10 @@ class NodeShard {
   Task<void> TellOffline(ShardId to, std::string path, absl::Status cause);
   void RegisterMetrics();
   void OpenReplication();
-  // Each shard's doubts, this one's first.
+  // Shard 0's: each shard's doubts, this one's first.
   void TellDoubts(std::function<void(FencingDoubts&)> what);
-  Task<void> TellDoubtsOf(ShardId to, std::function<void(FencingDoubts&)> what);
-  // Runs `what` on shard 0.
-  Task<void> TellFirst(std::function<void(const NodeShardContext&)> what);
+  // Runs `what` on shard 0: each says what is so now, so none may overtake another.
+  void TellFirst(std::function<void(const NodeShardContext&)> what);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.
@@ -183,6 +183,9 @@ class NodeShard {
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<Server> server_;
   TaskScope telling_;  // Other shards and the controller, of what became of disks and peers.
+  OrderedTelling telling_first_;
+  std::vector<std::unique_ptr<OrderedTelling>>
+      telling_doubts_;  // On shard 0: of the others, by shard.
 };
 
 }  // namespace millrace
