@@ -71,6 +71,10 @@ Segment* Log::State::SegmentFor(Offset offset) {
 }
 
 void Log::State::Relocate(LogDirectory* to, std::string path) {
+  if (failure.ok()) {
+    directory->ReleasePending(tail.pending_bytes());
+    to->AddPending(tail.pending_bytes());
+  }
   directory = to;
   path_ = std::move(path);
   ++cuts;
@@ -116,7 +120,9 @@ void Log::State::OnCutStored() {
 }
 
 void Log::State::ReleasePending(size_t bytes) {
-  if (failure.ok() && bytes > 0) context.pending.Release(bytes);
+  if (!failure.ok() || bytes == 0) return;
+  context.pending.Release(bytes);
+  directory->ReleasePending(bytes);
 }
 
 void Log::State::Fail(const absl::Status& cause) {
@@ -299,6 +305,7 @@ void AddToMemory(Log::State& state, const BatchView& batch, Timestamp now) {
   segment.Add(header, state.config);
   state.context.cache.Append(state.tail, batch.bytes(), header.base_offset, header.next_offset(),
                              segment.base, position);
+  state.directory->AddPending(batch.bytes().size());
   state.end = header.next_offset();
   if (header.producer) {
     std::optional<CompletedTransaction> completed = state.producers.ApplyBatch(batch, now);

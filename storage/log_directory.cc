@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/check.h"
 #include "common/error_kind.h"
 #include "common/status_macros.h"
 
@@ -105,6 +106,11 @@ Task<absl::Status> LogDirectory::OpenDirectory(std::optional<std::string> cluste
 Task<absl::Status> LogDirectory::MarkClean() {
   co_return co_await ReplaceFile(disk_, JoinPath(path_, kCleanShutdownFile),
                                  FormatCleanShutdown(std::nullopt));
+}
+
+void LogDirectory::ReleasePending(size_t bytes) {
+  MR_CHECK(bytes <= pending_bytes_);
+  pending_bytes_ -= bytes;
 }
 
 void LogDirectory::SetFull(bool full) {

@@ -88,6 +88,15 @@ class LogDirectory {
            (journal_ != nullptr && journal_->durable_position() >= last_end_);
   }
 
+  // Appended to logs of this shard that are here, and not yet in their segment files.
+  size_t pending_bytes() const { return pending_bytes_; }
+  void AddPending(size_t bytes) { pending_bytes_ += bytes; }
+  void ReleasePending(size_t bytes);
+  // What needed no room has ended: it is not full, unless bytes wait to be written here.
+  void NoteRoom() {
+    if (pending_bytes_ == 0) SetFull(false);
+  }
+
   size_t log_count = 0;
   // Folders that were set aside: those that the start found (shard 0 counts them), and what this
   // shard has added. Nobody tells us when a person removes one.
@@ -120,6 +129,7 @@ class LogDirectory {
   std::optional<DirectoryId> id_;
   bool was_clean_ = false;
   absl::Status failure_;
+  size_t pending_bytes_ = 0;
   bool full_ = false;
   std::optional<Instant> last_full_;
   std::function<void(bool)> on_full_;

@@ -3,6 +3,7 @@
 
 #include "common/error_kind.h"
 #include "storage/log_files.h"
+#include "storage/log_state.h"
 #include "storage/log_store.h"
 #include "storage/log_test_tools.h"
 
@@ -392,6 +393,30 @@ TEST_CASE("LogStore: a directory has room again when the log that waited for it 
   CHECK(idle->has_room());
   node.disk().Mend("/a");
   store.Append(*idle, TestBatch({"again"}));
+  REQUIRE(store.Stop().ok());
+}
+
+TEST_CASE("LogStore: what is being written waits for room too") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  TestStore store(world, node.Boot(), TwoDirectories());
+  REQUIRE(store.Start().ok());
+  Fill(world, store);
+  const auto [waits, idle] = TwoIn(store, "/a");
+  world.RunFor(seconds(3));
+  node.disk().Break("/a", SimAccess::kRoom, absl::ResourceExhaustedError("no space left"));
+  store.Append(*waits, TestBatch({std::string(100 << 10, 'x')}));
+  world.RunFor(seconds(60));
+  // Whatever else in the directory ends, and when: also while its write is tried once more.
+  const Instant begun = store.env().reactor.Now();
+  while (store.env().reactor.Now() - begun < seconds(3)) {
+    REQUIRE(world.Step());
+    idle->state().directory->NoteRoom();
+    REQUIRE_FALSE(idle->has_room());
+  }
+  node.disk().Mend("/a");
+  world.RunFor(seconds(5));
+  CHECK(idle->has_room());
   REQUIRE(store.Stop().ok());
 }
 

@@ -35,7 +35,7 @@ Task<void> LogStore::Impl::Release(Log& log) {
   }
   if (state.directory->log_count > 0) --state.directory->log_count;
   // It may have been the last that waited for room: nobody else would find out that there is some.
-  writer.NoteRoom(*state.directory);
+  state.directory->NoteRoom();
 }
 
 // Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)

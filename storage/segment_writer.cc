@@ -160,20 +160,6 @@ void SegmentWriter::ReturnHeld() {
   while (!held_.empty()) Queue(held_.front(), WriteQueue::kUrgent);
 }
 
-bool SegmentWriter::AwaitsRoom(const LogDirectory& directory) {
-  for (WriteList* list : {&held_, &urgent_, &aging_}) {
-    if (list->empty()) continue;
-    for (Log::State* state = &list->front(); state != nullptr; state = list->Next(*state)) {
-      if (state->directory == &directory && state->HasPending()) return true;
-    }
-  }
-  return false;
-}
-
-void SegmentWriter::NoteRoom(LogDirectory& directory) {
-  if (directory.full() && !AwaitsRoom(directory)) directory.SetFull(false);
-}
-
 Log::State* SegmentWriter::NextFrom(WriteList& list) {
   const Instant now = context_.env.reactor.Now();
   while (!list.empty()) {
@@ -409,7 +395,7 @@ void SegmentWriter::Stored(Log::State& state, const LogCheckpoint& checkpoint) {
   state.recovery_point = checkpoint.recovery_point;
   state.checkpoint_segment = checkpoint.segment_base;
   // Or the next write says so again. What needed no room to be stored says nothing of it.
-  NoteRoom(*state.directory);
+  state.directory->NoteRoom();
   if (std::exchange(state.cut_unstored, false)) state.OnCutStored();
   if (state.journal_first) state.directory->Unneed(*state.journal_first, state.number);
   state.journal_first = std::exchange(state.journal_first_after, std::nullopt);

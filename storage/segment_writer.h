@@ -99,8 +99,6 @@ class SegmentWriter final : public JournalPressureListener {
 
   // Work on the files of the log failed: takes its directory offline, or says that it is full.
   void HandleFailure(Log::State& state, const absl::Status& status);
-  // A directory that was full is not, unless bytes of some log wait for room there.
-  void NoteRoom(LogDirectory& directory);
 
   void OnJournalPressure() override;
 
@@ -122,8 +120,6 @@ class SegmentWriter final : public JournalPressureListener {
   // The same from one list; logs without room are put aside.
   Log::State* NextFrom(WriteList& list);
   void ReturnHeld();
-  // Bytes of some log wait to be written there.
-  bool AwaitsRoom(const LogDirectory& directory);
   Task<void> WriteLog(Log::State* state, Gate::Holder inside);
   Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.
   Task<absl::Status> FinishSync(LogSync& sync);                    // Borrowed: awaited in place.
