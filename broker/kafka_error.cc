@@ -88,7 +88,7 @@ int16_t ErrorCode(KafkaError error) { return static_cast<int16_t>(error); }
 int16_t ErrorCode(const absl::Status& status) { return ErrorCode(ToKafkaError(status)); }
 
 std::optional<std::string> ErrorMessage(const absl::Status& status) {
-  if (status.ok()) return std::nullopt;
+  if (status.ok() || status.message().empty()) return std::nullopt;
   return std::string(status.message());
 }
 

@@ -21,7 +21,7 @@ kafka::KafkaError ToKafkaError(const absl::Status& status);
 // The code as the wire has it.
 int16_t ErrorCode(kafka::KafkaError error);
 int16_t ErrorCode(const absl::Status& status);
-// What to say beside the code; nothing for OK.
+// What to say beside the code; nothing for OK, or where the code says it all.
 std::optional<std::string> ErrorMessage(const absl::Status& status);
 
 }  // namespace millrace

@@ -310,6 +310,10 @@ absl::StatusOr<std::vector<std::vector<BrokerId>>> PlaceMore(const MetadataImage
                                                              const TopicImage& topic,
                                                              const CreatePartitionsRequest& request,
                                                              uint64_t start, size_t* left) {
+  if (request.keeps_count) {
+    return MakeError(ErrorKind::kInvalidPartitions,
+                     "The number of partitions of an internal topic cannot be changed.");
+  }
   const int32_t have = static_cast<int32_t>(topic.partitions.size());
   if (have == 0) {
     // Left so by a controller of an earlier version that died while it made the topic.
@@ -366,19 +370,20 @@ Decision<CreatePartitionsReply> DecideCreatePartitions(
     const MetadataImage& image, const std::vector<CreatePartitionsRequest>& requests,
     bool validate_only, const std::function<uint64_t()>& start) {
   Decision<CreatePartitionsReply> decision;
+  constexpr int kAnswered = 0;
   std::map<std::string, int> times_named;
   for (const CreatePartitionsRequest& request : requests) ++times_named[request.topic];
   RequestRecords made;
   size_t left = kPartitionsPerRequestMax;
   for (const CreatePartitionsRequest& request : requests) {
+    int& times = times_named[request.topic];
+    if (times == kAnswered) continue;
+    const bool duplicate = std::exchange(times, kAnswered) > 1;
     auto decide = [&]() -> absl::Status {
-      if (times_named[request.topic] > 1)
-        return MakeError(ErrorKind::kInvalidRequest, "Duplicate topic name.");
+      if (duplicate) return MakeError(ErrorKind::kInvalidRequest, "Duplicate topic name.");
       MetadataImage::Topic topic = image.FindTopic(request.topic);
-      if (topic == nullptr) {
-        return MakeError(ErrorKind::kUnknownTopicOrPartition,
-                         "This server does not host this topic-partition.");
-      }
+      // As Kafka, without a word: clients have one of their own.
+      if (topic == nullptr) return MakeError(ErrorKind::kUnknownTopicOrPartition, "");
       MR_ASSIGN_OR_RETURN(std::vector<std::vector<BrokerId>> placed,
                           PlaceMore(image, *topic, request, start(), &left));
       MetadataRecords records;

@@ -87,6 +87,7 @@ struct CreatePartitionsRequest {
   std::string topic;
   int32_t count;                                                  // The new total.
   std::optional<std::vector<std::vector<BrokerId>>> assignments;  // Of the new partitions only.
+  bool keeps_count = false;  // Coordinators find their keys by the number of partitions.
 };
 
 struct CreatePartitionsReply {
@@ -94,6 +95,7 @@ struct CreatePartitionsReply {
   absl::Status status;
 };
 
+// A topic that is named more than once has one reply.
 Decision<CreatePartitionsReply> DecideCreatePartitions(
     const MetadataImage& image, const std::vector<CreatePartitionsRequest>& requests,
     bool validate_only, const std::function<uint64_t()>& start);

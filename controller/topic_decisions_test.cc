@@ -275,6 +275,32 @@ TEST_CASE("CreateTopics: a request has bounded bytes too") {
         kRecordBytesPerRequestMax + 100);
 }
 
+TEST_CASE(
+    "CreatePartitions: what is named twice is refused once, what is absent is unknown first") {
+  auto image = Cluster();
+  image = Grown(
+      *image, DecideCreateTopics(*image, {}, {Topic("t"), Topic("fixed")}, false, Draws()).records);
+  auto start = [] { return uint64_t{0}; };
+  auto decision = DecideCreatePartitions(*image,
+                                         {{"t", 2, std::nullopt},
+                                          {"nobody", 2, std::nullopt, /*keeps_count=*/true},
+                                          {"t", 3, std::nullopt},
+                                          {"fixed", 2, std::nullopt, /*keeps_count=*/true}},
+                                         false, start);
+  REQUIRE(decision.replies.size() == 3);
+  CHECK(decision.replies[0].topic == "t");
+  CHECK(KindOf(decision.replies[0].status) == ErrorKind::kInvalidRequest);
+  CHECK(KindOf(decision.replies[1].status) == ErrorKind::kUnknownTopicOrPartition);
+  CHECK(KindOf(decision.replies[2].status) == ErrorKind::kInvalidPartitions);
+  CHECK(decision.records.empty());
+  decision = DecideCreatePartitions(*image,
+                                    {{"fixed", 2, std::nullopt, /*keeps_count=*/true},
+                                     {"fixed", 3, std::nullopt, /*keeps_count=*/true}},
+                                    false, start);
+  REQUIRE(decision.replies.size() == 1);
+  CHECK(KindOf(decision.replies[0].status) == ErrorKind::kInvalidRequest);
+}
+
 TEST_CASE("CreatePartitions: a topic without any partition is refused, not looked into") {
   auto image = Cluster({TopicRecord{"t", TopicId(1, 1)}});
   auto start = [] { return uint64_t{0}; };

@@ -2,7 +2,7 @@
 //
 // Promises: when the answer arrives the new partitions can be produced to and fetched from.
 // Errors:   per topic UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not an increase, or the topic is
-//           a coordinator's), INVALID_REPLICA_ASSIGNMENT, INVALID_REQUEST (named twice).
+//           a coordinator's), INVALID_REPLICA_ASSIGNMENT, INVALID_REQUEST (named twice; answered once).
 // Source:   KIP-195, rules 5.46, 6.8.
 #include "broker/api/api_support.h"
 #include "broker/api/handlers.h"
@@ -17,17 +17,11 @@ Task<ApiReply> HandleCreatePartitions(AdminContext* admin, ApiRequest request) {
       DecodeBody<kafka::CreatePartitionsRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
   std::vector<CreatePartitionsRequest> topics;
-  std::vector<CreatePartitionsReply> refused;
   for (const auto& topic : body->topics) {
-    if (IsInternalTopic(topic.name)) {
-      // A key's partition is its hash modulo their number: with another one groups would be looked for
-      // where they are not, and begin without members and offsets. Kafka lets it happen.
-      refused.push_back({topic.name, MakeError(ErrorKind::kInvalidPartitions,
-                                               "The number of partitions of an internal topic "
-                                               "cannot be changed.")});
-      continue;
-    }
     CreatePartitionsRequest asked{topic.name, topic.count, std::nullopt};
+    // A key's partition is its hash modulo their number: with another one groups would be looked for
+    // where they are not, and begin without members and offsets. Kafka lets it happen.
+    asked.keeps_count = IsInternalTopic(topic.name);
     if (topic.assignments.has_value()) {
       asked.assignments.emplace();
       for (const auto& assignment : *topic.assignments) {
@@ -44,7 +38,6 @@ Task<ApiReply> HandleCreatePartitions(AdminContext* admin, ApiRequest request) {
       failed.push_back({topic.topic, replies.status()});
     replies = std::move(failed);
   }
-  replies->insert(replies->end(), refused.begin(), refused.end());
   kafka::CreatePartitionsResponse response;
   for (const CreatePartitionsReply& reply : *replies) {
     response.results.push_back({reply.topic, ErrorCode(reply.status), ErrorMessage(reply.status)});

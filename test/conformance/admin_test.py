@@ -45,6 +45,22 @@ def elections(node):
             expect_equal((answer["error"], rows(answer)), (0, {}), f"elections of {topics}")
 
 
+@test("admin: CreatePartitions answers once for what is named twice, and that a topic is unknown before all else")
+def partitions(node):
+    name = topic_of(node)
+    internal = "__share_group_state"  # Nobody has made it.
+    with wire.Connection(node.port) as connection:
+        def ask(*names):
+            asked = [{"name": one, "count": 2 + number, "assignments": None} for number, one in enumerate(names)]
+            answer = connection.ask("create_partitions", topics=asked, timeout_ms=5000, validate_only=True)
+            return sorted((one["name"], one["error"], one["message"]) for one in answer["results"])
+        twice = (42, "Duplicate topic name.")
+        expect_equal(ask(name, NO_SUCH_TOPIC, name), sorted([(name, *twice), (NO_SUCH_TOPIC, 3, None)]), "one twice")
+        expect_equal(ask(internal), [(internal, 3, None)], "an internal topic that is absent")
+        expect_equal(ask(internal, internal), [(internal, *twice)], "that twice")
+        expect_equal(ask(name), [(name, 0, None)], "alone")
+
+
 @test("admin: AlterPartitionReassignments refuses what cannot be, and cancels nothing that is not")
 def reassignments(node):
     name = topic_of(node)
