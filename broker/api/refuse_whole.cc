@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/api/api_support.h"
+#include "proto/kafka/add_raft_voter_response.h"
 #include "proto/kafka/alter_configs_request.h"
 #include "proto/kafka/alter_configs_response.h"
 #include "proto/kafka/alter_partition_reassignments_response.h"
@@ -17,6 +18,8 @@
 #include "proto/kafka/incremental_alter_configs_request.h"
 #include "proto/kafka/incremental_alter_configs_response.h"
 #include "proto/kafka/list_partition_reassignments_response.h"
+#include "proto/kafka/remove_raft_voter_response.h"
+#include "proto/kafka/unregister_broker_response.h"
 #include "proto/kafka/update_features_response.h"
 
 namespace millrace {
@@ -128,6 +131,12 @@ ApiReply RefuseWhole(const ApiRequest& request, kafka::KafkaError error, const s
       return RefuseAtTop<kafka::ListPartitionReassignmentsResponse>(request, refusal, 0);
     case ApiKey::kUpdateFeatures:
       return RefuseAtTop<kafka::UpdateFeaturesResponse>(request, refusal, 0);
+    case ApiKey::kUnregisterBroker:
+      return RefuseAtTop<kafka::UnregisterBrokerResponse>(request, refusal, 0);
+    case ApiKey::kAddRaftVoter:
+      return RefuseAtTop<kafka::AddRaftVoterResponse>(request, refusal, 0);
+    case ApiKey::kRemoveRaftVoter:
+      return RefuseAtTop<kafka::RemoveRaftVoterResponse>(request, refusal, 0);
     case ApiKey::kElectLeaders: {
       if (request.version < 1) return ApiReply::Close(why);
       kafka::ElectLeadersResponse response;
@@ -135,7 +144,7 @@ ApiReply RefuseWhole(const ApiRequest& request, kafka::KafkaError error, const s
       return Reply(request, response);
     }
     default:
-      return ApiReply::Close(why);  // None of these has a reason to be large.
+      return ApiReply::Close(why);  // Without a place for it, or for brokers and controllers alone.
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "broker/api/request_timeout.h"
 #include "common/runtime/sim/sim_world.h"
+#include "proto/kafka/add_raft_voter_request.h"
+#include "proto/kafka/add_raft_voter_response.h"
 #include "proto/kafka/create_topics_request.h"
 #include "proto/kafka/create_topics_response.h"
 #include "proto/kafka/elect_leaders_request.h"
@@ -10,6 +13,7 @@
 #include "proto/kafka/list_partition_reassignments_response.h"
 #include "proto/kafka/reader.h"
 #include "proto/kafka/response_header.h"
+#include "proto/kafka/unregister_broker_request.h"
 #include "proto/kafka/writer.h"
 
 namespace millrace {
@@ -41,6 +45,29 @@ Response Answered(const ApiReply& reply, int16_t version) {
   response.Decode(in, version);
   REQUIRE(in.Finish().ok());
   return response;
+}
+
+TEST_CASE("RefuseWhole: a change of the voters has an error of its own") {
+  kafka::AddRaftVoterRequest add;
+  const ApiReply reply = RefuseWhole(Asked(add, 1), kafka::KafkaError::kRequestTimedOut, "late");
+  const auto response = Answered<kafka::AddRaftVoterResponse>(reply, 1);
+  CHECK(response.error_code == 7);
+  CHECK(response.error_message == "late");
+}
+
+TEST_CASE("TimeoutOf: what a request for the controller says of its time") {
+  kafka::CreateTopicsRequest create;
+  create.timeout_ms = 1234;
+  create.topics.push_back({.name = "a", .num_partitions = 1, .replication_factor = 1});
+  CHECK(TimeoutOf(Asked(create, 7)) == milliseconds(1234));
+  kafka::AddRaftVoterRequest add;
+  add.timeout_ms = -1;
+  CHECK(TimeoutOf(Asked(add, 1)) == milliseconds(0));
+  kafka::UnregisterBrokerRequest without;
+  CHECK_FALSE(TimeoutOf(Asked(without, 0)).has_value());
+  ApiRequest broken = Asked(create, 7);
+  broken.body = broken.body.From(1);
+  CHECK_FALSE(TimeoutOf(broken).has_value());
 }
 
 TEST_CASE("RefuseWhole: everything that a request names gets the error and the reason") {

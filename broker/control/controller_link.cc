@@ -330,8 +330,9 @@ Task<std::optional<session::Response>> ControllerLink::AskOnce(session::Request 
   co_return std::move(pending.response);
 }
 
-Task<absl::StatusOr<session::Response>> ControllerLink::Ask(session::Request request, Asking asking,
-                                                            Instant deadline) {
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::StatusOr<session::Response>> ControllerLink::Ask(const session::Request& request,
+                                                            Asking asking, Instant deadline) {
   if (request.body.size() > session::kForwardedBytesMax) {
     co_return absl::InvalidArgumentError(fmt::format(
         "a request of {} bytes (API key {}) is not sent to the controller; at most {} are",
@@ -345,8 +346,9 @@ Task<absl::StatusOr<session::Response>> ControllerLink::Ask(session::Request req
       continue;
     }
     const uint64_t session = generation_;
-    request.id = next_request_++;
-    std::optional<session::Response> response = co_await AskOnce(request, deadline);
+    session::Request once = request;
+    once.id = next_request_++;
+    std::optional<session::Response> response = co_await AskOnce(std::move(once), deadline);
     if (!response.has_value()) {
       if (asking == Asking::kRepeatedly) continue;
       if (scope_.stopping()) co_return absl::CancelledError("the broker is stopping");

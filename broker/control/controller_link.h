@@ -122,8 +122,9 @@ class ControllerLink {
   // Something else of a heartbeat has changed (what is applied, who leads the quorum).
   void Poke();
 
-  // Gives an answer that is no kNotController. The id of `request` is given here.
-  Task<absl::StatusOr<session::Response>> Ask(session::Request request, Asking asking,
+  // Gives an answer that is no kNotController. The id that `request` goes by is given here.
+  Task<absl::StatusOr<session::Response>> Ask(const session::Request& request,
+                                              Asking asking,  // Borrowed: awaited in place.
                                               Instant deadline);
 
  private:

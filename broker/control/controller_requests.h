@@ -51,8 +51,8 @@ class ControllerRequests {
   virtual ~ControllerRequests() = default;
 
   // Shard 0. The answer is ready for the client: this node has applied what it stands for. While
-  // there is no active controller it waits, for a bounded time; then the answer is an error the
-  // client retries.
+  // there is no active controller it waits, for as long as the request allows (request_timeout.h) and
+  // half a minute at most; then the answer is REQUEST_TIMED_OUT.
   virtual Task<ForwardedReply> Answer(ForwardedRequest request) = 0;
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/api/refuse_whole.h"
+#include "broker/api/request_timeout.h"
 #include "broker/control/session_request.h"
 #include "common/check.h"
 #include "common/status_macros.h"
@@ -14,9 +16,12 @@
 namespace millrace {
 namespace {
 
-// A client's request waits so long for an active controller: as long as Kafka's brokers try
-// (request.timeout.ms).
+// A client's request waits so long for an active controller, whatever time it allows itself: as long
+// as clients wait for an answer (request.timeout.ms).
 constexpr Duration kControllerMax = seconds(30);
+// And so long although it allows itself less: 0 means not to wait for what was asked to have its
+// effect, and that is no reason not to ask. An election takes less.
+constexpr Duration kControllerMin = seconds(1);
 // An answer is held back so long for this node's shards to apply what it stands for.
 constexpr Duration kAppliedMax = seconds(10);
 // What a broker may ask again when it does not know what became of it.
@@ -24,6 +29,34 @@ bool IsRepeatable(int16_t api_key) {
   return api_key == static_cast<int16_t>(kafka::ApiKey::kAlterPartition) ||
          api_key == static_cast<int16_t>(kafka::ApiKey::kAssignReplicasToDirs) ||
          api_key == static_cast<int16_t>(kafka::ApiKey::kAllocateProducerIds);
+}
+
+ApiRequest AsAsked(const session::Request& question) {
+  ApiRequest request;
+  request.api_key = question.api_key;
+  request.version = question.api_version;
+  request.correlation_id = question.correlation_id;
+  request.body = Slice::Copy(question.body);
+  return request;
+}
+
+Duration PatienceOf(const session::Request& question) {
+  const std::optional<milliseconds> asked = TimeoutOf(AsAsked(question));
+  if (!asked.has_value()) return kControllerMax;
+  return std::clamp<Duration>(*asked, kControllerMin, kControllerMax);
+}
+
+// Without a controller to answer, as Kafka's brokers do.
+ForwardedReply TimedOut(const session::Request& question, Duration waited) {
+  ApiReply answer =
+      RefuseWhole(AsAsked(question), kafka::KafkaError::kRequestTimedOut,
+                  fmt::format("No active controller has answered within {} ms.",
+                              std::chrono::duration_cast<milliseconds>(waited).count()));
+  ForwardedReply reply;
+  reply.action = answer.action;
+  reply.frame = std::string(answer.body.Flatten().view());
+  reply.reason = std::move(answer.reason);
+  return reply;
 }
 
 // A broker that goes waits so long for its leaderships to have moved.
@@ -242,9 +275,13 @@ Task<ForwardedReply> NodeLink::Answer(ForwardedRequest request) {
     reply = co_await AnswerForwarded(&context_.local->admin(), std::move(request));
   } else {
     const Asking asking = IsRepeatable(request.api_key) ? Asking::kRepeatedly : Asking::kOnce;
-    absl::StatusOr<session::Response> response = co_await link_->Ask(
-        ToSession(std::move(request)), asking, env_.reactor.Now() + kControllerMax);
+    const session::Request question = ToSession(std::move(request));
+    const Duration patience = PatienceOf(question);
+    const Instant deadline = env_.reactor.Now() + patience;
+    absl::StatusOr<session::Response> response = co_await link_->Ask(question, asking, deadline);
     if (!response.ok()) {
+      const bool stopping = absl::IsCancelled(response.status());
+      if (!stopping && env_.reactor.Now() >= deadline) co_return TimedOut(question, patience);
       reply.action = ApiReply::Action::kClose;
       reply.reason = std::string(response.status().message());
       co_return reply;

@@ -38,7 +38,7 @@ def killed(cluster):
     with Load(cluster.bootstrap, topic, BROKERS, rate=RATE) as load, wire.Connection(cluster.port, timeout=30) as connection:
         load.more()
         controller.kill()
-        connection.send(wire.encode("create_topics", 1, timeout_ms=10000, validate_only=False, topics=[
+        connection.send(wire.encode("create_topics", 1, timeout_ms=60000, validate_only=False, topics=[
             {"name": asked, "partitions": 1, "replication_factor": 3, "assignments": [], "configs": []}]))
         load.more(SESSION_SECONDS * RATE * 3 // 2)
         # Clients that come now find all they need.
@@ -58,6 +58,38 @@ def killed(cluster):
     expect_equal(leaderships(cluster, topic), before, "leaders, epochs and replicas in sync with the controller back")
     longest = max(load.gap_ms.values())
     print(f"      longest gap {longest:.0f} ms", flush=True)
+
+
+IMPATIENT = {  # Each API that says how long it may take.
+    "create_topics": {"topics": [{"name": "asked", "partitions": 1, "replication_factor": 3, "assignments": [], "configs": []}],
+                      "validate_only": False},
+    "delete_topics": {"names": ["asked"]},
+    "create_partitions": {"topics": [{"name": "asked", "count": 2, "assignments": None}], "validate_only": False},
+    "elect_leaders": {"type": 0, "topics": [{"name": "asked", "partitions": [0]}]},
+    "alter_partition_reassignments": {"may_change_factor": True, "topics": [{"name": "asked", "partitions": [{"index": 0, "replicas": [1]}]}]},
+    "list_partition_reassignments": {"topics": None},
+    "update_features": {"updates": [{"name": "metadata.version", "level": 20, "type": 1}], "validate_only": True},
+    "add_raft_voter": {"cluster_id": None, "id": 9, "directory": bytes(15) + b"1", "listeners": [], "ack": True},
+}
+TIMED_OUT = 7
+
+
+def errors(answer):
+    """The error of the whole, or those of what was asked for."""
+    parts = next((answer[name] for name in ("topics", "results") if answer.get(name)), None)
+    return {answer["error"]} if answer.get("error") or parts is None else {one["error"] for one in parts}
+
+
+@test("no controller: a request waits no longer than it allows itself, and is told REQUEST_TIMED_OUT")
+def impatient(cluster):
+    cluster.members[-1].kill()
+    with wire.Connection(cluster.port, timeout=25) as connection:  # Less than what waits for 30 s.
+        for number, (name, fields) in enumerate(IMPATIENT.items()):
+            connection.send(wire.encode(name, number + 1, timeout_ms=100, **fields))
+        seen = {name: errors(connection.answer(name)) for name in IMPATIENT}
+    expect_equal(seen, {name: {TIMED_OUT} for name in IMPATIENT}, "errors")
+    cluster.members[-1].start()
+    cluster.await_ready()
 
 
 @test("no controller: a broker's consumers read on, and each of the three brokers serves what it leads")
