@@ -16,6 +16,7 @@
 #include "cli/command_parser.h"
 #include "cli/text_table.h"
 #include "common/json/json_writer.h"
+#include "common/runtime/task_scope.h"
 #include "proto/kafka/describe_configs_request.h"
 #include "proto/kafka/describe_configs_response.h"
 #include "proto/kafka/incremental_alter_configs_request.h"
@@ -24,6 +25,8 @@
 namespace millrace {
 namespace {
 
+// Brokers that are asked side by side. Higher: less to wait for where many are silent.
+constexpr size_t kAskedTogetherMax = 64;
 constexpr int8_t kTopicResource = 2;
 constexpr int8_t kBrokerResource = 4;
 constexpr int8_t kSetOperation = 0;
@@ -178,12 +181,31 @@ Task<absl::StatusOr<std::vector<Resource>>> AskConfigs(ClientSession* session, i
   co_return std::move(response->results);
 }
 
-// All of `names`; of a broker that cannot be asked, what hindered it.
+// A broker that is asked for its own.
+struct AskedBroker {
+  std::string name;
+  BrokerId id;
+  absl::StatusOr<std::vector<Resource>> own = absl::UnknownError("not asked");
+};
+
+// Those that are nobody's yet, one after the other.
+Task<void> AskBrokers(ClientSession* session, std::vector<AskedBroker>* brokers, size_t* next) {
+  while (*next < brokers->size()) {
+    const size_t mine = (*next)++;
+    const AskedBroker asked = (*brokers)[mine];
+    auto own = co_await AskConfigs(session, kBrokerResource, {asked.name}, asked.id);
+    (*brokers)[mine].own = std::move(own);
+  }
+}
+
+// All of `names`; of a broker that cannot be asked, what hindered it. Brokers are asked side by side:
+// one that is silent costs its whole time-out.
 Task<absl::StatusOr<std::vector<Resource>>> AskAllConfigs(
     ClientSession* session, std::shared_ptr<ConfigArguments> arguments,
     std::vector<std::string> names, std::vector<std::string>* failures) {
   const int8_t type = arguments->resource();
   std::vector<std::string> of_any;
+  std::vector<AskedBroker> brokers;
   std::vector<Resource> all;
   if (type == kBrokerResource) {  // Where brokers are.
     auto metadata = co_await session->client.Metadata(std::vector<std::string>(), /*create=*/false,
@@ -192,19 +214,30 @@ Task<absl::StatusOr<std::vector<Resource>>> AskAllConfigs(
   }
   for (std::string& name : names) {
     const std::optional<int32_t> id = type == kBrokerResource ? BrokerIdOf(name) : std::nullopt;
-    if (!id.has_value()) {
+    if (id.has_value()) {
+      brokers.push_back({.name = std::move(name), .id = BrokerId(*id)});
+    } else {
       of_any.push_back(std::move(name));
-      continue;
     }
-    auto own = co_await AskConfigs(session, type, {name}, BrokerId(*id));
-    if (!own.ok()) {
-      failures->push_back(fmt::format("broker {}: {}", name, std::string(own.status().message())));
-      continue;
+  }
+  size_t next = 0;
+  TaskScope asking(session->env.reactor);
+  for (size_t i = 0; i < std::min(brokers.size(), kAskedTogetherMax); ++i) {
+    asking.Spawn(AskBrokers(session, &brokers, &next));
+  }
+  co_await asking.Join();
+  std::optional<BrokerId> answers;  // It will tell the rest, too.
+  for (AskedBroker& broker : brokers) {
+    if (broker.own.ok()) {
+      answers = broker.id;
+      std::ranges::move(*broker.own, std::back_inserter(all));
+    } else {
+      failures->push_back(
+          fmt::format("broker {}: {}", broker.name, std::string(broker.own.status().message())));
     }
-    std::ranges::move(*own, std::back_inserter(all));
   }
   if (!of_any.empty()) {
-    auto others = co_await AskConfigs(session, type, std::move(of_any), std::nullopt);
+    auto others = co_await AskConfigs(session, type, std::move(of_any), answers);
     if (!others.ok()) co_return others.status();
     std::ranges::move(*others, std::back_inserter(all));
   }

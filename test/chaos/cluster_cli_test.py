@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
@@ -204,6 +205,31 @@ def configs(cluster):
                             (("--type", "group", "--name", "g", "a=b"), "--type")):
         expect_in(said, refused(cluster, "config", "set", *arguments, status=2))
     expect_in("no-such-topic", refused(cluster, "config", "describe", "--name", "no-such-topic"))
+
+
+@test("millrace config: brokers that are silent are named, and waited for side by side")
+def silent(cluster):
+    answering, *paused = cluster.members[:3]
+    until_healthy(cluster)
+    seconds = 4
+    names = [word for one in cluster.members[:3] for word in ("--name", one.id)]
+    for one in paused:
+        one.pause()
+    try:
+        begun = time.monotonic()
+        done = subprocess.run([cluster.options.binary, "config", "describe", "--type", "broker", *map(str, names), "-o", "json",
+                               "--bootstrap-server", answering.bootstrap, "--timeout", f"{seconds}s"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        took = time.monotonic() - begun
+    finally:
+        for one in paused:
+            one.resume()
+    expect_equal((done.returncode, [one["name"] for one in json.loads(done.stdout)]), (1, [str(answering.id)]), f"who answers: {done.stderr}")
+    for one in paused:
+        expect_in(f"broker {one.id}: ", done.stderr)
+    expect(took < seconds * len(paused), f"{took} s for {len(paused)} that are silent for {seconds} s each: one after the other")
+    cluster.await_ready()
+    until_healthy(cluster)
 
 
 @test("millrace api-versions: every broker is asked, as text and as JSON, and one that is gone is no success")
