@@ -19,7 +19,7 @@ class ConnectionAdmission {
  public:
   virtual ~ConnectionAdmission() = default;
   // When admitted, Leave() must follow once.
-  virtual Task<ConnectionQuota::Verdict> Admit(std::string address) = 0;
+  virtual Task<ConnectionQuota::Verdict> Admit(ConnectionOrigin origin) = 0;
   virtual Task<void> Leave(std::string address) = 0;
 };
 
@@ -27,8 +27,8 @@ class ConnectionAdmission {
 class LocalAdmission final : public ConnectionAdmission {
  public:
   explicit LocalAdmission(ConnectionQuotaOptions options) : quota_(std::move(options)) {}
-  Task<ConnectionQuota::Verdict> Admit(std::string address) override {
-    co_return quota_.TryAdmit(address);
+  Task<ConnectionQuota::Verdict> Admit(ConnectionOrigin origin) override {
+    co_return quota_.TryAdmit(origin);
   }
   Task<void> Leave(std::string address) override {
     quota_.Leave(address);
@@ -49,10 +49,10 @@ class RemoteAdmission final : public ConnectionAdmission {
  public:
   RemoteAdmission(Shards& shards, ShardId here, ConnectionAdmission& local)
       : shards_(shards), here_(here), local_(local) {}
-  Task<ConnectionQuota::Verdict> Admit(std::string address) override {
+  Task<ConnectionQuota::Verdict> Admit(ConnectionOrigin origin) override {
     co_return co_await shards_.Call<ConnectionQuota::Verdict>(
-        here_, ShardId(0), [local = &local_, address = std::move(address)]() mutable {
-          return local->Admit(std::move(address));
+        here_, ShardId(0), [local = &local_, origin = std::move(origin)]() mutable {
+          return local->Admit(std::move(origin));
         });
   }
   Task<void> Leave(std::string address) override {

@@ -73,8 +73,9 @@ Task<void> Server::AcceptLoop(Bound* bound) {
         co_await Sleep(env_.reactor, next_accept, accepting_.token());
     }
     std::unique_ptr<Connection> connection = *std::move(accepted);
-    std::string host = connection->peer().host;
-    ConnectionQuota::Verdict verdict = co_await admission_.Admit(host);
+    const std::string host = connection->peer().host;
+    ConnectionQuota::Verdict verdict =
+        co_await admission_.Admit({host, IsOwnMachine(host, connection->local().host)});
     if (verdict != ConnectionQuota::Verdict::kAdmitted) {
       env_.logger.Debug("listener {}: refused {}: {}", bound->name, host,
                         verdict == ConnectionQuota::Verdict::kTooManyInTotal

@@ -12,6 +12,7 @@ import wire
 
 IDLE_MS = 2000
 PER_ADDRESS_MAX = 60
+OPERATORS_MAX = 4  # From the machine itself, over max.connections.
 SETTINGS = [f"connections.max.idle.ms={IDLE_MS}", f"max.connections.per.ip={PER_ADDRESS_MAX}"]
 
 
@@ -30,17 +31,40 @@ def slowloris(node):
             connection.close()
 
 
+def works(connection):
+    with contextlib.suppress(wire.Disconnected, ConnectionError):
+        return bool(connection.metadata([])["brokers"])
+    return False
+
+
+@test("hostile connection: more than max.connections are closed, but for a few from the machine itself, which can raise it",
+      ours_only="Kafka leaves whoever comes in the backlog, until somebody goes")
+def total(node):
+    def alter(connection, operation, value):
+        answer = connection.ask("incremental_alter_configs", validate_only=False, resources=[
+            {"type": 4, "name": "", "configs": [{"name": "max.connections", "op": operation, "value": value}]}])
+        expect_equal([one["error"] for one in answer["responses"]], [0], "errors")
+    seen = []
+
+    def served():
+        """How many of a dozen are, beside the first."""
+        with contextlib.ExitStack() as others:
+            seen.append(sum(works(others.enter_context(wire.Connection(node.port, timeout=5))) for _ in range(12)))
+        return seen[-1]
+    with wire.Connection(node.port) as first:
+        alter(first, 0, "3")
+        # Those of before may be going yet.
+        until(lambda: served() == 2 + OPERATORS_MAX, "as many are served as may be, and those of the machine itself")
+        expect(max(seen) == 2 + OPERATORS_MAX, f"served beside the first: {seen}")
+        alter(first, 1, None)
+        until(lambda: served() == 12, "all are served when there is no limit")
+
+
 @test("hostile connection: more from one address than max.connections.per.ip are closed, the earlier ones stay")
 def flood(node):
     with wire.Connection(node.port) as first:
         expect(first.metadata([])["brokers"], "the first connection works")
         others = [wire.Connection(node.port, timeout=5) for _ in range(PER_ADDRESS_MAX + 40)]
-
-        def works(connection):
-            with contextlib.suppress(wire.Disconnected, ConnectionError):
-                return bool(connection.metadata([])["brokers"])
-            return False
-
         working = sum(map(works, others))
         expect(PER_ADDRESS_MAX - 10 <= working <= PER_ADDRESS_MAX - 1, f"{working} of {len(others)} more were served")
         expect(works(first), "the first connection was closed")
