@@ -26,6 +26,11 @@ class BrokerDoubts {
   void OnBroken(BrokerId broker, BrokerEpoch epoch, Instant now) {
     broken_.insert_or_assign(broker, Broken{epoch, now});
   }
+  // A stream with it stands: it lives, unless it has registered anew.
+  void OnStream(BrokerId broker, BrokerEpoch epoch) {
+    const auto found = broken_.find(broker);
+    if (found != broken_.end() && found->second.epoch == epoch) broken_.erase(found);
+  }
   bool HasAny(Instant now) const {
     return std::ranges::any_of(broken_,
                                [&](const auto& one) { return now - one.second.when < kDoubtMax; });

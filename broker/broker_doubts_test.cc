@@ -28,4 +28,8 @@ TEST_CASE("BrokerDoubts: who broke is doubtful for a moment, as that registratio
   BrokerImage other = five;
   other.id = BrokerId(3);
   CHECK_FALSE(doubts.IsDoubtful(other, now));
+  doubts.OnStream(BrokerId(2), BrokerEpoch(4));  // Another life of it.
+  CHECK(doubts.IsDoubtful(five, now));
+  doubts.OnStream(BrokerId(2), BrokerEpoch(5));
+  CHECK_FALSE(doubts.IsDoubtful(five, now));
 }

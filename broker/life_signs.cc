@@ -4,28 +4,38 @@
 
 namespace millrace {
 
-bool LifeSigns::AskAfter(BrokerId broker, Peer& peer, uint64_t* number) {
-  if (peer.silent) return false;
-  *number = peer.asked + 1;
-  if (peer.asked > peer.heard) {
-    peer.another = true;
-    return true;
-  }
-  if (!ask_(broker, *number)) return false;
-  peer.asked = *number;
+bool LifeSigns::AskNext(BrokerId broker, Peer& peer) {
+  if (!ask_(broker, peer.asked + 1)) return false;
+  ++peer.asked;
+  peer.asked_at = reactor_.Now();
   return true;
 }
 
-Task<void> LifeSigns::HearFrom(std::vector<BrokerId> brokers, Instant until) {
+std::optional<uint64_t> LifeSigns::AskAfter(BrokerId broker, Peer& peer) {
+  if (peer.asked == peer.heard) {
+    if (!AskNext(broker, peer) || peer.silent) return std::nullopt;
+    return peer.asked;
+  }
+  if (peer.silent) return std::nullopt;
+  peer.another = true;
+  return peer.asked + 1;
+}
+
+Task<void> LifeSigns::HearFrom(std::vector<BrokerId> brokers, CancellationToken cancel) {
+  const Instant until = reactor_.Now() + kPatience;
   std::vector<std::pair<BrokerId, uint64_t>> awaited;
   for (const BrokerId broker : brokers) {
-    uint64_t number = 0;
-    if (AskAfter(broker, peers_[broker], &number)) awaited.emplace_back(broker, number);
+    const std::optional<uint64_t> number = AskAfter(broker, peers_[broker]);
+    if (number.has_value()) awaited.emplace_back(broker, *number);
   }
   const auto unheard = [this](const auto& one) { return peers_[one.first].heard < one.second; };
   while (std::ranges::any_of(awaited, unheard)) {
-    if (co_await news_.Wait(until) != WaitResult::kTimedOut) continue;
-    for (const auto& one : awaited) peers_[one.first].silent |= unheard(one);
+    const WaitResult result = co_await news_.Wait(until, cancel);
+    if (result == WaitResult::kSignalled) continue;
+    for (const auto& one : awaited) {
+      Peer& peer = peers_[one.first];
+      if (peer.asked > peer.heard && IsLate(peer)) peer.silent = true;
+    }
     co_return;
   }
 }
@@ -34,11 +44,10 @@ void LifeSigns::OnEcho(BrokerId broker, uint64_t number) {
   Peer& peer = peers_[broker];
   if (number <= peer.heard || number > peer.asked) return;  // Of no question that is open.
   peer.heard = number;
-  peer.silent = false;
-  if (peer.heard == peer.asked && std::exchange(peer.another, false)) {
-    ++peer.asked;
-    // Where there is no stream any more, what they wait for is known.
-    if (!ask_(broker, peer.asked)) peer.heard = peer.asked;
+  peer.silent = IsLate(peer);
+  if (peer.heard == peer.asked && std::exchange(peer.another, false) && !AskNext(broker, peer)) {
+    ++peer.asked;  // There is no stream any more: it was lost, and that is known.
+    peer.heard = peer.asked;
   }
   news_.Pulse();
 }
@@ -47,7 +56,6 @@ void LifeSigns::OnLost(BrokerId broker) {
   Peer& peer = peers_[broker];
   if (std::exchange(peer.another, false)) ++peer.asked;
   peer.heard = peer.asked;
-  peer.silent = false;
   news_.Pulse();
 }
 

@@ -16,7 +16,6 @@ namespace {
 
 constexpr BrokerId kTwo(2);
 constexpr BrokerId kThree(3);
-constexpr Duration kMost = milliseconds(300);
 
 // Brokers that answer when the test says so, and somebody who waits for them.
 struct World {
@@ -27,7 +26,7 @@ struct World {
     Pass(milliseconds(1));
   }
   Task<void> Wait(std::vector<BrokerId> brokers) {
-    co_await signs.HearFrom(std::move(brokers), env.reactor.Now() + kMost);
+    co_await signs.HearFrom(std::move(brokers), waiting.token());
     ++back;
   }
   void Pass(Duration time) { world.Run(env, SleepFor(&env, time)); }
@@ -102,17 +101,57 @@ TEST_CASE("LifeSigns: an answer to an earlier question says nothing to who came 
   CHECK(w.back == 3);
 }
 
-TEST_CASE("LifeSigns: a silent broker is waited for once, until it says something") {
+TEST_CASE("LifeSigns: a stream that is lost answers those, too, who wait for the next question") {
   World w;
   w.HearFrom({kTwo});
-  w.Pass(kMost);
+  w.HearFrom({kTwo});
+  w.signs.OnLost(kTwo);
+  w.Pass(milliseconds(1));
+  CHECK(w.back == 2);
+  w.HearFrom({kTwo});
+  w.HearFrom({kTwo});
+  w.without_stream = {kTwo};
+  w.Answer(kTwo);  // The last it said: the question after it cannot be asked any more.
+  CHECK(w.back == 4);
+}
+
+TEST_CASE("LifeSigns: a silent broker is waited for once, until it answers in time again") {
+  World w;
+  w.HearFrom({kTwo});
+  w.Pass(LifeSigns::kPatience);
   CHECK(w.back == 1);
   w.HearFrom({kTwo});
   CHECK(w.back == 2);
   CHECK(w.Asked(kTwo) == 1);
-  w.Answer(kTwo);  // Late.
+  w.Answer(kTwo);  // Late: it may be as late again.
   w.HearFrom({kTwo});
-  CHECK(w.back == 2);
-  w.Answer(kTwo);
   CHECK(w.back == 3);
+  CHECK(w.Asked(kTwo) == 2);
+  w.Answer(kTwo);
+  w.HearFrom({kTwo});
+  CHECK(w.back == 3);
+  w.Answer(kTwo);
+  CHECK(w.back == 4);
+}
+
+TEST_CASE("LifeSigns: who comes when an answer is almost late does not make the next one late") {
+  World w;
+  w.HearFrom({kTwo});
+  w.Pass(LifeSigns::kPatience / 2);
+  w.HearFrom({kTwo});
+  w.Pass(LifeSigns::kPatience / 4);
+  w.Answer(kTwo);
+  CHECK(w.back == 1);
+  w.Pass(LifeSigns::kPatience / 2);
+  w.HearFrom({kTwo});  // The second has asked not long ago.
+  CHECK(w.back == 1);
+  w.Answer(kTwo);
+  CHECK(w.back == 2);
+}
+
+TEST_CASE("LifeSigns: who waits ends at once when it is told to") {
+  World w;
+  w.HearFrom({kTwo});
+  w.world.Run(w.env, w.waiting.Stop());
+  CHECK(w.back == 1);
 }

@@ -112,9 +112,8 @@ void LeaderLink::MarkProgress(const TopicPartitionId& id, bool urgent) {
 void LeaderLink::Hurry() { hurry_.Pulse(); }
 
 bool LeaderLink::AskEcho(uint64_t number) {
-  if (stream_ == nullptr || !stream_->failure.ok() || !(stream_->features & kReplicationEcho)) {
-    return false;
-  }
+  if (stream_ == nullptr || !(stream_->features & kReplicationEcho)) return false;
+  if (!stream_->failure.ok()) return !scope_.stopping();  // on_loss is about to be called.
   stream_->out.Add(StreamEcho{number});
   wake_.Pulse();
   return true;

@@ -93,6 +93,7 @@ void Partition::ApplyBrokers(const PartitionAssignment& assignment) {
 void Partition::TakeRole() {
   const LeaderEpoch epoch = assignment_.leader_epoch;
   led_before_ = leads();
+  claimed_in_vain_.reset();
   if (assigned_) {
     const absl::Status ended =
         MakeError(ErrorKind::kNotLeaderOrFollower, fmt::format("leader epoch {} has begun", epoch));

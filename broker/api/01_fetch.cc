@@ -4,7 +4,7 @@
 // with
 //           them the aborted transactions to skip, by first offset).
 // Answers at once when there are min_bytes, an
-//           error, a diverging epoch, or another replica to read from (KIP-392: the leader names
+//           error (soon, where the client knows a later epoch: await_leadership.h), a diverging epoch, or another replica to read from (KIP-392: the leader names
 //           one of the consumer's rack; followers serve v11 and later, up to what they know to be
 //           committed); otherwise waits for max_wait_ms, a minute at most. The first partition with
 //           records returns its first batch whole, however big (KIP-74). Incremental sessions
@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <expected>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -109,7 +110,9 @@ class FetchRun {
   // Runs `step` for every part at once, each on its shard.
   Task<void> OnParts(Step step);
   static Task<void> SurveyThere(Broker* there, FetchPart* part);
-  static Task<void> SurveyWhenLeading(Broker* there, FetchPart* part);
+  // Whether it was waited for what the client may know sooner than this broker, once: it must be looked
+  // again then. Nothing is kept meanwhile.
+  Task<bool> AwaitedLeaderships();
   static Task<std::monostate> WaitThere(Broker* there, FetchPart* part, Instant deadline,
                                         CancellationToken enough);
   MemoryLine& records() { return broker_.fetch_budget.records(); }
@@ -214,11 +217,24 @@ Task<void> FetchRun::SurveyThere(Broker* there, FetchPart* part) {
   co_return;
 }
 
-Task<void> FetchRun::SurveyWhenLeading(Broker* there, FetchPart* part) {
-  std::vector<LeadershipClaim> claims = part->Claims();
-  if (claims.empty()) co_return;
-  co_await AwaitLeadership(there, std::move(claims));
-  part->Survey(*there);
+Task<bool> FetchRun::AwaitedLeaderships() {
+  if (awaited_leadership_ || !is_urgent()) co_return false;
+  awaited_leadership_ = true;
+  std::map<ShardId, std::vector<LeadershipClaim>> claims;
+  for (const FetchPart& part : parts_) {
+    std::vector<LeadershipClaim> of_part = part.Claims();
+    if (!of_part.empty()) claims.emplace(part.shard(), std::move(of_part));
+  }
+  if (claims.empty()) co_return false;
+  Drop();
+  TaskScope calls(broker_.env.reactor);
+  for (const auto& [shard, claimed] : claims) {
+    calls.Spawn(OnShard<void>(&broker_, shard, [&claimed](Broker& there) {
+      return AwaitLeadership(&there, OpenClaims(there, claimed));
+    }));
+  }
+  co_await calls.Join();
+  co_return true;
 }
 
 Task<bool> FetchRun::Survey() {
@@ -233,11 +249,6 @@ Task<bool> FetchRun::Survey() {
     parts_.front().Survey(broker_);
   } else if (!parts_.empty()) {
     co_await OnParts(&FetchRun::SurveyThere);
-  }
-  const auto claims = [](const FetchPart& part) { return !part.Claims().empty(); };
-  if (is_urgent() && std::ranges::any_of(parts_, claims) &&
-      !std::exchange(awaited_leadership_, true)) {
-    co_await OnParts(&FetchRun::SurveyWhenLeading);
   }
   co_return !request_.cancel.cancelled();
 }
@@ -459,6 +470,7 @@ Task<ApiReply> FetchRun::Run() {
   const size_t bytes_min = std::min(static_cast<size_t>(std::max(0, plan_.bytes_min)), BytesMax());
   for (;;) {
     if (!co_await Survey()) co_return ApiReply::Silent();
+    if (co_await AwaitedLeaderships()) continue;
     const bool late =
         answers_.empty() || !may_wait_ || request_.drain.cancelled() || Now() >= deadline;
     if (WantsRecords()) {

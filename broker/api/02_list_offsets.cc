@@ -189,10 +189,10 @@ Task<std::monostate> AnswerAll(Broker* broker, const std::vector<Asked>* asked, 
                                CancellationToken drain) {
   std::vector<LeadershipClaim> claims;
   for (const Asked& one : *asked) {
-    if (terms.debug) break;  // Any replica may be asked.
-    claims.push_back({one.id, EpochFromWire(one.partition->current_leader_epoch)});
+    const auto epoch = EpochFromWire(one.partition->current_leader_epoch);
+    if (epoch.has_value() && claims.size() <= kClaimsMax) claims.push_back({one.id, epoch});
   }
-  co_await AwaitLeadership(broker, std::move(claims));
+  co_await AwaitLeadership(broker, OpenClaims(*broker, std::move(claims)), drain);
   for (const Asked& one : *asked) co_await Answer(broker, one, terms, drain);
   co_return std::monostate();
 }

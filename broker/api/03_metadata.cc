@@ -31,29 +31,48 @@ using kafka::MetadataRequest;
 using kafka::MetadataResponse;
 
 constexpr int16_t kErrorVersion = 13;
-bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image, const TopicImage& topic) {
-  return std::ranges::any_of(topic.partitions, [&](const PartitionImage& partition) {
-    return HasDoubtfulLeader(broker, image, partition);
-  });
+
+// The topics that are asked for, with what is there of them.
+void ForEachAsked(const MetadataImage& image, const MetadataRequest& request, bool all,
+                  const std::function<bool(const TopicImage&)>& visit) {
+  if (all) {
+    image.topics().ForEach(
+        [&](const std::string&, const MetadataImage::Topic& topic) { return visit(*topic); });
+    return;
+  }
+  for (const MetadataRequest::MetadataRequestTopic& asked : *request.topics) {
+    const MetadataImage::Topic topic = !asked.topic_id.is_zero() ? image.FindTopic(asked.topic_id)
+                                       : asked.name.has_value()  ? image.FindTopic(*asked.name)
+                                                                 : nullptr;
+    if (topic != nullptr && !visit(*topic)) return;
+  }
 }
 
 // Whether one of the partitions that are asked for has one.
 bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool all) {
-  const MetadataImage& image = *broker.image();
+  const std::shared_ptr<const MetadataImage> image = broker.image();
   bool found = false;
-  if (all) {
-    image.topics().ForEach([&](const std::string&, const MetadataImage::Topic& topic) {
-      found = HasDoubtfulLeader(broker, image, *topic);
-      return !found;
+  ForEachAsked(*image, request, all, [&](const TopicImage& topic) {
+    found = std::ranges::any_of(topic.partitions, [&](const PartitionImage& partition) {
+      return HasDoubtfulLeader(broker, *image, partition);
     });
-    return found;
-  }
-  return std::ranges::any_of(*request.topics, [&](const auto& asked) {
-    const MetadataImage::Topic topic = !asked.topic_id.is_zero() ? image.FindTopic(asked.topic_id)
-                                       : asked.name.has_value()  ? image.FindTopic(*asked.name)
-                                                                 : nullptr;
-    return topic != nullptr && HasDoubtfulLeader(broker, image, *topic);
+    return !found;
   });
+  return found;
+}
+
+std::vector<BrokerId> LeadersAskedFor(const Broker& broker, const MetadataRequest& request,
+                                      bool all) {
+  if (all) return LivingOthers(broker);
+  std::vector<BrokerId> leaders;
+  const std::shared_ptr<const MetadataImage> image = broker.image();
+  ForEachAsked(*image, request, all, [&](const TopicImage& topic) {
+    for (const PartitionImage& partition : topic.partitions) {
+      AddLeader(broker, partition, &leaders);
+    }
+    return true;
+  });
+  return leaders;
 }
 
 // Whether this broker itself may not lead any more (fencing_doubts.h).
@@ -160,7 +179,7 @@ Task<ApiReply> HandleMetadata(Broker* broker, ApiRequest request) {
   }
   if (all || !body->topics->empty()) {
     const std::function<bool()> concerns = [&] { return AsksForDoubtful(*broker, *body, all); };
-    co_await AwaitElections(broker, &concerns);
+    co_await AwaitElections(broker, LeadersAskedFor(*broker, *body, all), &concerns, request.drain);
   }
 
   const std::shared_ptr<const MetadataImage> image = broker->image();

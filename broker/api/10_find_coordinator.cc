@@ -67,6 +67,15 @@ bool HasDoubtfulCoordinator(const Broker& broker, const std::vector<std::string>
   });
 }
 
+std::vector<BrokerId> CoordinatorsOf(const Broker& broker, const std::vector<std::string>& keys) {
+  std::vector<BrokerId> leaders;
+  for (const std::string& key : keys) {
+    const PartitionImage* partition = GroupsPartition(broker, *broker.image(), key);
+    if (partition != nullptr) AddLeader(broker, *partition, &leaders);
+  }
+  return leaders;
+}
+
 Response::Coordinator Find(const Broker& broker, const std::string& listener, std::string key) {
   const MetadataImage& image = *broker.image();
   const PartitionImage* partition = GroupsPartition(broker, image, key);
@@ -105,7 +114,7 @@ Task<ApiReply> HandleFindCoordinator(Broker* broker, ApiRequest request) {
   }
   if (type == kGroup && !keys.empty()) {
     const std::function<bool()> concerns = [&] { return HasDoubtfulCoordinator(*broker, keys); };
-    co_await AwaitElections(broker, &concerns);
+    co_await AwaitElections(broker, CoordinatorsOf(*broker, keys), &concerns, request.drain);
   }
   Response response;
   for (std::string& key : keys) {

@@ -56,9 +56,10 @@ void Answer(Broker& broker, const Asked& item) {
 Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked) {
   std::vector<LeadershipClaim> claims;
   for (const Asked& one : *asked) {
-    claims.push_back({one.id, EpochFromWire(one.partition->current_leader_epoch)});
+    const auto epoch = EpochFromWire(one.partition->current_leader_epoch);
+    if (epoch.has_value() && claims.size() <= kClaimsMax) claims.push_back({one.id, epoch});
   }
-  co_await AwaitLeadership(broker, std::move(claims));
+  co_await AwaitLeadership(broker, OpenClaims(*broker, std::move(claims)));
   for (const Asked& one : *asked) Answer(*broker, one);
 }
 

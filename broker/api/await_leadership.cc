@@ -15,6 +15,8 @@ namespace {
 // Between two brokers' taking note of the same change, on a busy machine. Longer: a client that has
 // slept over a change of leaders, and asks a follower first, waits so long for being told.
 constexpr Duration kMetadataLag = milliseconds(100);
+// Who is wrong once is wrong with all that is on its way.
+constexpr Duration kCredulousAgain = seconds(1);
 constexpr Offset kNeverReached(INT64_MAX);
 
 // Wakes the request when the partition's role changes, or it goes.
@@ -35,28 +37,71 @@ bool KnowsDoubtfulLeader(const Broker& broker, const Partition& partition) {
 
 // Whether the client may be ahead of this broker.
 bool MayComeTrue(const Broker& broker, const Partition& partition, const LeadershipClaim& claim) {
-  if (claim.epoch.has_value()) return *claim.epoch > partition.leader_epoch();
-  if (partition.leads()) return false;
-  return !partition.led_before() || KnowsDoubtfulLeader(broker, partition);
+  if (claim.epoch.has_value() ? *claim.epoch <= partition.leader_epoch() : partition.leads()) {
+    return false;
+  }
+  const std::optional<Instant>& in_vain = partition.claimed_in_vain();
+  if (in_vain.has_value() && broker.env.reactor.Now() - *in_vain < kCredulousAgain) return false;
+  return claim.epoch.has_value() || !partition.led_before() ||
+         KnowsDoubtfulLeader(broker, partition);
 }
+
+bool MayComeTrue(Broker& broker, const LeadershipClaim& claim) {
+  absl::StatusOr<Partition*> partition = HostedPartition(broker, claim.id);
+  return partition.ok() && MayComeTrue(broker, **partition, claim);
+}
+
+// A claim that is waited for.
+struct Awaited {
+  Awaited(const LeadershipClaim& of, Event* changed) : claim(of), wait(changed) {}
+  LeadershipClaim claim;
+  RoleWait wait;
+};
 
 }  // namespace
 
-Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims) {
+std::vector<LeadershipClaim> OpenClaims(Broker& broker, std::vector<LeadershipClaim> claims) {
+  if (claims.size() > kClaimsMax) return {};
+  // Of a partition that is named twice the latest epoch.
+  std::ranges::sort(claims, [](const LeadershipClaim& a, const LeadershipClaim& b) {
+    return a.id != b.id ? a.id < b.id : a.epoch > b.epoch;
+  });
+  const auto again = std::ranges::unique(claims, {}, &LeadershipClaim::id);
+  claims.erase(again.begin(), again.end());
+  std::erase_if(claims, [&](const LeadershipClaim& one) { return !MayComeTrue(broker, one); });
+  return claims;
+}
+
+Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
+                           CancellationToken cancel) {
+  if (claims.empty()) co_return;
   const Instant asked = broker->env.reactor.Now();
+  Event changed(broker->env.reactor);
+  std::deque<Awaited> awaited;
+  for (const LeadershipClaim& claim : claims) awaited.emplace_back(claim, &changed);
   for (;;) {
-    Event changed(broker->env.reactor);
-    std::deque<RoleWait> waits;
+    changed.Reset();
+    bool open = false;
     bool doubtful = false;
-    for (const LeadershipClaim& claim : claims) {
-      absl::StatusOr<Partition*> partition = HostedPartition(*broker, claim.id);
-      if (!partition.ok() || !MayComeTrue(*broker, **partition, claim)) continue;
+    for (Awaited& one : awaited) {
+      absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
+      if (!partition.ok() || !MayComeTrue(*broker, **partition, one.claim)) continue;
+      open = true;
       doubtful = doubtful || KnowsDoubtfulLeader(*broker, **partition);
-      (*partition)->committed().Add(waits.emplace_back(&changed), kNeverReached);
+      if (!one.wait.linked()) (*partition)->committed().Add(one.wait, kNeverReached);
     }
+    const Instant now = broker->env.reactor.Now();
+    if (!open) co_return;
     const Instant until = asked + (doubtful ? kElectionWait : kMetadataLag);
-    if (waits.empty() || broker->env.reactor.Now() >= until) co_return;
-    (void)co_await changed.Wait(until);
+    if (now < until && co_await changed.Wait(until, cancel) != WaitResult::kCancelled) continue;
+    if (now < until) co_return;
+    for (Awaited& one : awaited) {
+      absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
+      if (partition.ok() && MayComeTrue(*broker, **partition, one.claim)) {
+        (*partition)->NoteClaimInVain(now);
+      }
+    }
+    co_return;
   }
 }
 

@@ -4,18 +4,24 @@
 // broker leads, or a later epoch, is answered when the metadata has come, if it comes soon.
 //
 // Bounds:   the wait: kMetadataLag, and kElectionWait where the leader that is known here may just have
-//           died. A broker that led until the present epoch began is not waited for: its clients are
-//           behind, not ahead.
+//           died. Who was waited for in vain is not waited for again within a second, and a broker
+//           that led until the present epoch began not at all: its clients are behind, not ahead
+//           (after a restart it does not know). Of a request that claims more than kClaimsMax
+//           partitions nothing is waited for.
 // Source:   docs/replication.md, What a kill -9 costs.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
 #include "broker/broker.h"
 #include "common/ids.h"
+#include "common/runtime/cancellation.h"
 
 namespace millrace {
+
+inline constexpr size_t kClaimsMax = 1000;
 
 // What a client takes for true by asking this broker.
 struct LeadershipClaim {
@@ -23,7 +29,11 @@ struct LeadershipClaim {
   std::optional<LeaderEpoch> epoch;  // Nothing: it does not say.
 };
 
-// Until none of `claims` may still come true. REQUIRES: `broker` is of the shard that they belong to.
-Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims);
+// Those that may come true soon, each partition once. REQUIRES: `broker` is of their shard.
+std::vector<LeadershipClaim> OpenClaims(Broker& broker, std::vector<LeadershipClaim> claims);
+
+// Until none of what OpenClaims() told may still come true, or `cancel`. REQUIRES: the same.
+Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
+                           CancellationToken cancel = {});
 
 }  // namespace millrace

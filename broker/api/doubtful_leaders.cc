@@ -19,14 +19,6 @@ bool AwaitsFencing(const Broker& broker) {
   });
 }
 
-std::vector<BrokerId> LivingOthers(const Broker& broker) {
-  std::vector<BrokerId> others;
-  for (const auto& [id, other] : broker.image()->brokers()) {
-    if (!other.fenced && other.id != broker.options.node_id) others.push_back(other.id);
-  }
-  return others;
-}
-
 }  // namespace
 
 bool IsDoubtful(const Broker& broker, const BrokerImage& other) {
@@ -40,14 +32,32 @@ bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
   return known != nullptr && IsDoubtful(broker, *known);
 }
 
-Task<void> AwaitElections(Broker* broker, const std::function<bool()>* concerns_answer) {
+std::vector<BrokerId> LivingOthers(const Broker& broker) {
+  std::vector<BrokerId> others;
+  for (const auto& [id, other] : broker.image()->brokers()) {
+    if (!other.fenced && other.id != broker.options.node_id) others.push_back(other.id);
+  }
+  return others;
+}
+
+void AddLeader(const Broker& broker, const PartitionImage& partition,
+               std::vector<BrokerId>* leaders) {
+  if (!partition.leader.has_value() || *partition.leader == broker.options.node_id) return;
+  if (std::ranges::find(*leaders, *partition.leader) == leaders->end()) {
+    leaders->push_back(*partition.leader);
+  }
+}
+
+Task<void> AwaitElections(Broker* broker, std::vector<BrokerId> leaders,
+                          const std::function<bool()>* concerns_answer, CancellationToken cancel) {
   if (broker->doubts == nullptr || broker->life_signs == nullptr) co_return;
-  const Instant until = broker->env.reactor.Now() + kElectionWait;
-  co_await broker->life_signs->HearFrom(LivingOthers(*broker), until);
+  co_await broker->life_signs->HearFrom(std::move(leaders), cancel);
   if (!broker->doubts->HasAny(broker->env.reactor.Now())) co_return;
+  const Instant until = broker->env.reactor.Now() + kElectionWait;
   for (bool waits = (*concerns_answer)(); waits;
        waits = AwaitsFencing(*broker) || (*concerns_answer)()) {
-    if (co_await broker->metadata.published().Wait(until) == WaitResult::kTimedOut) break;
+    const WaitResult result = co_await broker->metadata.published().Wait(until, cancel);
+    if (result != WaitResult::kSignalled) break;
   }
 }
 

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "broker/broker.h"
+#include "common/runtime/cancellation.h"
 #include "controller/image/metadata_image.h"
 
 namespace millrace {
@@ -21,10 +23,16 @@ bool IsDoubtful(const Broker& broker, const BrokerImage& other);
 bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
                        const PartitionImage& partition);
 
-// Hears from every broker that this shard follows, and, when `concerns_answer` says that a doubt
-// touches what is to be told, waits until the broker in doubt is fenced and others lead. For
-// kElectionWait at most; the answer may name a doubtful leader then.
-// `concerns_answer` looks at the latest image, and outlives the call.
-Task<void> AwaitElections(Broker* broker, const std::function<bool()>* concerns_answer);
+// Hears from `leaders`, those of other brokers that the answer would name, and, when `concerns_answer`
+// says that a doubt touches what is to be told, waits until the broker in doubt is fenced and others
+// lead. For kElectionWait at most; the answer may name a doubtful leader then.
+// `concerns_answer` looks at the latest image. Borrowed: awaited in place.
+Task<void> AwaitElections(Broker* broker, std::vector<BrokerId> leaders,
+                          const std::function<bool()>* concerns_answer, CancellationToken cancel);
+// Every broker that may lead, but this one.
+std::vector<BrokerId> LivingOthers(const Broker& broker);
+// Adds who leads, if another broker does, and it is not among them yet.
+void AddLeader(const Broker& broker, const PartitionImage& partition,
+               std::vector<BrokerId>* leaders);
 
 }  // namespace millrace

@@ -188,8 +188,7 @@ void FetchPart::Survey(Broker& broker) {
 std::vector<LeadershipClaim> FetchPart::Claims() const {
   std::vector<LeadershipClaim> claims;
   for (const FetchAnswer* answer : answers_) {
-    if (answer->data.error_code == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower) ||
-        answer->data.error_code == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
+    if (answer->data.error_code == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
       claims.push_back({answer->id, answer->target.current_leader_epoch});
     }
   }

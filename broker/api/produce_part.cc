@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "broker/api/api_support.h"
-#include "broker/api/await_leadership.h"
 #include "broker/api/find_partition.h"
 #include "broker/fencing_doubts.h"
 #include "broker/own_copy.h"
@@ -140,13 +139,20 @@ Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
   }
 }
 
-Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item, CancellationToken cancel) {
+std::vector<LeadershipClaim> ProducePart::ClaimsFrom(const ProduceItem& item) const {
   std::vector<LeadershipClaim> claims;
-  for (const ProduceItem* each = item; each != std::to_address(items_.end()); ++each) {
+  for (const ProduceItem* each = &item; each != std::to_address(items_.end()); ++each) {
     claims.push_back({each->id, std::nullopt});
+    if (claims.size() > kClaimsMax) break;
   }
-  admission_ = Admission();  // Who waits keeps nothing from others.
-  co_await AwaitLeadership(&broker_, std::move(claims));
+  return OpenClaims(broker_, std::move(claims));
+}
+
+Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item,
+                                        std::vector<LeadershipClaim> claims,
+                                        CancellationToken cancel) {
+  admission_ = Admission();  // What others may append meanwhile does not wait for it.
+  co_await AwaitLeadership(&broker_, std::move(claims), cancel);
   absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, cancel);
   if (!admitted.ok()) co_return false;
   admission_ = *std::move(admitted);
@@ -166,8 +172,11 @@ Task<bool> ProducePart::Append(CancellationToken cancel) {
   for (const ProduceItem& item : items_) {
     std::optional<Unfinished> rest = TryAppendOne(item, 0, std::nullopt);
     if (IsRefusedAsNotLeading(*item.answer) && !std::exchange(awaited_leadership_, true)) {
-      if (!co_await AwaitTurnToLead(&item, cancel)) co_return false;
-      rest = TryAppendOne(item, 0, std::nullopt);
+      std::vector<LeadershipClaim> claims = ClaimsFrom(item);
+      if (!claims.empty()) {
+        if (!co_await AwaitTurnToLead(&item, std::move(claims), cancel)) co_return false;
+        rest = TryAppendOne(item, 0, std::nullopt);
+      }
     }
     if (rest.has_value() && !co_await Finish(&item, *std::move(rest), cancel)) co_return false;
     bytes_left_ -= RecordBytes(*item.data);

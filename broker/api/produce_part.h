@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "broker/api/await_leadership.h"
 #include "broker/broker.h"
 #include "broker/kafka_error.h"
 #include "common/ids.h"
@@ -94,9 +95,12 @@ class ProducePart {
                                          std::optional<ValidationOutcome> valid);
   // Waits for what is missing, until it is done or refused. False: cancelled.
   Task<bool> Finish(const ProduceItem* item, Unfinished rest, CancellationToken cancel);
-  // `item` was refused because this broker does not lead it: until it leads that and those that
-  // follow, if it may be about to (await_leadership.h). False: cancelled.
-  Task<bool> AwaitTurnToLead(const ProduceItem* item, CancellationToken cancel);
+  // `item` was refused because this broker does not lead it: what it may be about to lead, of that and
+  // those that follow.
+  std::vector<LeadershipClaim> ClaimsFrom(const ProduceItem& item) const;
+  // Until they are decided; `item` may be tried again. False: cancelled.
+  Task<bool> AwaitTurnToLead(const ProduceItem* item, std::vector<LeadershipClaim> claims,
+                             CancellationToken cancel);
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
   // Gives up what waits for followers of a leader that has to assume it was fenced.

@@ -323,6 +323,7 @@ void NodeShard::OpenReplication() {
     });
   };
   options.on_stream = [this](BrokerId peer, BrokerEpoch epoch) {
+    doubts_.OnStream(peer, epoch);
     TellFirst([peer, epoch](const NodeShardContext& node) {
       if (node.on_stream) node.on_stream(peer, epoch);
     });
