@@ -35,7 +35,7 @@ class Echo final : public RequestHandler {
 
 ConnectionQuotaOptions QuotaOfTwo() {
   ConnectionQuotaOptions options;
-  options.total_max = 2;
+  options.per_address_max = 2;  // Of this machine more are admitted than total_max.
   return options;
 }
 
