@@ -58,9 +58,11 @@ Task<absl::Status> LogDirectory::OpenDirectory(std::optional<std::string> cluste
                                                std::optional<BrokerId> node_id, bool lock) {
   if (lock) {
     // A path that is no folder would look like one that is locked.
-    if (auto listed = co_await disk_.List(path_);
-        !listed.ok() && !absl::IsNotFound(listed.status())) {
-      co_return FromDisk(listed.status());
+    auto listed = co_await disk_.List(path_);
+    if (!listed.ok() && !absl::IsNotFound(listed.status())) co_return FromDisk(listed.status());
+    strays = 0;
+    for (const DirectoryEntry& entry : listed.ok() ? *listed : std::vector<DirectoryEntry>()) {
+      if (entry.is_directory && IsStrayDirectoryName(entry.name)) ++strays;
     }
     auto taken = co_await disk_.Lock(JoinPath(path_, kLockFile));
     if (absl::IsFailedPrecondition(taken.status())) {

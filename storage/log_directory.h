@@ -98,8 +98,9 @@ class LogDirectory {
   }
 
   size_t log_count = 0;
-  // Folders that were set aside: those that the start found (shard 0 counts them), and what this
-  // shard has added. Nobody tells us when a person removes one.
+  // Folders that were set aside: those that shard 0 found when it took the lock (before any shard
+  // recovers, and adds some), and what this shard has added. Nobody tells us when a person removes
+  // one.
   size_t strays = 0;
   // Its file system had no room for the last write of this shard: appends are refused until one
   // succeeds.

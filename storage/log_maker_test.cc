@@ -55,13 +55,6 @@ std::string Stray(SimNode& node) {
   return "";
 }
 
-double StraysSaid(const MetricRegistry& registry) {
-  for (const MetricSample& sample : registry.Snapshot()) {
-    if (sample.name.name == "millrace_log_stray_folders") return std::get<double>(sample.value);
-  }
-  return -1;
-}
-
 }  // namespace
 
 TEST_CASE("LogMaker: logs that were made together are there after a power loss") {

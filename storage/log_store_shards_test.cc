@@ -110,6 +110,34 @@ TEST_CASE("LogStore: journals are replayed whatever the number of shards was") {
   }
 }
 
+TEST_CASE(
+    "LogStore: what another shard sets aside while this one recovers is that one's to count") {
+  SimWorld world(4);
+  SimNode& node = world.AddNode("n1");
+  Env& env = node.Boot();
+  const MetaProperties meta{1, "c", BrokerId(1), Uuid(9, 9), {}};
+  REQUIRE(world.Run(env, FormatLogDirectory(env.disk, kFolder, meta)).ok());
+  const auto set_aside = [&](uint64_t number) {
+    const std::string folder = StrayDirectoryName("old", PartitionId(0), Uuid(1, number));
+    REQUIRE(world.Run(env, env.disk.CreateDirectories(JoinPath(kFolder, folder))).ok());
+  };
+  auto kv = world.Run(env, LogKvStore::Open(env, "/kv", LogKvStore::Options()));
+  REQUIRE(kv.ok());
+  LogStoreOptions options;
+  options.log_dirs = {kFolder};
+  options.shards = 2;
+  LogStore store(env, **kv, options);
+  set_aside(1);
+  REQUIRE(world.Run(env, store.Lock()).ok());
+  set_aside(2);
+  REQUIRE(world.Run(env, store.Start()).ok());
+  MetricRegistry metrics;
+  store.RegisterMetrics(metrics);
+  CHECK(StraysSaid(metrics) == 1);
+  REQUIRE(world.Run(env, store.Stop()).ok());
+  REQUIRE(world.Run(env, (*kv)->Close()).ok());
+}
+
 TEST_CASE("LogStore: every shard learns that the stop was clean, and only a clean stop of all is") {
   SimWorld world(4);
   SimNode& node = world.AddNode("n1");

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/env.h"
+#include "common/metrics/metrics.h"
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
 #include "storage/kv/kv_store_log.h"
@@ -61,6 +62,14 @@ inline void DieAt(SimWorld& world, SimNode& node, uint64_t operation, bool power
       Die(node, power);
     });
   });
+}
+
+// Folders that were set aside, as the metric of the store says that was registered.
+inline double StraysSaid(const MetricRegistry& registry) {
+  for (const MetricSample& sample : registry.Snapshot()) {
+    if (sample.name.name == "millrace_log_stray_folders") return std::get<double>(sample.value);
+  }
+  return -1;
 }
 
 inline Task<absl::Status> RemoveStore(Disk* disk) {

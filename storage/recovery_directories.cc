@@ -77,7 +77,6 @@ Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {
     }
   }
   if (!strays.empty() && context_.options.shard == ShardId(0)) {
-    directory.strays = strays.size();
     context_.env.logger.Warning(
         "[dir {}] {} folders, {} the first, are of topics that the cluster did not know; they are "
         "kept until somebody removes them",
