@@ -7,18 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "storage/log_move_test_tools.h"
 #include "storage/log_test_tools.h"
 
 namespace millrace {
 namespace {
-
-LogStoreOptions TwoDirectories() {
-  LogStoreOptions options;
-  options.log_dirs = {"/a", "/b"};
-  options.move_bytes_per_second = 0;
-  options.scrub_bytes_per_second = 0;
-  return options;
-}
 
 std::string FutureOf(int number) {
   return FutureDirectoryName(TestTopic(number), PartitionId(0), Uuid(7, 7));
@@ -62,8 +55,6 @@ void AppendOne(TestStore& store, Log& log, std::string value) {
   store.Append(log, TestBatch({std::move(value)}));
   store.WaitDurable(log);
 }
-
-std::string OtherThan(const std::string& directory) { return directory == "/a" ? "/b" : "/a"; }
 
 bool HasFuture(SimNode& node) {
   return std::ranges::any_of(node.disk().Files(), [](const std::string& path) {

@@ -6,22 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "storage/log_move_test_tools.h"
 #include "storage/log_test_tools.h"
 
 namespace millrace {
 namespace {
 
 using Records = std::vector<ReadRecord>;
-
-LogStoreOptions TwoDirectories() {
-  LogStoreOptions options;
-  options.log_dirs = {"/a", "/b"};
-  options.move_bytes_per_second = 0;
-  options.scrub_bytes_per_second = 0;
-  return options;
-}
-
-std::string OtherThan(const std::string& directory) { return directory == "/a" ? "/b" : "/a"; }
 
 void Append(TestStore& store, Log& log, std::string name) {
   store.Append(log, TestBatch({std::move(name), "second", "third"}));

@@ -6,19 +6,12 @@
 
 #include "common/error_kind.h"
 #include "storage/log_files.h"
+#include "storage/log_move_test_tools.h"
 #include "storage/log_test_tools.h"
 #include "storage/producer/producer_state.h"
 
 namespace millrace {
 namespace {
-
-LogStoreOptions TwoDirectories() {
-  LogStoreOptions options;
-  options.log_dirs = {"/a", "/b"};
-  options.move_bytes_per_second = 0;
-  options.scrub_bytes_per_second = 0;
-  return options;
-}
 
 LogConfig SmallSegments() {
   LogConfig config;
@@ -31,8 +24,6 @@ BatchView Numbered(int number) {
   return TestBatch({fmt::format("value {}", number)}, Timestamp(1000 + number),
                    BatchProducer{ProducerId(7), ProducerEpoch(0), Sequence(number)});
 }
-
-std::string OtherThan(const std::string& directory) { return directory == "/a" ? "/b" : "/a"; }
 
 void CheckValues(TestStore& store, Log& log, int count) {
   std::vector<ReadRecord> records = store.ReadAll(log);
