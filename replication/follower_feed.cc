@@ -211,6 +211,9 @@ absl::Status FollowerFeed::OnProgress(const StreamProgress& frame) {
       continue;
     }
     if (entry.ends.log_end > subscription->next) return Broken("progress beyond what was sent");
+    if (catch_up_window_.OnStored(entry.handle, entry.ends.log_end, env_.reactor.Now())) {
+      wake_behind_.Pulse();
+    }
     // May tell who waits for the commit, and mark this very subscription.
     absl::Status taken = subscription->partition->OnFollowerProgress(
         hello_.broker, hello_.broker_epoch, subscription->epoch, entry.ends);
@@ -262,6 +265,7 @@ void FollowerFeed::StateTimer::Fire() {
 }
 
 void FollowerFeed::Unlink(FeedSubscription& subscription) {
+  if (catch_up_window_.Forget(subscription.handle)) wake_behind_.Pulse();
   if (subscription.queued) std::erase(changed_, &subscription);
   if (subscription.stated) std::erase(stated_, &subscription);
   GiveBack(subscription);
@@ -270,6 +274,7 @@ void FollowerFeed::Unlink(FeedSubscription& subscription) {
 void FollowerFeed::End(FeedSubscription& subscription, StreamEnd why) {
   if (subscription.ended.has_value()) return;
   subscription.ended = why;
+  if (catch_up_window_.Forget(subscription.handle)) wake_behind_.Pulse();
   GiveBack(subscription);
   auto named = by_partition_.find(subscription.partition->id());
   if (named != by_partition_.end() && named->second == subscription.handle) {
@@ -419,6 +424,7 @@ void FollowerFeed::GatherPiece(StreamFrameWriter& out) {
   FeedSubscription* subscription = Find(piece.handle);
   if (subscription == nullptr || subscription->next != piece.from) return;
   credit_ -= static_cast<int64_t>(piece.batches.size());
+  catch_up_window_.OnSent(piece.handle, piece.next, piece.batches.size(), env_.reactor.Now());
   Account(*subscription, piece.batches.size());
   metrics_.catch_up_bytes.Add(piece.batches.size());
   subscription->next = piece.next;
@@ -504,7 +510,7 @@ void FollowerFeed::PutBehind(FeedSubscription& subscription) {
 
 Task<void> FollowerFeed::ReadBehind() {
   while (failure_.ok()) {
-    if (behind_.empty() || piece_.has_value() || credit_ <= 0) {
+    if (behind_.empty() || piece_.has_value() || credit_ <= 0 || !catch_up_window_.has_room()) {
       co_await wake_behind_.Wait(std::nullopt, scope_.token());
       continue;
     }

@@ -6,7 +6,8 @@
 //   Progress  ─► Partition::OnFollowerProgress ─► commits
 //
 // What is sent, first to last: answers; batches from memory, changed partitions in turn; one piece
-// for a partition that is behind, read from disk by a task of lower class and bounded in rate; high
+// for a partition that is behind, read from disk by a task of lower class, bounded in rate and in how
+// much of it is on its way (catch_up_window.h); high
 // watermarks and log starts that nothing else carries, and which are worth a send of their own only
 // after high_watermark_delay and start_delay. One send is under way at a time and what
 // changes meanwhile goes with the next, so batching of data needs no timer. Data leaves before the leader's
@@ -36,6 +37,7 @@
 #include "common/network.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task_scope.h"
+#include "replication/catch_up_window.h"
 #include "replication/partition.h"
 #include "replication/replication_hello.h"
 #include "replication/replication_options.h"
@@ -180,6 +182,7 @@ class FollowerFeed final : private Timer {
   std::deque<StreamHandle> behind_;
   std::optional<Piece> piece_;
   Instant behind_next_{0};  // The rate allows no read before.
+  CatchUpWindow catch_up_window_;
   int64_t credit_ = 0;
   bool starved_ = false;  // Something waits for credit.
   Event wake_;            // There may be something to send,

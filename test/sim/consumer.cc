@@ -98,7 +98,7 @@ Task<absl::Status> SimConsumer::Session() {
   view_ = std::move(view);
   // What one broker leads, for a while: a follower may serve too, but knows less.
   auto first = static_cast<int32_t>(env_.random.Below(next_.size()));
-  if (fair_) first = static_cast<int32_t>(sessions_++ % next_.size());
+  if (to_the_end_) first = static_cast<int32_t>(sessions_++ % next_.size());
   MR_CO_RETURN_IF_ERROR(co_await ConnectToLeader(first));
   const bool alone = plan_.bootstrap.size() == 1;
   const uint64_t turns_max = 10 + env_.random.Below(100);
@@ -107,7 +107,7 @@ Task<absl::Status> SimConsumer::Session() {
     if (view_.leaders.at(partition) != view_.leaders.at(first)) continue;
     const TopicPartition place{plan_.topic, partition};
     // Now and then from the start: then everything that was read is compared again.
-    if (env_.random.Below(100) == 0) {
+    if (env_.random.Below(100) == 0 && !to_the_end_) {
       next_[partition] = 0;
       history_.Seek(number_, place, 0);
     }

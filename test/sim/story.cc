@@ -56,7 +56,7 @@ class Story::Clients final : public SimProgram {
   }
   void Drain() {
     for (auto& producer : producers_) producer->Drain();
-    for (auto& consumer : consumers_) consumer->BeFair();
+    for (auto& consumer : consumers_) consumer->ReadToTheEnd();
     if (mover_ != nullptr) mover_->Rest();
   }
   bool Drained() const {

@@ -120,8 +120,9 @@ class SimConsumer {
   SimConsumer(Env& env, const WorkloadPlan& plan, History& history, int number);
   void Start() { scope_.Spawn(Run()); }
   Task<void> Stop();
-  // From now on it takes one partition after the other, not by chance.
-  void BeFair() { fair_ = true; }
+  // From now on it takes one partition after the other, not by chance, and does not begin anew: over
+  // a slow network it would never come to the end.
+  void ReadToTheEnd() { to_the_end_ = true; }
   // Everything below was read, in order (ReadsAreMonotonic).
   int64_t reached(int32_t partition) const;
   std::string state() const { return last_problem_; }
@@ -150,7 +151,7 @@ class SimConsumer {
   std::map<int32_t, int64_t> next_;
   std::map<int32_t, int64_t> reached_;
   std::string last_problem_;
-  bool fair_ = false;
+  bool to_the_end_ = false;
   uint64_t sessions_ = 0;
 };
 
