@@ -20,6 +20,7 @@
 #include "common/status_macros.h"
 #include "storage/kv/kv_store_keys.h"
 #include "storage/kv/kv_store_queue.h"
+#include "storage/kv/kv_store_rocksdb_files.h"
 #include "storage/kv/kv_store_rocksdb_logger.h"
 #include "storage/kv/kv_store_rocksdb_wal.h"
 
@@ -153,6 +154,7 @@ absl::StatusOr<KvPage> ScanBlocking(rocksdb::DB* db, const KvStoredRange& range,
 
 struct Opened {
   absl::Status status;
+  std::unique_ptr<rocksdb::Env> files;  // Null: RocksDB's own. Outlives `db`.
   std::unique_ptr<rocksdb::DB> db;
   std::string identity;
 };
@@ -161,6 +163,7 @@ class RocksDbKvStore final : public KvStore, private KvWriteSink {
  public:
   RocksDbKvStore(Env& env, Opened opened)
       : env_(env),
+        files_(std::move(opened.files)),
         db_(std::move(opened.db)),
         identity_(std::move(opened.identity)),
         synced_through_(db_->GetLatestSequenceNumber()),
@@ -217,6 +220,7 @@ class RocksDbKvStore final : public KvStore, private KvWriteSink {
   }
 
   Env& env_;
+  const std::unique_ptr<rocksdb::Env> files_;
   std::unique_ptr<rocksdb::DB> db_;
   const std::string identity_;
   // What opening replayed is in synced tables.
@@ -269,12 +273,17 @@ absl::Status CheckLogs(const std::string& directory, const rocksdb::Options& opt
 
 Opened OpenBlocking(const std::string& directory, const RocksDbOptions& options,
                     std::shared_ptr<RocksDbLogger> logger) {
-  const rocksdb::Options rocks = ToRocksOptions(options, std::move(logger));
+  rocksdb::Options rocks = ToRocksOptions(options, std::move(logger));
+  std::unique_ptr<rocksdb::Env> files;
+  if (options.logs_grow_ahead) {
+    files = RocksDbEnvWithLogsAhead();
+    rocks.env = files.get();
+  }
   absl::Status intact = CheckLogs(directory, rocks);
-  if (!intact.ok()) return {std::move(intact), nullptr, ""};
+  if (!intact.ok()) return {std::move(intact), nullptr, nullptr, ""};
   rocksdb::DB* db = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(rocks, directory, &db);
-  Opened opened{ToOpenStatus(status), std::unique_ptr<rocksdb::DB>(db), ""};
+  Opened opened{ToOpenStatus(status), std::move(files), std::unique_ptr<rocksdb::DB>(db), ""};
   if (status.ok()) opened.status = ToStatus(db->GetDbIdentity(opened.identity));
   return opened;
 }

@@ -28,6 +28,9 @@ struct RocksDbOptions {
   size_t write_buffer_bytes = size_t{2} << 20;
   // Larger: reads of what is not in the write buffer touch the files less often.
   size_t block_cache_bytes = size_t{2} << 20;
+  // Logs grow ahead of their records: kv_store_rocksdb_files.h. False: as RocksDB has it by itself, to
+  // compare with.
+  bool logs_grow_ahead = true;
 };
 
 // Opens the store in `directory`, which is created when absent (its parent exists).

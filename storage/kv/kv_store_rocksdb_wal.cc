@@ -111,10 +111,14 @@ std::string KvSyncMark(std::string_view store, uint64_t synced_through) {
 
 KvWalScan ScanKvWal(std::span<const uint8_t> file, std::string_view store) {
   KvWalScan scan;
+  // Zeros from here on. A record may end within them, but none begins there.
+  const auto last =
+      std::find_if(file.rbegin(), file.rend(), [](uint8_t byte) { return byte != 0; });
+  const size_t end = static_cast<size_t>(file.rend() - last);
   size_t at = 0;
-  while (at < file.size()) {
+  while (at < end) {
     at = NextHeader(at);
-    if (at >= file.size()) break;
+    if (at >= end) break;
     const std::optional<Record> record = RecordAt(file, at);
     if (!record.has_value()) {
       // The length may be what is damaged: the next record can begin anywhere.

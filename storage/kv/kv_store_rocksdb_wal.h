@@ -8,7 +8,9 @@
 // proves that this was no power loss. (LogKvStore does the same: RecordHeader::synced_bytes.)
 //
 // Not told from a torn write: damage behind which no record can be read, so that nobody speaks for
-// it; as a rule that is the last page.
+// it; as a rule that is the last page. Nor from an end: what is lost from the start of a record on, be
+// it that the file is shorter, or zeros to its end. Zeros to the end are what a log that was not closed
+// has ahead of its records (kv_store_rocksdb_files.h); zeros in front of anything else are damage.
 //
 // Pure. The format of RocksDB's log: blocks of 32 KiB; a fragment has a masked CRC-32C, a length, a
 // type (whole, first, middle, last) and a payload, and never crosses a block.
@@ -26,7 +28,8 @@ namespace millrace {
 std::string KvSyncMark(std::string_view store, uint64_t synced_through);
 
 struct KvWalScan {
-  // A record cannot be read: the log ends there, or has a hole.
+  // A record cannot be read, and it or what follows is more than zeros: the log is torn there, or has
+  // a hole.
   bool damaged = false;
   // The most that a mark of this file says, wherever it stands.
   uint64_t synced_through = 0;

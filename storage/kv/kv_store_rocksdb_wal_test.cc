@@ -27,7 +27,8 @@ using Files = std::map<std::string, std::string>;
 // A store in a folder whose files can be read while it is open, as a killed process leaves them.
 class Machine {
  public:
-  Machine() : world_(1), env_(&world_.AddNode("n1").Boot(/*shards=*/1)) {}
+  explicit Machine(RocksDbOptions options = {})
+      : options_(options), world_(1), env_(&world_.AddNode("n1").Boot(/*shards=*/1)) {}
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine() { Close(); }
@@ -45,7 +46,7 @@ class Machine {
   }
   absl::Status Reopen() {
     Close();
-    auto opened = world_.Run(*env_, OpenRocksDb(*env_, folder_->store(), RocksDbOptions()));
+    auto opened = world_.Run(*env_, OpenRocksDb(*env_, folder_->store(), options_));
     if (opened.ok()) store_ = *std::move(opened);
     return opened.status();
   }
@@ -61,7 +62,7 @@ class Machine {
     for (const KvEntry& entry : *entries) keys += entry.key;
     return keys;
   }
-  // Of the open store.
+  // Also of the open store.
   Files Snapshot() const {
     rocksdb::Env* env = rocksdb::Env::Default();
     std::vector<std::string> names;
@@ -79,6 +80,7 @@ class Machine {
   }
 
  private:
+  const RocksDbOptions options_;
   std::unique_ptr<RocksDbTestFolder> folder_;
   SimWorld world_;
   Env* env_;
@@ -96,6 +98,22 @@ std::string& OnlyLog(Files& files) {
   return *found;
 }
 
+std::string NameOfLog(Files files) {
+  const std::string& log = OnlyLog(files);
+  return std::ranges::find_if(files, [&log](const auto& file) { return &file.second == &log; })
+      ->first;
+}
+
+// Where the zeros begin that a log has ahead of its records; none of those here ends in one.
+size_t Written(const std::string& log) { return log.find_last_not_of('\0') + 1; }
+size_t Written(Files files) { return Written(OnlyLog(files)); }
+
+KvWalScan Scan(const Files& files, const std::string& log) {
+  const std::string& bytes = files.at(log);
+  return ScanKvWal({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()},
+                   files.at("IDENTITY"));
+}
+
 }  // namespace
 
 TEST_CASE("RocksDB's log: a flipped bit in what was synced is found, wherever it is") {
@@ -104,10 +122,13 @@ TEST_CASE("RocksDB's log: a flipped bit in what was synced is found, wherever it
   std::vector<size_t> ends;
   for (const char* key : {"a", "b", "c", "d"}) {
     machine.Put(key, std::string(30, 'v'), /*sync=*/true);
-    Files files = machine.Snapshot();
-    ends.push_back(OnlyLog(files).size());
+    ends.push_back(Written(machine.Snapshot()));
   }
-  const Files before = machine.Snapshot();
+  Files before = machine.Snapshot();
+  // With what the log has ahead of its records, and as a version wrote it that had nothing there.
+  const bool ahead = GENERATE(true, false);
+  CAPTURE(ahead);
+  if (!ahead) OnlyLog(before).resize(ends.back());
   for (size_t at = 0; at < ends.back(); ++at) {
     CAPTURE(at);
     Files files = before;
@@ -131,11 +152,10 @@ TEST_CASE("RocksDB's log: a mark is read where a block ends within it, too") {
     Machine machine;
     REQUIRE(machine.Open().ok());
     machine.Put("x", std::string(32768 - 400 + pad, 'x'), /*sync=*/true);
-    Files files = machine.Snapshot();
-    const size_t begin = OnlyLog(files).size();
+    const size_t begin = Written(machine.Snapshot());
     machine.Put("a", "1", /*sync=*/true);
     machine.Put("b", "2", /*sync=*/true);
-    files = machine.Snapshot();
+    Files files = machine.Snapshot();
     OnlyLog(files)[begin + 30] ^= 0x04;
     CHECK(absl::IsDataLoss(machine.Open(files)));
   }
@@ -145,13 +165,10 @@ TEST_CASE("RocksDB's log: a torn end is cut off, and what follows counts") {
   Machine machine;
   REQUIRE(machine.Open().ok());
   machine.Put("a", "1", /*sync=*/true);
-  Files first = machine.Snapshot();
-  const size_t whole = OnlyLog(first).size();
+  const size_t whole = Written(machine.Snapshot());
   machine.Put("b", std::string(40000, 'v'), /*sync=*/true);  // More than a block.
   const Files before = machine.Snapshot();
-  Files all = before;
-  for (size_t end :
-       {whole + 1, whole + 20, whole + 20000, whole + 32800, OnlyLog(all).size() - 1}) {
+  for (size_t end : {whole + 1, whole + 20, whole + 20000, whole + 32800, Written(before) - 1}) {
     for (const bool zeros : {false, true}) {
       CAPTURE(end, zeros);
       Files files = before;
@@ -175,14 +192,12 @@ TEST_CASE("RocksDB's log: a hole is damage where a sync had closed it, else powe
   Machine machine;
   REQUIRE(machine.Open().ok());
   machine.Put("a", "1", /*sync=*/true);
-  Files files = machine.Snapshot();
-  const size_t begin = OnlyLog(files).size();
+  const size_t begin = Written(machine.Snapshot());
   machine.Put("b", std::string(5000, 'v'), /*sync=*/false);
-  files = machine.Snapshot();
-  const size_t bytes = OnlyLog(files).size() - begin;
+  const size_t bytes = Written(machine.Snapshot()) - begin;
   machine.Put("c", "3", synced);
   machine.Put("d", "4", /*sync=*/false);
-  files = machine.Snapshot();
+  Files files = machine.Snapshot();
   OnlyLog(files).replace(begin, bytes, bytes, '\0');
   const absl::Status status = machine.Open(files);
   CHECK(status.ok() == !synced);
@@ -202,13 +217,83 @@ TEST_CASE("RocksDB's log: a value cannot pass for a mark") {
   machine.Put("b", OnlyLog(evil), /*sync=*/true);
   Files files = machine.Snapshot();
   std::string& log = OnlyLog(files);
-  log.resize(log.size() - 1);  // Torn.
+  log.resize(Written(log) - 1);  // Torn.
   REQUIRE(machine.Open(files).ok());
   CHECK(machine.Keys() == "a");
 }
 
-TEST_CASE("ScanKvWal: what is no log is damage without marks") {
+TEST_CASE("RocksDB's log: it is longer than what was written, until it is closed") {
+  Machine machine;
+  REQUIRE(machine.Open().ok());
+  machine.Put("a", "1", /*sync=*/true);
+  Files open = machine.Snapshot();
+  const std::string name = NameOfLog(open);
+  const size_t written = Written(open);
+  CHECK(OnlyLog(open).size() > written + RocksDbOptions().write_buffer_bytes);
+  machine.Put("b", "2", /*sync=*/true);
+  Files after = machine.Snapshot();
+  CHECK(Written(after) > written);
+  CHECK(OnlyLog(after).size() == OnlyLog(open).size());  // What a sync would have to make durable.
+  // Zeros are no damage, where the log would be read twice at every start after a kill.
+  CHECK_FALSE(Scan(after, name).damaged);
+  OnlyLog(after).back() = 1;
+  CHECK(Scan(after, name).damaged);
+
+  machine.Close();
+  Files closed = machine.Snapshot();
+  // Closing makes a last record of nothing, whose length is the last byte.
+  CHECK(OnlyLog(closed).size() == Written(closed) + 1);
+
+  // More than is reserved at once.
+  REQUIRE(machine.Reopen().ok());
+  machine.Put("c", std::string(3 * RocksDbOptions().write_buffer_bytes, 'v'), /*sync=*/true);
+  REQUIRE(machine.Open(machine.Snapshot()).ok());
+  CHECK(machine.Keys() == "abc");
+}
+
+// As a process leaves it that is killed while the first log's records go into a table.
+TEST_CASE("RocksDB's log: zeros are its end also where another one follows") {
+  Machine machine({.write_buffer_bytes = size_t{64} << 10});
+  REQUIRE(machine.Open().ok());
+  Files files = machine.Snapshot();
+  const std::string first = NameOfLog(files);
+  std::string keys;
+  size_t last_record = 0;  // Where it begins in the first log.
+  std::string second;
+  for (char key = 'A'; second.empty(); ++key) {
+    REQUIRE(key < 'z');
+    const size_t written = Written(files.at(first));
+    machine.Put(std::string(1, key), std::string(5000, 'v'), /*sync=*/true);
+    keys += key;
+    Files now = machine.Snapshot();
+    for (const auto& [name, content] : now) {
+      if (!name.ends_with(".log") || name == first) continue;
+      second = name;
+      files[second] = content;  // Beside the manifest, and the first log, of before the switch.
+    }
+    if (!second.empty()) break;
+    last_record = written;
+    files = std::move(now);
+  }
+  const std::string& log = files.at(first);
+  const size_t written = Written(log);
+  REQUIRE(written < log.size());
+  REQUIRE(machine.Open(files).ok());
+  CHECK(machine.Keys() == keys);
+
+  // The second log says that all of the first one was synced. (From the start of a record on it would
+  // be the end, to RocksDB, and it goes on with the second.)
+  for (const size_t from : {last_record + 20, last_record + 2000, written - 1}) {
+    CAPTURE(from);
+    Files rotten = files;
+    rotten[first].replace(from, std::string::npos, log.size() - from, '\0');
+    CHECK(absl::IsDataLoss(machine.Open(rotten)));
+  }
+}
+
+TEST_CASE("ScanKvWal: what is no log is damage without marks, and zeros are an empty one") {
   CHECK(ScanKvWal({}, "store") == KvWalScan{false, 0});
+  CHECK(ScanKvWal(std::vector<uint8_t>(100'000, 0), "store") == KvWalScan{false, 0});
   const std::string noise(100, 'x');
   const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(noise.data()),
                                        noise.size());

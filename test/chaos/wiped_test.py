@@ -35,7 +35,8 @@ def rotten(cluster):
     def damage(node, topic):
         (log,) = (node.log_dir / "millrace-state").glob("*.log")
         data = bytearray(log.read_bytes())
-        data[len(data) // 3] ^= 0x04
+        written = len(data.rstrip(b"\0"))  # Whoever was killed has left zeros behind it.
+        data[written // 3] ^= 0x04
         log.write_bytes(data)
     without_its_log(cluster, damage)
     kept = [node for node in cluster if (node.log_dir / "millrace-state.damaged.1").is_dir()]
