@@ -149,6 +149,7 @@ struct BodyToProto {
     value->set_prev_term(body.prev_term.value());
     for (const raft::LogEntry& entry : body.entries) Put(entry, value->add_entries());
     value->set_commit(body.commit.value());
+    value->set_unanswered(body.unanswered);
   }
   void operator()(const raft::AppendAccepted& body) const {
     to->mutable_append_accepted()->set_match(body.match.value());
@@ -202,7 +203,8 @@ absl::StatusOr<raft::Message> FromProto(control::RaftMessage& from) {
       raft::AppendRequest body{numbers.Index(value.prev_index()),
                                numbers.Term(value.prev_term()),
                                {},
-                               numbers.Index(value.commit())};
+                               numbers.Index(value.commit()),
+                               value.unanswered()};
       body.entries.reserve(static_cast<size_t>(value.entries_size()));
       for (control::LogEntryValue& entry : *value.mutable_entries()) {
         if (!Take(entry, numbers, &body.entries)) return NotAFrame("an entry without a payload");

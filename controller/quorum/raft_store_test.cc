@@ -243,6 +243,7 @@ TEST_CASE("RaftCodec: every message reads back as it was sent, and noise is refu
                            {RaftIndex(5), RaftTerm(7), raft::LeaderChange{BrokerId(1)}},
                            {RaftIndex(6), RaftTerm(7), voters}},
                           RaftIndex(3)});
+  add(raft::AppendRequest{RaftIndex(3), RaftTerm(2), {}, RaftIndex(3), /*unanswered=*/true});
   add(raft::AppendAccepted{RaftIndex(9)});
   add(raft::AppendRejected{RaftIndex(9), RaftIndex(5), RaftTerm(2)});
   add(raft::InstallSnapshot{{{RaftIndex(5), RaftTerm(2), voters}, nullptr}});
@@ -267,7 +268,7 @@ TEST_CASE("RaftCodec: every message reads back as it was sent, and noise is refu
       if (auto other = DecodeRaftFrame(noise); other.ok()) (void)EncodeRaftFrame(*other);
     }
   }
-  SnapshotPiece piece{messages[5], 0, 3, "data"};
+  SnapshotPiece piece{messages[6], 0, 3, "data"};
   auto frame = DecodeRaftFrame(EncodeRaftFrame(piece));
   REQUIRE(frame.ok());
   CHECK(std::get<SnapshotPiece>(*frame).install.has_value());

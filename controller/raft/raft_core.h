@@ -186,7 +186,10 @@ class RaftCore {
   void CheckQuorum();
   void CheckDisk();
   void Heartbeat(const ReplicaKey& key, PeerProgress& peer);
-  void SendAppends(const ReplicaKey& key, PeerProgress& peer, bool even_empty);
+  // What is sent where there are no entries to send.
+  enum class WithoutEntries { kNothing, kCommit, kHeartbeat };
+  void SendAppends(const ReplicaKey& key, PeerProgress& peer, WithoutEntries without);
+  WithoutEntries NewsFor(const PeerProgress& peer) const;
   void SendSnapshot(const ReplicaKey& key, PeerProgress& peer);
   void SendToAll();
   RaftIndex AppendOwn(std::variant<Data, LeaderChange, VoterSet> payload);

@@ -72,7 +72,7 @@ void RaftCore::FollowVoters() {
     if (id == self_.id || !voter.directory.has_value()) continue;
     const ReplicaKey key{id, *voter.directory};
     const auto [peer, added] = peers_.try_emplace(key, Before(term_start_));
-    if (added) SendAppends(key, peer->second, /*even_empty=*/true);
+    if (added) SendAppends(key, peer->second, WithoutEntries::kHeartbeat);
   }
 }
 
@@ -121,7 +121,7 @@ void RaftCore::StepObserve(const Message& message) {
   if (role_ != Role::kLeader) return;
   const auto [peer, added] = peers_.try_emplace(message.from, log_.last_index());
   if (!added) return;
-  SendAppends(message.from, peer->second, /*even_empty=*/true);
+  SendAppends(message.from, peer->second, WithoutEntries::kHeartbeat);
 }
 
 void RaftCore::AskToObserve() {

@@ -30,12 +30,14 @@ struct VoteReply {
   RaftTerm election;  // The term the vote is about.
 };
 
-// Entries behind (prev_index, prev_term); none: a heartbeat.
+// Entries behind (prev_index, prev_term); none: a heartbeat, or news of the commit.
 struct AppendRequest {
   RaftIndex prev_index{0};
   RaftTerm prev_term{0};
   std::vector<LogEntry> entries;
   RaftIndex commit{0};
+  // Of one without entries, that is no heartbeat: that it was accepted would be no news.
+  bool unanswered = false;
 };
 
 struct AppendAccepted {

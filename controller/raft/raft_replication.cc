@@ -50,7 +50,7 @@ void RaftCore::CheckDisk() {
 void RaftCore::Heartbeat(const ReplicaKey& key, PeerProgress& peer) {
   peer.Retry();
   if (peer.MaySend(options_.flow)) {
-    SendAppends(key, peer, /*even_empty=*/true);
+    SendAppends(key, peer, WithoutEntries::kHeartbeat);
     return;
   }
   // Behind what is on its way (window full), or beside a snapshot: an append that can be checked
@@ -61,7 +61,7 @@ void RaftCore::Heartbeat(const ReplicaKey& key, PeerProgress& peer) {
   if (!prev_term.has_value()) {
     // A full window that was never answered, and what it follows is compacted meanwhile.
     peer.StartOver();
-    SendAppends(key, peer, /*even_empty=*/true);
+    SendAppends(key, peer, WithoutEntries::kHeartbeat);
     return;
   }
   Message message = Address(key);
@@ -69,7 +69,11 @@ void RaftCore::Heartbeat(const ReplicaKey& key, PeerProgress& peer) {
   Send(std::move(message), hard_state_write_);
 }
 
-void RaftCore::SendAppends(const ReplicaKey& key, PeerProgress& peer, bool even_empty) {
+RaftCore::WithoutEntries RaftCore::NewsFor(const PeerProgress& peer) const {
+  return peer.commit_sent() < log_.commit() ? WithoutEntries::kCommit : WithoutEntries::kNothing;
+}
+
+void RaftCore::SendAppends(const ReplicaKey& key, PeerProgress& peer, WithoutEntries without) {
   while (peer.MaySend(options_.flow)) {
     const RaftIndex prev = Before(peer.next());
     const std::optional<RaftTerm> prev_term = log_.TermAt(prev);
@@ -79,8 +83,11 @@ void RaftCore::SendAppends(const ReplicaKey& key, PeerProgress& peer, bool even_
     }
     AppendRequest request{prev, *prev_term,
                           log_.Entries(peer.next(), options_.flow.append_bytes_max), log_.commit()};
-    if (request.entries.empty() && !even_empty) return;
-    even_empty = false;
+    if (request.entries.empty() && without == WithoutEntries::kNothing) return;
+    // A probe waits for its answer; where the logs meet, the next heartbeat asks whether they still do.
+    request.unanswered = request.entries.empty() && without == WithoutEntries::kCommit &&
+                         peer.state() == PeerProgress::State::kReplicate;
+    without = WithoutEntries::kNothing;
     peer.Sent(request.entries);
     peer.SentCommit(log_.commit());
     Message message = Address(key);
@@ -105,7 +112,7 @@ void RaftCore::SnapshotSent(const ReplicaKey& peer, bool sent) {
 
 void RaftCore::SendToAll() {
   for (auto& [key, peer] : peers_) {
-    SendAppends(key, peer, /*even_empty=*/peer.commit_sent() < log_.commit());
+    SendAppends(key, peer, NewsFor(peer));
   }
 }
 
@@ -191,6 +198,7 @@ void RaftCore::StepAppend(const Message& message, const AppendRequest& request) 
   }
   const RaftIndex match = std::max(last, prev);
   log_.CommitTo(std::max(log_.commit(), std::min(request.commit, match)));
+  if (request.unanswered && request.entries.empty()) return;
   Accept(message, match);
 }
 
@@ -227,8 +235,7 @@ void RaftCore::StepAccepted(const Message& message, const AppendAccepted& reply)
   if (role_ != Role::kLeader) return;
   // Stepping down with the commit of one's own removal forgets the peers: look again.
   if (const auto again = peers_.find(message.from); again != peers_.end()) {
-    SendAppends(message.from, again->second,
-                /*even_empty=*/again->second.commit_sent() < log_.commit());
+    SendAppends(message.from, again->second, NewsFor(again->second));
   }
   TryTransfer();
 }
@@ -240,7 +247,8 @@ void RaftCore::StepRejected(const Message& message, const AppendRejected& reply)
   peer.Heard();
   RaftIndex meet = reply.hint_index;
   if (meet >= log_.start_index()) meet = log_.LastOfTerm(meet, reply.hint_term).first;
-  if (peer.Rejected(reply.prev_index, meet)) SendAppends(message.from, peer, /*even_empty=*/true);
+  if (peer.Rejected(reply.prev_index, meet))
+    SendAppends(message.from, peer, WithoutEntries::kHeartbeat);
 }
 
 }  // namespace millrace::raft

@@ -50,8 +50,8 @@ inline std::string Describe(const Message& message) {
       std::string entries;
       for (const LogEntry& entry : r.entries)
         entries += fmt::format(" {}/{}", entry.index, entry.term);
-      return fmt::format("append after {}/{}:{} commit={}", r.prev_index, r.prev_term, entries,
-                         r.commit);
+      return fmt::format("append after {}/{}:{} commit={}{}", r.prev_index, r.prev_term, entries,
+                         r.commit, r.unanswered ? " unanswered" : "");
     }
     std::string operator()(const AppendAccepted& r) const {
       return fmt::format("accepted {}", r.match);

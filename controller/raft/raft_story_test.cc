@@ -61,12 +61,51 @@ $ write 2
 2>1 t1 accepted 3
 $ deliver 2 1
 $ write 1
-1>2 t1 append after 3/1: commit=3
-1>3 t1 append after 3/1: commit=3
+1>2 t1 append after 3/1: commit=3 unanswered
+1>3 t1 append after 3/1: commit=3 unanswered
 $ show
 1 leader t1 commit=3 log 1/1 2/1 3/1
 2 follower t1 commit=2 log 1/1 2/1 3/1
 3 follower t1 commit=2 log 1/1 2/1
+)");
+}
+
+TEST_CASE("Raft story: that an entry is committed is not answered, but by who lacks it") {
+  CheckStory(R"($ replicas 1 2 3
+$ timeout 1
+1>2 t0 pre-vote? last=0/0
+1>3 t0 pre-vote? last=0/0
+1 pre-candidate t0
+$ run
+1 leader t1 applied:
+2 follower t1 applied:
+3 follower t1 applied:
+$ propose 1 x
+1>2 t1 append after 2/1: 3/1 commit=2
+1>3 t1 append after 2/1: 3/1 commit=2
+$ drop 1 3
+$ deliver 1 2
+$ write 2
+2>1 t1 accepted 3
+$ deliver 2 1
+$ write 1
+1>2 t1 append after 3/1: commit=3 unanswered
+1>3 t1 append after 3/1: commit=3 unanswered
+$ deliver 1 2
+$ deliver 1 3
+3>1 t1 rejected 3, meet 2/1
+$ show
+1 leader t1 commit=3 log 1/1 2/1 3/1
+2 follower t1 commit=3 log 1/1 2/1 3/1
+3 follower t1 commit=2 log 1/1 2/1
+$ deliver 3 1
+1>3 t1 append after 2/1: 3/1 commit=3
+# A heartbeat is answered: it shows who is there.
+$ tick 1
+1>2 t1 append after 3/1: commit=3
+1>3 t1 append after 2/1: 3/1 commit=3
+$ deliver 1 2
+2>1 t1 accepted 3
 )");
 }
 
@@ -192,7 +231,7 @@ $ run
 $ propose 1 a
 1>2 t1 append after 3/1: 4/1 commit=3
 $ write 1
-1>2 t1 append after 4/1: commit=4
+1>2 t1 append after 4/1: commit=4 unanswered
 $ add 1 2
 refused: not caught up
 $ run
@@ -204,7 +243,7 @@ $ time 20
 $ propose 1 b
 1>2 t1 append after 4/1: 5/1 commit=4
 $ write 1
-1>2 t1 append after 5/1: commit=5
+1>2 t1 append after 5/1: commit=5 unanswered
 $ add 1 2
 1>2 t1 append after 5/1: 6/1 commit=5
 )");
@@ -337,8 +376,8 @@ $ deliver 1 3
 $ write 3
 3>1 t1 accepted 3
 $ deliver 3 1
-1>2 t1 append after 3/1: commit=3
-1>3 t1 append after 3/1: commit=3
+1>2 t1 append after 3/1: commit=3 unanswered
+1>3 t1 append after 3/1: commit=3 unanswered
 1>3 t1 timeout-now
 $ deliver 1 3 2
 3 candidate t2
@@ -432,8 +471,8 @@ $ time 100 1 2
 2 follower t1 applied:
 3 pre-candidate t1 applied:
 $ write 1
-1>2 t1 append after 3/1: commit=3
-1>3 t1 append after 3/1: commit=3
+1>2 t1 append after 3/1: commit=3 unanswered
+1>3 t1 append after 3/1: commit=3 unanswered
 $ run
 1 leader t1 applied: a
 2 follower t1 applied: a
