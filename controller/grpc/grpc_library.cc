@@ -25,16 +25,11 @@ constexpr const char* kWelcomeKey = "millrace-welcome-bin";
 // gRPC's own lines on standard error: what a peer does wrong is told by the stream.
 constexpr int kLogNothing = GPR_LOG_SEVERITY_ERROR + 1;
 
-// What a stream may send before its reader has read. gRPC would measure the line instead, with a ping
-// in between; on ours, which says little, it comes to windows of some dozen bytes, and then answers
-// every message with an update of them: twice the frames, and who is woken by them.
-constexpr int kWindowBytes = 1 << 20;
-
 // For both sides: `set` takes a name and a number.
 template <typename Set>
 void SetWindows(Set set) {
   set(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kGrpcWindowBytes);
 }
 
 // Without a copy.

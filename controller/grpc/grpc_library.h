@@ -20,6 +20,10 @@
 
 namespace millrace {
 
+// What a stream may send before its reader has read. gRPC would measure the line instead, with a ping
+// in between; on ours, which says little, it comes to windows of some dozen bytes.
+inline constexpr int kGrpcWindowBytes = 1 << 20;
+
 // Begins a call over the connected, non-blocking socket `fd`, which is gRPC's from here on.
 // `progress` as GrpcCall::OnProgress().
 std::unique_ptr<GrpcCall> StartGrpcCall(LoopReactor& home, int fd, std::string hello,

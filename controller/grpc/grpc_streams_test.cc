@@ -73,6 +73,22 @@ Task<void> TalksWithoutPings(StreamBench* bench, stream_contract::Story* story) 
   co_await stream_contract::CloseBoth(&pair);
 }
 
+Task<void> IsHeardInSilence(StreamBench* bench, stream_contract::Story* story) {
+  int answers = 0;
+  bench->relay->Tap([&](bool dialed, std::string_view) { answers += dialed ? 0 : 1; });
+  constexpr int kRounds = 200;
+  stream_contract::StreamPair pair = co_await stream_contract::Connected(bench);
+  int received = 0;
+  for (int i = 0; i < kRounds; ++i) {
+    (co_await pair.dialed->Send("a message")).IgnoreError();
+    received += (co_await pair.accepted->Receive()).ok() ? 1 : 0;
+  }
+  bench->relay->Tap({});
+  story->push_back(fmt::format("{} received, {} answered", received,
+                               answers < kRounds / 4 ? "few of them" : fmt::to_string(answers)));
+  co_await stream_contract::CloseBoth(&pair);
+}
+
 }  // namespace
 
 std::vector<StreamWorldKind> StreamWorlds() {
@@ -92,6 +108,10 @@ std::vector<StreamWorldKind> StreamWorlds() {
 
 TEST_CASE("GrpcStreams: a line that says little is not measured with pings") {
   stream_contract::InEveryStreamWorld(&TalksWithoutPings, {"counted, 0 pings"});
+}
+
+TEST_CASE("GrpcStreams: who only listens says nothing to each message") {
+  stream_contract::InEveryStreamWorld(&IsHeardInSilence, {"200 received, few of them answered"});
 }
 
 TEST_CASE("GrpcAcceptor: tells its connections by the first bytes") {

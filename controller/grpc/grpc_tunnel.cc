@@ -1,13 +1,20 @@
 #include "controller/grpc/grpc_tunnel.h"
 
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/check.h"
+#include "controller/grpc/grpc_library.h"
+#include "controller/grpc/window_updates.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kPumpBytes = size_t{64} << 10;
+
+// The peer is never short of a window for what is kept of its updates.
+static_assert(WindowUpdates::kKeptWindowMax <= kGrpcWindowBytes / 8);
 
 }  // namespace
 
@@ -21,17 +28,34 @@ GrpcTunnel::GrpcTunnel(Env& env, std::unique_ptr<Connection> outside,
 GrpcTunnel::~GrpcTunnel() { MR_CHECK(outside_ == nullptr); }
 
 void GrpcTunnel::Start(Slice received) {
-  pumps_.Spawn(Pump(outside_.get(), inside_.get(), std::move(received)), SchedClass::kReplication);
-  pumps_.Spawn(Pump(inside_.get(), outside_.get(), Slice()), SchedClass::kReplication);
+  pumps_.Spawn(PumpIn(std::move(received)), SchedClass::kReplication);
+  pumps_.Spawn(PumpOut(), SchedClass::kReplication);
 }
 
-Task<void> GrpcTunnel::Pump(Connection* from, Connection* to, Slice first) {
+Task<void> GrpcTunnel::PumpIn(Slice received) {
   absl::Status sent;
-  if (!first.empty()) sent = co_await to->Send(Chain(std::move(first)));
+  if (!received.empty()) sent = co_await inside_->Send(Chain(std::move(received)));
   while (sent.ok()) {
-    absl::StatusOr<Slice> some = co_await from->ReceiveSome(kPumpBytes);
+    absl::StatusOr<Slice> some = co_await outside_->ReceiveSome(kPumpBytes);
     if (!some.ok() || some->empty()) break;
-    sent = co_await to->Send(Chain(*std::move(some)));
+    sent = co_await inside_->Send(Chain(*std::move(some)));
+  }
+  Shutdown();
+}
+
+Task<void> GrpcTunnel::PumpOut() {
+  WindowUpdates updates;
+  absl::Status sent;
+  while (sent.ok()) {
+    absl::StatusOr<Slice> some = co_await inside_->ReceiveSome(kPumpBytes);
+    if (!some.ok() || some->empty()) break;
+    if (updates.Keep(some->span())) continue;
+    Chain chain;
+    if (const std::string kept = updates.Take(); !kept.empty()) {
+      chain.Append(Slice::Copy(std::string_view(kept)));
+    }
+    chain.Append(*std::move(some));
+    sent = co_await outside_->Send(std::move(chain));
   }
   Shutdown();
 }

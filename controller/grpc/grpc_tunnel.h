@@ -2,7 +2,7 @@
 // has. So dialing, its errors, TLS and the evidence of a broken connection stay ours, and gRPC sees
 // nothing but a descriptor.
 //
-// When one side ends, both do.
+// When one side ends, both do. Window updates wait for company (window_updates.h).
 //
 // Shard:    one, that of both connections.
 // Lifetime: Close() before destruction (CHECKed).
@@ -33,7 +33,10 @@ class GrpcTunnel {
   Task<void> Close();
 
  private:
-  Task<void> Pump(Connection* from, Connection* to, Slice first);
+  // What the peer says, to gRPC; `received` first.
+  Task<void> PumpIn(Slice received);
+  // What gRPC says, to the peer.
+  Task<void> PumpOut();
 
   std::unique_ptr<Connection> outside_;
   std::unique_ptr<Connection> inside_;
