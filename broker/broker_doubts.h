@@ -21,7 +21,7 @@ namespace millrace {
 
 class BrokerDoubts {
  public:
-  static constexpr Duration kDoubtMax = milliseconds(500);
+  static constexpr Duration kDoubtMax = milliseconds(800);
 
   void OnBroken(BrokerId broker, BrokerEpoch epoch, Instant now) {
     broken_.insert_or_assign(broker, Broken{epoch, now});

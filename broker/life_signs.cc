@@ -45,9 +45,12 @@ void LifeSigns::OnEcho(BrokerId broker, uint64_t number) {
   if (number <= peer.heard || number > peer.asked) return;  // Of no question that is open.
   peer.heard = number;
   peer.silent = IsLate(peer);
+  // Until it answers in time, which the next to ask must know. That may be long after.
+  peer.another = peer.another || peer.silent;
   if (peer.heard == peer.asked && std::exchange(peer.another, false) && !AskNext(broker, peer)) {
     ++peer.asked;  // There is no stream any more: it was lost, and that is known.
     peer.heard = peer.asked;
+    peer.silent = false;
   }
   news_.Pulse();
 }
@@ -56,6 +59,7 @@ void LifeSigns::OnLost(BrokerId broker) {
   Peer& peer = peers_[broker];
   if (std::exchange(peer.another, false)) ++peer.asked;
   peer.heard = peer.asked;
+  peer.silent = false;  // The next stream is another matter.
   news_.Pulse();
 }
 

@@ -6,8 +6,8 @@
 //
 //   HearFrom ──► Echo(n) over a replication stream ──► Echo(n): it lives
 //                                                  ──► the stream breaks: BrokerDoubts knows it now
-//                                                  ──► neither, in time: silent; it is asked, and not
-//                                                      waited for, until it answers in time again
+//                                                  ──► neither, in time: silent; it is not waited
+//                                                      for, and asked until it answers in time again
 //
 // Shard:    one.
 // Lifetime: nobody waits when it is destroyed (CHECKed): the connections of clients have ended.

@@ -126,12 +126,25 @@ TEST_CASE("LifeSigns: a silent broker is waited for once, until it answers in ti
   w.Answer(kTwo);  // Late: it may be as late again.
   w.HearFrom({kTwo});
   CHECK(w.back == 3);
+  // Nobody has to come for it: the next one may be the one that must know.
   CHECK(w.Asked(kTwo) == 2);
   w.Answer(kTwo);
+  CHECK(w.Asked(kTwo) == 2);
   w.HearFrom({kTwo});
   CHECK(w.back == 3);
   w.Answer(kTwo);
   CHECK(w.back == 4);
+}
+
+TEST_CASE("LifeSigns: whose stream was lost is not silent on the next") {
+  World w;
+  w.HearFrom({kTwo});
+  w.Pass(LifeSigns::kPatience);
+  w.signs.OnLost(kTwo);
+  w.HearFrom({kTwo});
+  CHECK(w.back == 1);
+  w.Answer(kTwo);
+  CHECK(w.back == 2);
 }
 
 TEST_CASE("LifeSigns: who comes when an answer is almost late does not make the next one late") {

@@ -170,7 +170,7 @@ Task<void> LeaderLink::Run() {
 }
 
 Task<absl::Status> LeaderLink::Session() {
-  const std::optional<BrokerEpoch> epoch = peers_.EpochOf(leader_);
+  std::optional<BrokerEpoch> epoch = peers_.EpochOf(leader_);
   absl::StatusOr<std::unique_ptr<Connection>> connected = co_await env_.network.Connect(
       *peers_.AddressOf(leader_), env_.reactor.Now() + options_.connect_max);
   if (!connected.ok()) {
@@ -187,6 +187,7 @@ Task<absl::Status> LeaderLink::Session() {
   absl::Status ended = co_await SayHello();
   const bool established = ended.ok();
   if (established) {
+    epoch = stream_->leader_epoch;  // Of the life that was spoken with.
     stream_->tasks.Spawn(Write(), SchedClass::kReplication);
     ended = co_await Read();
   }
@@ -237,6 +238,7 @@ Task<absl::Status> LeaderLink::SayHello() {
   env_.logger.Debug("{}: follows {} partitions", name_, followed_.size());
   if (options_.on_stream) options_.on_stream(leader_, welcome->broker_epoch);
   stream_->ready = true;
+  stream_->leader_epoch = welcome->broker_epoch;
   lost_since_.reset();
   stream_->features = welcome->features & kReplicationFeatures;
   stream_->credit = static_cast<int64_t>(options_.credit_bytes);

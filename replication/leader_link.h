@@ -125,7 +125,8 @@ class LeaderLink final : private Timer {
     int64_t credit = 0;  // Of the leader's.
     size_t owed = 0;     // Credit that was used up and not given back yet.
     Instant last_sent;
-    bool ready = false;     // The hello has been answered.
+    bool ready = false;  // The hello has been answered.
+    BrokerEpoch leader_epoch{0};
     uint64_t features = 0;  // Of both.
     absl::Status failure;
   };

@@ -121,8 +121,12 @@ class Partition final : private LogObserver {
   // It led until its present role began.
   bool led_before() const { return led_before_; }
   // When a client last took it, in vain, for what it is not in the present role.
-  const std::optional<Instant>& claimed_in_vain() const { return claimed_in_vain_; }
-  void NoteClaimInVain(Instant now) { claimed_in_vain_ = now; }
+  struct FalseClaim {
+    Instant when;
+    std::optional<LeaderEpoch> epoch;  // That it named, if any.
+  };
+  const std::optional<FalseClaim>& claimed_in_vain() const { return claimed_in_vain_; }
+  void NoteClaimInVain(FalseClaim claim) { claimed_in_vain_ = claim; }
   // Null where it does not lead.
   const PartitionLeader* leading() const { return std::get_if<PartitionLeader>(&role_); }
   bool follows() const { return std::holds_alternative<PartitionFollower>(role_); }
@@ -284,7 +288,7 @@ class Partition final : private LogObserver {
   std::optional<Instant> wake_;  // As the host knows it.
   bool assigned_ = false;        // Apply() has been called.
   bool led_before_ = false;
-  std::optional<Instant> claimed_in_vain_;
+  std::optional<FalseClaim> claimed_in_vain_;
   bool closed_ = false;
   int busy_ = 0;  // Coroutines of its own.
   Event whole_;

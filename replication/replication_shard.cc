@@ -117,8 +117,11 @@ Task<void> ReplicationShard::ServeOne(std::unique_ptr<Connection> connection,
   if (options_.on_stream) options_.on_stream(feed.broker(), feed.broker_epoch());
   absl::Status ended = co_await feed.Serve();
   env_.logger.Info("{} ended: {}", feed.name(), std::string(ended.message()));
-  if (auto at = feeds_.find(key); at != feeds_.end() && at->second == &feed) feeds_.erase(at);
-  if (absl::IsCancelled(ended)) co_return;
+  const auto at = feeds_.find(key);
+  // Its loss is no news where the follower is back already, and has been told of.
+  const bool replaced = at == feeds_.end() || at->second != &feed;
+  if (!replaced) feeds_.erase(at);
+  if (absl::IsCancelled(ended) || replaced) co_return;
   metrics_.streams_lost.Add();
   if (options_.on_loss && !stopping_) {
     const bool silent = absl::IsDeadlineExceeded(ended);

@@ -218,7 +218,8 @@ Task<void> FetchRun::SurveyThere(Broker* there, FetchPart* part) {
 }
 
 Task<bool> FetchRun::AwaitedLeaderships() {
-  if (awaited_leadership_ || !is_urgent()) co_return false;
+  // Who may not wait keeps what it was admitted with.
+  if (awaited_leadership_ || !may_wait_ || !is_urgent()) co_return false;
   awaited_leadership_ = true;
   std::map<ShardId, std::vector<LeadershipClaim>> claims;
   for (const FetchPart& part : parts_) {
@@ -227,13 +228,7 @@ Task<bool> FetchRun::AwaitedLeaderships() {
   }
   if (claims.empty()) co_return false;
   Drop();
-  TaskScope calls(broker_.env.reactor);
-  for (const auto& [shard, claimed] : claims) {
-    calls.Spawn(OnShard<void>(&broker_, shard, [&claimed](Broker& there) {
-      return AwaitLeadership(&there, OpenClaims(there, claimed));
-    }));
-  }
-  co_await calls.Join();
+  co_await AwaitLeaderships(&broker_, std::move(claims), request_.drain);
   co_return true;
 }
 

@@ -6,6 +6,11 @@
 //           gives that first entry's start (rule 4.2).
 // Errors:   per partition UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
 // UNKNOWN_LEADER_EPOCH. Source:   KIP-101, KIP-279, KIP-320.
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "broker/api/api_support.h"
 #include "broker/api/await_leadership.h"
 #include "broker/api/find_partition.h"
@@ -54,13 +59,8 @@ void Answer(Broker& broker, const Asked& item) {
 
 // Everything asked of one shard, there.
 Task<void> AnswerAll(Broker* broker, const std::vector<Asked>* asked) {
-  std::vector<LeadershipClaim> claims;
-  for (const Asked& one : *asked) {
-    const auto epoch = EpochFromWire(one.partition->current_leader_epoch);
-    if (epoch.has_value() && claims.size() <= kClaimsMax) claims.push_back({one.id, epoch});
-  }
-  co_await AwaitLeadership(broker, OpenClaims(*broker, std::move(claims)));
   for (const Asked& one : *asked) Answer(*broker, one);
+  co_return;
 }
 
 }  // namespace
@@ -69,7 +69,9 @@ Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker, ApiRequest request) {
   absl::StatusOr<OffsetForLeaderEpochRequest> body =
       DecodeBody<OffsetForLeaderEpochRequest>(request);
   if (!body.ok()) co_return Undecodable(body.status());
+  request.body = Slice();
   OffsetForLeaderEpochResponse response;
+  std::map<ShardId, std::vector<LeadershipClaim>> claims;
   std::vector<std::vector<Asked>> by_shard(broker->shards.count());
   response.topics.resize(body->topics.size());
   for (size_t t = 0; t < body->topics.size(); ++t) {
@@ -83,12 +85,18 @@ Task<ApiReply> HandleOffsetForLeaderEpoch(Broker* broker, ApiRequest request) {
       absl::StatusOr<TopicPartitionId> id =
           ResolvePartition(*broker->image(), topic.topic, asked.partition);
       if (id.ok()) {
-        by_shard[broker->shards.Of(*id).value()].push_back({*id, &asked, answer});
+        const ShardId shard = broker->shards.Of(*id);
+        by_shard[shard.value()].push_back({*id, &asked, answer});
+        const std::optional<LeaderEpoch> epoch = EpochFromWire(asked.current_leader_epoch);
+        if (epoch.has_value() && claims[shard].size() <= kClaimsMax) {
+          claims[shard].push_back({*id, epoch});
+        }
       } else {
         answer->error_code = ErrorCode(id.status());
       }
     }
   }
+  co_await AwaitLeaderships(broker, std::move(claims), request.drain);
   co_await OnShards(broker, ShardsWith(by_shard), [&by_shard](Broker& there) {
     return AnswerAll(&there, &by_shard[there.env.reactor.shard().value()]);
   });

@@ -1,12 +1,14 @@
 #include "broker/api/await_leadership.h"
 
 #include <algorithm>
-#include <deque>
+#include <list>
 #include <utility>
+#include <variant>
 
 #include "broker/api/doubtful_leaders.h"
 #include "broker/api/find_partition.h"
 #include "common/runtime/event.h"
+#include "common/runtime/task_scope.h"
 #include "replication/offset_waiters.h"
 
 namespace millrace {
@@ -40,10 +42,13 @@ bool MayComeTrue(const Broker& broker, const Partition& partition, const Leaders
   if (claim.epoch.has_value() ? *claim.epoch <= partition.leader_epoch() : partition.leads()) {
     return false;
   }
-  const std::optional<Instant>& in_vain = partition.claimed_in_vain();
-  if (in_vain.has_value() && broker.env.reactor.Now() - *in_vain < kCredulousAgain) return false;
-  return claim.epoch.has_value() || !partition.led_before() ||
-         KnowsDoubtfulLeader(broker, partition);
+  if (KnowsDoubtfulLeader(broker, partition)) return true;
+  const std::optional<Partition::FalseClaim>& in_vain = partition.claimed_in_vain();
+  if (in_vain.has_value() && broker.env.reactor.Now() - in_vain->when < kCredulousAgain &&
+      claim.epoch <= in_vain->epoch) {
+    return false;
+  }
+  return claim.epoch.has_value() || !partition.led_before();
 }
 
 bool MayComeTrue(Broker& broker, const LeadershipClaim& claim) {
@@ -77,32 +82,62 @@ Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
   if (claims.empty()) co_return;
   const Instant asked = broker->env.reactor.Now();
   Event changed(broker->env.reactor);
-  std::deque<Awaited> awaited;
+  std::list<Awaited> awaited;
   for (const LeadershipClaim& claim : claims) awaited.emplace_back(claim, &changed);
   for (;;) {
     changed.Reset();
-    bool open = false;
     bool doubtful = false;
+    std::erase_if(awaited, [&](const Awaited& one) { return !MayComeTrue(*broker, one.claim); });
     for (Awaited& one : awaited) {
       absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
-      if (!partition.ok() || !MayComeTrue(*broker, **partition, one.claim)) continue;
-      open = true;
       doubtful = doubtful || KnowsDoubtfulLeader(*broker, **partition);
       if (!one.wait.linked()) (*partition)->committed().Add(one.wait, kNeverReached);
     }
     const Instant now = broker->env.reactor.Now();
-    if (!open) co_return;
+    if (awaited.empty()) co_return;
     const Instant until = asked + (doubtful ? kElectionWait : kMetadataLag);
     if (now < until && co_await changed.Wait(until, cancel) != WaitResult::kCancelled) continue;
     if (now < until) co_return;
-    for (Awaited& one : awaited) {
+    for (const Awaited& one : awaited) {
       absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
-      if (partition.ok() && MayComeTrue(*broker, **partition, one.claim)) {
-        (*partition)->NoteClaimInVain(now);
-      }
+      (*partition)->NoteClaimInVain({now, one.claim.epoch});
     }
     co_return;
   }
+}
+
+namespace {
+
+Task<std::monostate> AwaitThere(Broker* there, std::vector<LeadershipClaim> claims,
+                                CancellationToken cancel) {
+  co_await AwaitLeadership(there, OpenClaims(*there, std::move(claims)), cancel);
+  co_return std::monostate();
+}
+
+Task<void> AwaitAt(Broker* from, ShardId shard, std::vector<LeadershipClaim> claims,
+                   CancellationToken cancel) {
+  const ShardId here = from->env.reactor.shard();
+  if (shard == here) {
+    co_await AwaitThere(from, std::move(claims), cancel);
+    co_return;
+  }
+  Broker* there = from->shards.at(shard);
+  // Not one of the calls that the metadata itself needs to get there.
+  co_await from->shards.calls().CallUntil<std::monostate>(
+      here, shard, cancel, [there, claims = std::move(claims)](CancellationToken token) {
+        return AwaitThere(there, claims, token);
+      });
+}
+
+}  // namespace
+
+Task<void> AwaitLeaderships(Broker* broker, std::map<ShardId, std::vector<LeadershipClaim>> claims,
+                            CancellationToken cancel) {
+  TaskScope calls(broker->env.reactor);
+  for (auto& [shard, of_shard] : claims) {
+    calls.Spawn(AwaitAt(broker, shard, std::move(of_shard), cancel));
+  }
+  co_await calls.Join();
 }
 
 }  // namespace millrace

@@ -4,14 +4,15 @@
 // broker leads, or a later epoch, is answered when the metadata has come, if it comes soon.
 //
 // Bounds:   the wait: kMetadataLag, and kElectionWait where the leader that is known here may just have
-//           died. Who was waited for in vain is not waited for again within a second, and a broker
-//           that led until the present epoch began not at all: its clients are behind, not ahead
-//           (after a restart it does not know). Of a request that claims more than kClaimsMax
-//           partitions nothing is waited for.
+//           died; all claims of a request wait for the last. What was waited for in vain is not waited
+//           for again within a second, and a broker that led until the present epoch began not at
+//           all: its clients are behind, not ahead (after a restart it does not know). Of a request
+//           that claims more than kClaimsMax partitions of a shard nothing is waited for there.
 // Source:   docs/replication.md, What a kill -9 costs.
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -34,6 +35,10 @@ std::vector<LeadershipClaim> OpenClaims(Broker& broker, std::vector<LeadershipCl
 
 // Until none of what OpenClaims() told may still come true, or `cancel`. REQUIRES: the same.
 Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
-                           CancellationToken cancel = {});
+                           CancellationToken cancel);
+
+// The same of claims that belong to any shards; from any.
+Task<void> AwaitLeaderships(Broker* broker, std::map<ShardId, std::vector<LeadershipClaim>> claims,
+                            CancellationToken cancel);
 
 }  // namespace millrace

@@ -10,7 +10,8 @@
 namespace millrace {
 namespace {
 
-static_assert(kElectionWait < BrokerDoubts::kDoubtMax);
+// What was in doubt when it was waited for is so when the answer is made.
+static_assert(LifeSigns::kPatience + kElectionWait < BrokerDoubts::kDoubtMax);
 
 // Whether a broker in doubt still counts as alive: it leads what it led.
 bool AwaitsFencing(const Broker& broker) {

@@ -190,6 +190,7 @@ std::vector<LeadershipClaim> FetchPart::Claims() const {
   for (const FetchAnswer* answer : answers_) {
     if (answer->data.error_code == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
       claims.push_back({answer->id, answer->target.current_leader_epoch});
+      if (claims.size() > kClaimsMax) break;
     }
   }
   return claims;
