@@ -31,7 +31,7 @@ class CommittedEntries {
   // The state as of `index` instead of all entries up to it: what TakeSnapshot() gave elsewhere.
   virtual absl::Status OnSnapshot(RaftIndex index, const std::vector<std::string>& chunks) = 0;
   // The state as it is now, chunk by chunk: each call gives the next, nothing after the last. Read
-  // while entries go on being applied.
+  // while entries go on being applied, by helper threads, one call at a time.
   virtual std::move_only_function<std::optional<std::string>()> TakeSnapshot() const = 0;
 };
 

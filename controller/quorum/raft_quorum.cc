@@ -412,16 +412,22 @@ void RaftQuorum::SnapshotMaybe() {
                SchedClass::kHousekeeping);
 }
 
+// What is written takes the way of the entries that are being committed: the store's queue, its log
+// file, the disk, and the flushes of its tables. So it takes its time, and is encoded elsewhere.
 Task<void> RaftQuorum::TakeSnapshot(raft::SnapshotMeta meta, Chunks chunks) {
+  const Instant began = env_.reactor.Now();
   uint32_t pieces = 0;
   int64_t bytes = 0;
   absl::Status written;
   while (written.ok() && !scope_.stopping()) {
-    std::optional<std::string> chunk = chunks();
+    std::optional<std::string> chunk =
+        co_await env_.helpers.Compute<std::optional<std::string>>([&chunks] { return chunks(); });
     if (!chunk.has_value()) break;
     bytes += static_cast<int64_t>(chunk->size());
     written = co_await store_.WriteSnapshotPiece(meta.index, pieces++, *std::move(chunk));
-    co_await Yield(env_.reactor);
+    const std::chrono::duration<double> share(
+        static_cast<double>(bytes) / static_cast<double>(options_.snapshot_bytes_per_second));
+    (void)co_await Sleep(env_.reactor, began + std::chrono::ceil<Duration>(share), scope_.token());
   }
   absl::StatusOr<bool> counts = false;
   if (!written.ok()) {

@@ -28,6 +28,7 @@ absl::Status RaftQuorumOptions::Validate() const {
   if (snapshot_bytes < 1 || snapshot_interval.value_or(Duration(1)) <= Duration(0)) {
     return refuse("snapshots are taken after at least one byte and some time");
   }
+  if (snapshot_bytes_per_second < 1) return refuse("a snapshot that is not written never ends");
   return absl::OkStatus();
 }
 

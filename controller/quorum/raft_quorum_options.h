@@ -79,6 +79,9 @@ struct RaftQuorumOptions {
   // snapshots are written.
   int64_t snapshot_bytes = int64_t{20} << 20;
   std::optional<Duration> snapshot_interval = std::chrono::hours(1);
+  // At which a snapshot is written. Smaller: fewer commits wait for the store to make room, and for
+  // the disk; larger: the log is cut sooner. A hundred thousand partitions are about 6 MB.
+  int64_t snapshot_bytes_per_second = int64_t{8} << 20;
   size_t uncommitted_bytes_max = size_t{64} << 20;
   // One entry: what fits into a message between controllers.
   size_t entry_bytes_max = size_t{6} << 20;

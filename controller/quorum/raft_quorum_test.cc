@@ -216,6 +216,25 @@ TEST_CASE("RaftQuorum: who comes late is given a snapshot, and snapshots hold up
   CHECK(cluster.program(late).state().image()->topics().size() == 60);
 }
 
+TEST_CASE("RaftQuorum: a snapshot takes its time, and changes do not wait for it") {
+  QuorumCluster cluster(1);
+  cluster.tune = [](RaftQuorumOptions& options) {
+    options.snapshot_bytes = 1;
+    options.snapshot_bytes_per_second = 10;
+  };
+  cluster.Start(1);
+  REQUIRE(cluster.WaitForActive() == 1);
+  const auto snapshot = [&] { return cluster.quorum(1).core().log().snapshot().index; };
+  const Instant began = cluster.world().Now();
+  for (int i = 0; i < 20; ++i) REQUIRE(cluster.Propose(1, fmt::format("t{}", i)).ok());
+  CHECK(cluster.world().Now() - began < seconds(1));
+  CHECK(snapshot() == RaftIndex(0));
+  // One topic is more than ten bytes.
+  REQUIRE(cluster.Until([&] { return snapshot() > RaftIndex(0); }, seconds(60)));
+  CHECK(cluster.world().Now() - began > seconds(1));
+  CHECK(cluster.Propose(1, "last").ok());
+}
+
 TEST_CASE("RaftQuorum: an observer is added, leads, and is removed") {
   QuorumCluster cluster(2, 1);
   cluster.StartAll();
