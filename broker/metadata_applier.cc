@@ -128,8 +128,7 @@ RepairStep MetadataApplier::NextStep(const PartitionAssignment& replica,
 Task<void> MetadataApplier::Repair(TopicPartitionId id) {
   MetadataImage::Topic topic = image_->FindTopic(id.topic_id);
   if (topic == nullptr || topic->Find(id.partition) == nullptr) co_return;
-  const RepairStep repair =
-      NextStep(AssignmentOf(*image_, *topic, id.partition), *configs_.Rules(*image_, *topic));
+  const RepairStep repair = NextStep(AssignmentOf(*image_, *topic, id.partition), *RulesOf(*topic));
   // The rest is the metadata's to begin: OpenPartition().
   if (repair == RepairStep::kGiveUp) co_await GiveUp(topic->name, id);
 }
@@ -206,7 +205,7 @@ Task<void> MetadataApplier::ApplyTopic(MetadataImage::Topic topic,
       if (partitions_.Hosts({topic->topic_id, id})) opening.Spawn(RemoveMoved(topic, id));
       continue;
     }
-    if (rules == nullptr) rules = configs_.Rules(*image_, *topic);
+    if (rules == nullptr) rules = RulesOf(*topic);
     opening.Spawn(OpenPartition(topic, id, rules));
     if (opening.running() >= kOpensAtOnceMax) co_await opening.Join();
   }
@@ -225,7 +224,7 @@ Task<void> MetadataApplier::MakeLogs(std::shared_ptr<const std::vector<TopicChan
       if (!IsOurs(topic, id)) continue;
       NoteAssigned(topic, id);
       if (!partitions_.LacksLog(whole)) continue;
-      if (rules == nullptr) rules = configs_.Rules(*image_, topic);
+      if (rules == nullptr) rules = RulesOf(topic);
       logs.push_back({whole, topic.name, rules->log});
       if (logs.size() == kLogsMadeAtOnceMax) {
         co_await partitions_.MakeLogs(std::exchange(logs, {}));
@@ -302,6 +301,12 @@ void MetadataApplier::Publish(std::shared_ptr<const MetadataImage> image) {
   published_.Pulse();
 }
 
+std::shared_ptr<const PartitionRules> MetadataApplier::RulesOf(const TopicImage& topic) {
+  if (!topic.configs.empty()) return configs_.Rules(*image_, topic);
+  if (plain_rules_ == nullptr) plain_rules_ = configs_.Rules(*image_, topic);
+  return plain_rules_;
+}
+
 Task<absl::Status> MetadataApplier::SetStraysAside(std::shared_ptr<const MetadataImage> image) {
   MetadataImage::Topic topic;  // The one before was most often of the same.
   co_return co_await partitions_.SetStraysAside([&](const TopicPartitionId& id) {
@@ -312,6 +317,7 @@ Task<absl::Status> MetadataApplier::SetStraysAside(std::shared_ptr<const Metadat
 
 Task<void> MetadataApplier::OpenAll(std::shared_ptr<const MetadataImage> image) {
   Publish(image);
+  plain_rules_ = nullptr;
   if (store_ != nullptr) store_->SetCleaner(configs_.Cleaner(*image, shards_));
   if (replication_ != nullptr) replication_->SetThrottleRates(configs_.Throttles(*image));
   std::vector<TopicChange> all;

@@ -91,6 +91,8 @@ class MetadataApplier final : public MetadataSource {
 
  private:
   void Publish(std::shared_ptr<const MetadataImage> image);
+  // What the topic's partitions go by, as of image_.
+  std::shared_ptr<const PartitionRules> RulesOf(const TopicImage& topic);
   // Whether this broker has a replica of the partition, and on this shard.
   bool IsOurs(const TopicImage& topic, PartitionId id) const;
   // What changed of a topic.
@@ -135,6 +137,8 @@ class MetadataApplier final : public MetadataSource {
   // Could not be opened, or not be removed: tried again with any change of their topic.
   std::set<TopicPartitionId> failed_;
   std::shared_ptr<const MetadataImage> image_;
+  // Of topics without a configuration of their own, which most are; made when one is asked for.
+  std::shared_ptr<const PartitionRules> plain_rules_;
   mutable Event published_;
 };
 

@@ -93,6 +93,7 @@ struct Shard {
     change->changed = delta.changed_topics();
     change->partitions = delta.changed_partitions();
     change->brokers = delta.changed_brokers();
+    change->broker_defaults = delta.broker_defaults_changed();
     REQUIRE(world.Run(env, ApplyTask(this, std::move(change))).ok());
   }
 
@@ -140,6 +141,20 @@ TEST_CASE("MetadataApplier: settings of a topic reach all of its partitions") {
   for (int32_t p : {0, 1}) {
     CHECK(shard.partitions->Find({kTopic, PartitionId(p)})->rules().isr_min == 2);
   }
+}
+
+TEST_CASE("MetadataApplier: settings of all brokers reach topics that have none of their own") {
+  Shard shard;
+  const auto isr_min = [&shard](int32_t p) {
+    return shard.partitions->Find({kTopic, PartitionId(p)})->rules().isr_min;
+  };
+  shard.Apply({Broker(kSelf, false), TopicRecord{"t", kTopic}, Led(0, 0, {kSelf})});
+  CHECK(isr_min(0) == 1);
+  shard.Apply({ConfigRecord{ConfigResource::kBroker, "", "min.insync.replicas", "2"}});
+  CHECK(isr_min(0) == 2);
+  // Also those that come later.
+  shard.Apply({Led(1, 0, {kSelf})});
+  CHECK(isr_min(1) == 2);
 }
 
 TEST_CASE("MetadataApplier: a replica that could not be opened is tried again with its topic") {

@@ -79,6 +79,7 @@ Task<absl::Status> LogStore::Recover() {
   const Instant begin = impl.env.reactor.Now();
   Recovery recovery(impl.context);
   absl::Status status = co_await recovery.Run();
+  impl.logs.reserve(recovery.logs().size());
   for (auto& [id, log] : recovery.logs()) impl.logs.emplace(id, std::move(log));
   MR_CO_RETURN_IF_ERROR(status);
   impl.offline = std::move(recovery.offline());

@@ -36,10 +36,11 @@ bool IsLeftover(std::string_view name) {
 }  // namespace
 
 Task<absl::Status> Recovery::Run() {
-  MR_CO_RETURN_IF_ERROR(co_await ReadCheckpoints());
+  Listings listings;
+  MR_CO_RETURN_IF_ERROR(co_await ReadAll(&listings));
   for (LogDirectory* directory : context_.directories) {
     if (!directory->failure().ok()) continue;
-    absl::Status listed = co_await ListDirectory(*directory);
+    absl::Status& listed = listings.at(directory);
     if (!listed.ok()) co_await Abandon(*directory, std::move(listed));
   }
   for (LogDirectory* directory : context_.directories) {
@@ -105,6 +106,7 @@ Task<absl::Status> Recovery::Run() {
 Task<absl::Status> Recovery::ReadCheckpoints() {
   auto entries = co_await context_.kv.ScanAll(KvRange::Prefix(KvSpace::kLogCheckpoint, ""));
   if (!entries.ok()) co_return entries.status();
+  checkpointed_.reserve(entries->size());
   for (const KvEntry& entry : *entries) {
     absl::StatusOr<TopicPartitionId> id = ParseLogCheckpointKey(entry.key);
     if (!id.ok()) co_return id.status();
@@ -128,10 +130,14 @@ Task<absl::Status> Recovery::ReadCheckpoints() {
 Task<absl::Status> Recovery::LoadDirectory(LogDirectory& directory) {
   Loading loading{.directory = &directory, .folders = {}};
   bool all_known = true;
-  for (const std::string& folder : listed_[directory.path()].folders) {
-    loading.folders.push_back(*ParsePartitionDirectoryName(folder));
-    all_known = all_known && CheckpointedIn(directory, folder) != nullptr;
+  const std::set<std::string>& folders = listed_[directory.path()].folders;
+  loading.folders.reserve(folders.size());
+  for (const std::string& folder : folders) {
+    loading.folders.push_back(
+        {folder, *ParsePartitionDirectoryName(folder), CheckpointedIn(directory, folder)});
+    all_known = all_known && loading.folders.back().checkpointed != nullptr;
   }
+  loaded_.reserve(loaded_.size() + folders.size());
   starts_.clear();
   if (!all_known) co_await ReadStarts(directory);
   TaskScope group(context_.env.reactor);
@@ -150,9 +156,7 @@ Task<void> Recovery::LoadFolders(Loading* loading) {
     std::vector<std::string> names;
     const size_t end = loading->next + count;
     for (size_t at = std::exchange(loading->next, end); at < end; ++at) {
-      PartitionDirectory& place = loading->folders[at];
-      std::string name = PartitionDirectoryName(place.topic, place.partition);
-      Checkpointed* checkpointed = CheckpointedIn(directory, name);
+      auto& [name, place, checkpointed] = loading->folders[at];
       absl::StatusOr<TopicPartitionId> id = TopicPartitionId{Uuid(0, 0), place.partition};
       if (checkpointed != nullptr) {
         // One checkpoint with that name: it is that one. This saves a file per partition.

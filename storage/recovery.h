@@ -107,7 +107,11 @@ class Recovery final : public JournalVisitor {
   void FindOffline();
   bool IsOnline(const DirectoryId& id) const;
   // What Kafka's own checkpoint says of the starts, for logs that ours knows nothing of.
-  Task<void> ReadStarts(LogDirectory& directory);             // Borrowed: awaited in place.
+  Task<void> ReadStarts(LogDirectory& directory);  // Borrowed: awaited in place.
+  // While the checkpoints are read; says what came of each directory that is online.
+  using Listings = std::map<LogDirectory*, absl::Status>;
+  Task<absl::Status> ReadAll(Listings* listings);  // Borrowed: awaited in place.
+  Task<void> List(LogDirectory* directory, absl::Status* result);
   Task<absl::Status> ListDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   // Copies that moves have left: finishes what was decided, the others go.
   Task<absl::Status> SettleFutures(LogDirectory& directory);  // Borrowed: awaited in place.
@@ -134,9 +138,14 @@ class Recovery final : public JournalVisitor {
   Checkpointed* CheckpointedIn(const LogDirectory& directory, const std::string& folder);
   Task<absl::Status> LoadDirectory(LogDirectory& directory);  // Borrowed: awaited in place.
   // Takes folders until none is left, or loading one has failed. Several do so at a time.
+  struct FolderToLoad {
+    std::string name;
+    PartitionDirectory place;
+    Checkpointed* checkpointed;  // As CheckpointedIn() says.
+  };
   struct Loading {
     LogDirectory* directory;
-    std::vector<PartitionDirectory> folders;
+    std::vector<FolderToLoad> folders;
     size_t next = 0;
     absl::Status result = {};
   };

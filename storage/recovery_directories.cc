@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/error_kind.h"
+#include "common/runtime/task_scope.h"
 #include "common/status_macros.h"
 #include "storage/log_copy.h"
 #include "storage/log_files.h"
@@ -57,6 +58,20 @@ void Recovery::FindOffline() {
     offline_.emplace(id, InOffline(checkpoint.topic, id.partition,
                                    any_failed ? std::optional((*failed)->path()) : std::nullopt));
   }
+}
+
+Task<absl::Status> Recovery::ReadAll(Listings* listings) {
+  TaskScope listing(context_.env.reactor);
+  for (LogDirectory* directory : context_.directories) {
+    if (directory->failure().ok()) listing.Spawn(List(directory, &(*listings)[directory]));
+  }
+  absl::Status read = co_await ReadCheckpoints();
+  co_await listing.Join();
+  co_return read;
+}
+
+Task<void> Recovery::List(LogDirectory* directory, absl::Status* result) {
+  *result = co_await ListDirectory(*directory);
 }
 
 Task<absl::Status> Recovery::ListDirectory(LogDirectory& directory) {

@@ -97,7 +97,17 @@ TopicImage* MetadataDelta::Touch(const TopicId& id) {
   return touched_.emplace(id, std::make_shared<TopicImage>(*topic)).first->second.get();
 }
 
+bool MetadataDelta::TouchPartitionsOf(const TopicId& id) {
+  if (last_.has_value() && last_->id == id) return true;
+  TopicImage* topic = Touch(id);
+  if (topic == nullptr) return false;
+  const bool whole = whole_topics_.contains(id);
+  last_ = {id, topic, moved_topics_.contains(id), whole ? nullptr : &changed_partitions_[id]};
+  return true;
+}
+
 void MetadataDelta::NoteWhole(const TopicId& id) {
+  last_.reset();
   whole_topics_.insert(id);
   changed_partitions_.erase(id);
 }
@@ -134,6 +144,7 @@ absl::Status MetadataDelta::ApplyOne(const RemoveTopicRecord& record) {
   next_.topics_ = next_.topics_.Without(topic->name);
   next_.topics_by_id_ = next_.topics_by_id_.Without(record.topic_id);
   next_.topics_by_metric_ = next_.topics_by_metric_.Without(MetricName(topic->name));
+  last_.reset();
   touched_.erase(record.topic_id);
   moved_topics_.erase(record.topic_id);
   changed_topics_.erase(record.topic_id);
@@ -159,31 +170,34 @@ void MetadataDelta::Share(SharedList<T>& list) {
 }
 
 absl::Status MetadataDelta::ApplyOne(const PartitionRecord& record) {
-  TopicImage* topic = Touch(record.topic_id);
-  size_t index = static_cast<size_t>(record.partition.value());
+  const bool known = TouchPartitionsOf(record.topic_id);
+  const size_t index = static_cast<size_t>(record.partition.value());
   // New partitions come in order: index == size() appends, anything beyond would leave a hole.
-  if (topic == nullptr || record.partition.value() < 0 || index > topic->partitions.size()) {
+  if (!known || record.partition.value() < 0 || index > last_->topic->partitions.size()) {
     return absl::DataLossError(fmt::format("partition {} of topic {} does not fit what is known",
                                            record.partition, record.topic_id));
   }
+  std::vector<PartitionImage>& partitions = last_->topic->partitions;
   PartitionImage state = record.state;
   for (auto* list : {&state.replicas, &state.isr, &state.adding, &state.removing, &state.elr,
                      &state.last_known_elr}) {
     Share(*list);
   }
   Share(state.directories);
-  if (index == topic->partitions.size()) {
+  const bool is_new = index == partitions.size();
+  if (!last_->moved && (is_new || partitions[index].replicas != state.replicas)) {
     moved_topics_.insert(record.topic_id);
-    topic->partitions.push_back(std::move(state));
+    last_->moved = true;
+  }
+  if (is_new) {
+    partitions.push_back(std::move(state));
     ++next_.partition_count_;
   } else {
-    if (topic->partitions[index].replicas != state.replicas) {
-      moved_topics_.insert(record.topic_id);
-    }
-    topic->partitions[index] = std::move(state);
+    partitions[index] = std::move(state);
   }
-  if (!whole_topics_.contains(record.topic_id)) {
-    changed_partitions_[record.topic_id].insert(record.partition);
+  // They come in order.
+  if (last_->partitions != nullptr) {
+    last_->partitions->insert(last_->partitions->end(), record.partition);
   }
   return absl::OkStatus();
 }
@@ -349,7 +363,8 @@ std::shared_ptr<const MetadataImage> MetadataDelta::Build(RaftIndex index) {
     IndexReplicas(id, base_->FindTopic(id).get(), touched_.at(id).get());
   }
   for (const auto& [id, topic] : touched_) {
-    topic->partitions.shrink_to_fit();  // It grew one by one, and stays for long.
+    topic->partitions.shrink_to_fit();           // It grew one by one, and stays for long.
+    if (next_.FindTopic(id) == topic) continue;  // It was created by this delta.
     next_.topics_ = next_.topics_.With(topic->name, topic);
     next_.topics_by_id_ = next_.topics_by_id_.With(id, topic);
   }

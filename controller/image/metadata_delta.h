@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -24,6 +25,8 @@ class MetadataDelta {
  public:
   // `keeps_lists`: lists are shared with what comes later, too. False for images that nobody keeps.
   explicit MetadataDelta(std::shared_ptr<const MetadataImage> base, bool keeps_lists = true);
+  MetadataDelta(MetadataDelta&&) = default;
+  MetadataDelta& operator=(MetadataDelta&&) = delete;
   // What leads from `base` to `next`, which came of a snapshot: for listeners. Costs O(topics).
   static MetadataDelta Between(std::shared_ptr<const MetadataImage> base,
                                const MetadataImage& next);
@@ -55,6 +58,8 @@ class MetadataDelta {
   absl::Status ApplyOne(const TopicRecord& record);
   absl::Status ApplyOne(const RemoveTopicRecord& record);
   absl::Status ApplyOne(const PartitionRecord& record);
+  // False when there is no such topic.
+  bool TouchPartitionsOf(const TopicId& id);
   absl::Status ApplyOne(const ConfigRecord& record);
   absl::Status ApplyOne(const RegisterBrokerRecord& record);
   absl::Status ApplyOne(const ProducerIdsRecord& record);
@@ -87,6 +92,14 @@ class MetadataDelta {
   std::set<TopicId> changed_topics_;
   std::set<TopicId> whole_topics_;  // Changed ones, which are not in changed_partitions_.
   std::map<TopicId, std::set<PartitionId>> changed_partitions_;
+  // The topic of the partition before, which is most often that of the next one, too.
+  struct Last {
+    TopicId id;
+    TopicImage* topic;
+    bool moved;
+    std::set<PartitionId>* partitions;  // Null: of whole_topics_.
+  };
+  std::optional<Last> last_;
   std::map<TopicId, MetadataImage::Topic> removed_topics_;
   std::set<BrokerId> changed_brokers_;
   std::set<BrokerId> changed_broker_configs_;

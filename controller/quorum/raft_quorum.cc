@@ -221,9 +221,18 @@ Task<void> RaftQuorum::DoWrite(raft::Write write) {
   Wake();
 }
 
+absl::StatusOr<MetadataEntry> RaftQuorum::Decoded(RaftIndex index, const raft::Data& bytes) {
+  const auto proposed = waiting_.find(index);
+  // Another leader's entry may have the index of one that was proposed here, but not its bytes.
+  if (proposed != waiting_.end() && proposed->second->bytes == bytes) {
+    return std::move(proposed->second->decoded);
+  }
+  return DecodeEntry(*bytes);
+}
+
 absl::Status RaftQuorum::Apply(const raft::LogEntry& entry) {
   if (const auto* data = std::get_if<raft::Data>(&entry.payload)) {
-    MR_ASSIGN_OR_RETURN(const MetadataEntry decoded, DecodeEntry(**data));
+    MR_ASSIGN_OR_RETURN(const MetadataEntry decoded, Decoded(entry.index, *data));
     MR_RETURN_IF_ERROR(committed_.OnCommitted(entry.index, decoded));
     bytes_since_snapshot_ += static_cast<int64_t>((*data)->size());
   } else {
@@ -320,9 +329,8 @@ Task<absl::Status> RaftQuorum::WaitUntilActive(Instant deadline) {
 
 RaftIndex RaftQuorum::next_index() const { return raft::After(core_->log().last_index()); }
 
-Task<absl::Status> RaftQuorum::Committed(RaftIndex index, bool changes_voters) {
-  Waiting waiting(env_.reactor);
-  waiting.changes_voters = changes_voters;
+// Awaited in place. NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+Task<absl::Status> RaftQuorum::Committed(RaftIndex index, Waiting& waiting) {
   waiting_.emplace(index, &waiting);
   Wake();
   (void)co_await waiting.done.Wait();
@@ -334,17 +342,19 @@ Task<absl::StatusOr<RaftIndex>> RaftQuorum::Propose(std::vector<MetadataRecord> 
   if (!hold || scope_.stopping()) co_return absl::CancelledError("the controller is stopping");
   if (!failed_.ok()) co_return failed_;
   if (!active_term_.has_value()) co_return ToStatus(Refusal::kNotLeader);
-  std::string bytes = EncodeEntry({*active_term_, env_.clock.Now(), std::move(records)});
-  if (bytes.size() > options_.entry_bytes_max) {
+  Waiting waiting(env_.reactor);
+  waiting.decoded = {*active_term_, env_.clock.Now(), std::move(records)};
+  waiting.bytes = std::make_shared<const std::string>(EncodeEntry(waiting.decoded));
+  if (waiting.bytes->size() > options_.entry_bytes_max) {
     co_return absl::ResourceExhaustedError(
         fmt::format("a change of {} bytes of metadata at once; at most {} are possible",
-                    bytes.size(), options_.entry_bytes_max));
+                    waiting.bytes->size(), options_.entry_bytes_max));
   }
   // Nothing was awaited yet: next_index() still is what the caller saw.
-  const auto index = core_->Propose(std::make_shared<const std::string>(std::move(bytes)));
+  const auto index = core_->Propose(waiting.bytes);
   if (!index.has_value()) co_return ToStatus(index.error());
   const Instant began = env_.reactor.Now();
-  MR_CO_RETURN_IF_ERROR(co_await Committed(*index, /*changes_voters=*/false));
+  MR_CO_RETURN_IF_ERROR(co_await Committed(*index, waiting));
   commit_time_.Observe(env_.reactor.Now() - began);
   co_return *index;
 }
@@ -356,7 +366,9 @@ Task<absl::Status> RaftQuorum::DoChange(Change change, Instant deadline) {
     if (!active_term_.has_value()) co_return ToStatus(Refusal::kNotLeader);
     const auto index = change();
     if (index.has_value()) {
-      co_return co_await Committed(*index, /*changes_voters=*/true);
+      Waiting waiting(env_.reactor);
+      waiting.changes_voters = true;
+      co_return co_await Committed(*index, waiting);
     }
     if (!MayPass(index.error()) || env_.reactor.Now() >= deadline) {
       co_return ToStatus(index.error());

@@ -145,6 +145,10 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
     Event done;
     // Then it is done also where this node steps down with it committed and not applied here yet.
     bool changes_voters = false;
+    // What was proposed, as it lies in the log; `decoded` is what it says, so that it need not be
+    // read from it again.
+    raft::Data bytes;
+    MetadataEntry decoded{RaftTerm(0), Timestamp(0), {}};
   };
   struct Seen {
     std::optional<Timestamp> fetched;
@@ -178,6 +182,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   Task<void> DoWrite(raft::Write write);
   Task<absl::Status> WriteToStore(raft::Write write);
   absl::Status Apply(const raft::LogEntry& entry);
+  // What an entry says.
+  absl::StatusOr<MetadataEntry> Decoded(RaftIndex index, const raft::Data& bytes);
   void OnRole(const raft::RoleChange& role);
   void UpdateActive();
   void EndWaiting(const absl::Status& why);
@@ -189,7 +195,8 @@ class RaftQuorum final : public MetadataLog, private RaftPeersUser {
   void SnapshotMaybe();
   Task<void> TakeSnapshot(raft::SnapshotMeta meta, Chunks chunks);
 
-  Task<absl::Status> Committed(RaftIndex index, bool changes_voters);
+  // Until what `waiting` stands for is committed and applied. Borrowed: awaited in place.
+  Task<absl::Status> Committed(RaftIndex index, Waiting& waiting);
   Task<absl::Status> DoChange(Change change, Instant deadline);
   void FollowVoters();
   // What a leader does of its own accord, one step at a time.
