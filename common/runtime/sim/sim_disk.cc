@@ -125,7 +125,10 @@ Task<absl::Status> SimFile::WriteAt(uint64_t position, Chain chain, WriteFlags f
     MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), position + split));
     WritePart(position, bytes, 0, split);
   }
-  if (!co_await disk_.Begin("write", position, bytes.size(), flags.durable)) co_return Crashed();
+  const Duration more = flags.durable ? disk_.image().SlowBy(path_) : Duration(0);
+  if (!co_await disk_.Begin("write", position, bytes.size(), flags.durable, more)) {
+    co_return Crashed();
+  }
   if (fails) co_return IoError("write");
   MR_CO_RETURN_IF_ERROR(disk_.image().CheckRoom(path_, data(), position + bytes.size()));
   WritePart(position, bytes, split, bytes.size());
@@ -136,7 +139,8 @@ Task<absl::Status> SimFile::WriteAt(uint64_t position, Chain chain, WriteFlags f
 Task<absl::Status> SimFile::Sync() {
   InFlight in_flight(*this);
   const SimFileData::SyncPoint point = data().BeginSync();
-  if (!co_await disk_.Begin("sync", 0, data().unsynced_sectors(), /*sync=*/true)) {
+  if (!co_await disk_.Begin("sync", 0, data().unsynced_sectors(), /*sync=*/true,
+                            disk_.image().SlowBy(path_))) {
     data().AbandonSync();
     co_return Crashed();
   }
@@ -207,7 +211,8 @@ class SimFileLock final : public FileLock {
 
 SimDiskImage& SimDisk::image() { return process_.node().disk(); }
 
-Task<bool> SimDisk::Begin(std::string_view what, uint64_t position, uint64_t length, bool sync) {
+Task<bool> SimDisk::Begin(std::string_view what, uint64_t position, uint64_t length, bool sync,
+                          Duration more) {
   if (process_.dead()) co_return co_await SimDelay(process_, reactor_, Duration(0));
   image().CountOperation();
   const SimDiskOptions& options = image().options();
@@ -216,6 +221,7 @@ Task<bool> SimDisk::Begin(std::string_view what, uint64_t position, uint64_t len
                                sync ? std::max(options.latency_min, options.sync_latency_max)
                                     : std::max(options.latency_min, options.latency_max));
   if (dice.Chance(options.stalls)) time += options.stall;
+  time += more;
   process_.Trace(what,
                  {reactor_.shard().value(), position, length, static_cast<uint64_t>(time.count())});
   const bool alive = co_await SimDelay(process_, reactor_, time);
@@ -277,7 +283,7 @@ Task<absl::Status> SimDisk::Remove(std::string path) {
 }
 
 Task<absl::Status> SimDisk::SyncDirectory(std::string path) {
-  if (!co_await Begin("syncdir", 0, 0, /*sync=*/true)) co_return Crashed();
+  if (!co_await Begin("syncdir", 0, 0, /*sync=*/true, image().SlowBy(path))) co_return Crashed();
   MR_CO_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));
   co_return image().SyncDirectory(path);
 }

@@ -45,8 +45,9 @@ class SimDisk final : public Disk {
   SimDiskImage& image();
   SimProcess& process() { return process_; }
   // Counts and traces the beginning of an operation, and waits for its time; false when the process
-  // is dead. `sync`: it waits for the medium.
-  Task<bool> Begin(std::string_view what, uint64_t position, uint64_t length, bool sync);
+  // is dead. `sync`: it waits for the medium, which takes `more` on top of the disk's time.
+  Task<bool> Begin(std::string_view what, uint64_t position, uint64_t length, bool sync,
+                   Duration more = Duration(0));
   // Runs `change` at one of the operation's two ends, and answers what it did.
   Task<absl::Status> Change(std::string_view what, bool sync,
                             std::move_only_function<absl::Status()> change);

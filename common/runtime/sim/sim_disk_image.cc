@@ -25,6 +25,11 @@ bool TakeOne(uint32_t* count) {
   return true;
 }
 
+// Both normal.
+bool IsInside(const std::string& path, const std::string& prefix) {
+  return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
+}
+
 }  // namespace
 
 SimDiskImage::SimDiskImage(SimDiskOptions options, uint64_t seed) : options_(options), dice_(seed) {
@@ -250,13 +255,28 @@ void SimDiskImage::Break(const std::string& prefix, SimAccess least, absl::Statu
   broken_.insert_or_assign(Normal(prefix), Breakage{least, std::move(why)});
 }
 
+void SimDiskImage::Slow(const std::string& prefix, Duration more) {
+  if (more == Duration(0)) {
+    slow_.erase(Normal(prefix));
+  } else {
+    slow_.insert_or_assign(Normal(prefix), more);
+  }
+}
+
+Duration SimDiskImage::SlowBy(const std::string& path) const {
+  if (slow_.empty()) return Duration(0);
+  const std::string normal = Normal(path);
+  for (const auto& [prefix, more] : slow_) {
+    if (IsInside(normal, prefix)) return more;
+  }
+  return Duration(0);
+}
+
 absl::Status SimDiskImage::CheckAccess(const std::string& path, SimAccess access) const {
   if (broken_.empty()) return absl::OkStatus();
   const std::string normal = Normal(path);
   for (const auto& [prefix, breakage] : broken_) {
-    const bool inside = normal.starts_with(prefix) &&
-                        (normal.size() == prefix.size() || normal[prefix.size()] == '/');
-    if (!inside || access < breakage.least) continue;
+    if (!IsInside(normal, prefix) || access < breakage.least) continue;
     return absl::Status(breakage.why.code(),
                         fmt::format("{}: {}", path, std::string(breakage.why.message())));
   }

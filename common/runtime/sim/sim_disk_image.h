@@ -96,6 +96,10 @@ class SimDiskImage {
   // that is full. Files that are open there fail too. Until Mend().
   void Break(const std::string& prefix, SimAccess least, absl::Status why);
   void Mend(const std::string& prefix) { broken_.erase(Normal(prefix)); }
+  // There what is made durable takes so much longer, until Slow() with 0.
+  void Slow(const std::string& prefix, Duration more);
+  // How much longer it takes for `path`.
+  Duration SlowBy(const std::string& path) const;
   // What was ordered and has not happened does not happen.
   void ForgetOrderedFaults();
   // Whether this one does: by order or by chance.
@@ -152,6 +156,7 @@ class SimDiskImage {
     absl::Status why;
   };
   std::map<std::string, Breakage> broken_;      // By normal path.
+  std::map<std::string, Duration> slow_;        // Likewise.
   std::vector<std::weak_ptr<SimInode>> files_;  // All that may take room, named or open.
   uint64_t operations_ = 0;
   std::function<void(uint64_t)> hook_;
