@@ -122,6 +122,11 @@ void LogDirectory::SetFull(bool full) {
   if (on_full_) on_full_(full);
 }
 
+void LogDirectory::OnJournalWrite(bool begun) {
+  cold_reads_.OnJournalWrite(begun);
+  journal_write_ = begun ? pace_.Begin() : DirectoryPace::Write();
+}
+
 void LogDirectory::RecycleJournal() {
   if (journal_ == nullptr || !journal_->status().ok()) return;
   const uint64_t durable = journal_->durable_position().value();

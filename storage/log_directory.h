@@ -27,6 +27,7 @@
 #include "common/runtime/task.h"
 #include "common/time.h"
 #include "storage/cold_reads.h"
+#include "storage/directory_pace.h"
 #include "storage/journal/journal.h"
 #include "storage/log.h"
 #include "storage/log_files.h"
@@ -43,8 +44,13 @@ Task<absl::Status> FormatLogDirectory(Disk& disk, std::string path,
 
 class LogDirectory {
  public:
-  LogDirectory(Reactor& reactor, Disk& disk, std::string path)
-      : path_(std::move(path)), reactor_(reactor), disk_(disk), cold_reads_(reactor) {}
+  // `slow_write`: as LogStoreOptions::slow_write.
+  LogDirectory(Reactor& reactor, Disk& disk, std::string path, Duration slow_write)
+      : path_(std::move(path)),
+        reactor_(reactor),
+        disk_(disk),
+        cold_reads_(reactor),
+        pace_(reactor, slow_write) {}
 
   // Checks whose directory it is; with `lock`, takes the lock and the clean mark.
   Task<absl::Status> OpenDirectory(std::optional<std::string> cluster_id,
@@ -66,6 +72,10 @@ class LogDirectory {
   }
 
   ColdReads& cold_reads() { return cold_reads_; }
+  // Of the writes that acknowledgements wait for. Journal writes come by OnJournalWrite().
+  DirectoryPace& pace() { return pace_; }
+  // The journal has begun a durable write, or ended one.
+  void OnJournalWrite(bool begun);
   Journal* journal() { return journal_.get(); }
   void set_journal(std::unique_ptr<Journal> journal) { journal_ = std::move(journal); }
   std::unique_ptr<Journal> TakeJournal() { return std::move(journal_); }
@@ -124,6 +134,8 @@ class LogDirectory {
   // Owned.
   std::unique_ptr<FileLock> lock_;
   ColdReads cold_reads_;
+  DirectoryPace pace_;
+  DirectoryPace::Write journal_write_;
   std::unique_ptr<Journal> journal_;
 
   // State.

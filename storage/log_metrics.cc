@@ -78,6 +78,9 @@ void RegisterDirectory(LogDirectory* directory, bool first_shard, MetricRegistry
   registry.AddGaugeMax(
       name("millrace_log_directory_full", "1 while appends are refused for lack of room."),
       [directory] { return directory->full() ? 1.0 : 0.0; });
+  registry.AddGaugeMax(name("millrace_log_directory_slow",
+                            "1 while most durable writes take millrace.disk.slow.ms or more."),
+                       [directory] { return directory->pace().slow() ? 1.0 : 0.0; });
   if (!first_shard) return;  // Once, and not once for each shard.
   registry.AddGauge(name("millrace_log_directory_offline",
                          "1 when the directory is offline (Kafka: OfflineLogDirectoryCount)."),

@@ -36,11 +36,16 @@ std::vector<OffsetCheckpointEntry> OffsetsOf(const std::vector<Log*>& logs,
 LogStore::LogStore(Env& env, KvStore& kv, LogStoreOptions options)
     : impl_(std::make_unique<Impl>(env, kv, options)) {
   for (const std::string& path : options.log_dirs) {
-    impl_->directories.push_back(std::make_unique<LogDirectory>(env.reactor, env.disk, path));
+    impl_->directories.push_back(
+        std::make_unique<LogDirectory>(env.reactor, env.disk, path, options.slow_write));
     impl_->context.directories.push_back(impl_->directories.back().get());
     impl_->directories.back()->set_on_full([path, impl = impl_.get()](bool full) {
       if (impl->context.options.on_full) impl->context.options.on_full(path, full);
     });
+    impl_->directories.back()->pace().set_on_change(
+        [directory = impl_->directories.back().get(), impl = impl_.get()](bool slow) {
+          impl->NoteSlow(*directory, slow);
+        });
   }
 }
 
@@ -117,6 +122,7 @@ Task<absl::Status> LogStore::Start() {
     if (!opened.ok()) impl.FailDirectory(*directory, opened);
   }
   MR_CO_RETURN_IF_ERROR(impl.CheckAnyOnline());
+  for (auto& directory : impl.directories) directory->pace().Start();
   impl.writer.Start();
   impl.expiry.Start();
   impl.retention.Start();
@@ -150,9 +156,7 @@ Task<absl::Status> LogStore::Impl::OpenJournal(LogDirectory& directory) {
   Journal::Options journal_options;
   journal_options.bytes_max = options.journal_bytes_max;
   journal_options.write_times = &context.metrics.journal_sync;
-  journal_options.on_write = [&directory](bool begun) {
-    directory.cold_reads().OnJournalWrite(begun);
-  };
+  journal_options.on_write = [&directory](bool begun) { directory.OnJournalWrite(begun); };
   auto journal = co_await Journal::Open(env, directory.path(), options.shard, journal_options);
   if (!journal.ok()) co_return journal.status();
   (*journal)->set_pressure_listener(&writer);
@@ -229,6 +233,7 @@ Task<absl::Status> LogStore::Stop(absl::Status others) {
   impl.logs.clear();
   impl.context.cold_chunks.Clear();
   co_await impl.context.files.Stop();
+  for (auto& directory : impl.directories) co_await directory->pace().Stop();
   impl.directories.clear();  // Lets the locks go.
   impl.context.directories.clear();
   impl.stopped = true;

@@ -141,6 +141,13 @@ struct LogStoreOptions {
   // again. At most about once a second each.
   std::function<void(const std::string& path, bool full)> on_full;
 
+  // A durable write that takes so long is slow, and a directory where most are is reported
+  // (write_pace.h); 0: none is. Raise: only worse disks are. Lower: busy ones are, too.
+  Duration slow_write = milliseconds(500);
+  // Called when the durable writes of this store's logs in a directory have become slow, and when
+  // they are so no longer.
+  std::function<void(const std::string& path, bool slow)> on_slow;
+
   absl::Status Validate() const;
 };
 

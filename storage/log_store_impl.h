@@ -75,6 +75,22 @@ struct LogStore::Impl {
     if (context.options.on_offline) context.options.on_offline(directory.path(), cause);
   }
 
+  void NoteSlow(LogDirectory& directory, bool slow) {
+    if (slow) {
+      env.logger.Warning(
+          "[dir {}] slow: most durable writes take {} ms or more, the last {} ms; others are to "
+          "lead what lies in it, where they can",
+          directory.path(), MillisecondsOf(directory.pace().pace().slow_from()),
+          MillisecondsOf(directory.pace().pace().worst()));
+    } else {
+      env.logger.Info("[dir {}] slow no longer", directory.path());
+    }
+    if (context.options.on_slow) context.options.on_slow(directory.path(), slow);
+  }
+  static int64_t MillisecondsOf(Duration duration) {
+    return std::chrono::duration_cast<milliseconds>(duration).count();
+  }
+
   // OK while at least one directory is online.
   absl::Status CheckAnyOnline() const {
     std::string causes;
@@ -120,7 +136,7 @@ struct LogStore::Impl {
     return nullptr;
   }
 
-  // The one that was asked for, or the one with the fewest logs.
+  // The one that was asked for, or the one with the fewest logs of those that are not slow.
   LogDirectory* ChooseDirectory(const std::string& topic, PartitionId partition) {
     if (auto asked = preferred.find({topic, partition}); asked != preferred.end()) {
       LogDirectory* directory = FindDirectory(asked->second);
@@ -130,7 +146,10 @@ struct LogStore::Impl {
     LogDirectory* best = nullptr;
     for (auto& directory : directories) {
       if (!directory->failure().ok() || directory->full() || IsCordoned(*directory)) continue;
-      if (best == nullptr || directory->log_count < best->log_count) best = directory.get();
+      const auto rank = [](LogDirectory& one) {
+        return std::pair(one.pace().slow(), one.log_count);
+      };
+      if (best == nullptr || rank(*directory) < rank(*best)) best = directory.get();
     }
     return best;
   }

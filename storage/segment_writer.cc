@@ -281,6 +281,9 @@ Task<absl::Status> SegmentWriter::WriteOut(Log::State& state) {
 Task<absl::Status> SegmentWriter::SyncAlone(Log::State& state, bool complete) {
   absl::StatusOr<LogSync> sync = co_await BeginSync(state, complete);
   absl::Status status = sync.status();
+  // Appends too large for the journal wait for it.
+  DirectoryPace::Write timed;
+  if (state.durability == Durability::kDisk) timed = state.directory->pace().Begin();
   if (status.ok()) status = co_await SyncFiles(*sync);
   if (status.ok()) status = co_await FinishSync(*sync);
   co_return status;
