@@ -507,8 +507,10 @@ Task<absl::Status> LeaderLink::OnData(const StreamDataHead& head) {
   // Memory first: while there is none, nothing is read and no credit goes back.
   std::optional<Admission> admission = store_.TryAdmit(head.batches_bytes);
   if (!admission.has_value()) {
+    std::vector<TopicPartitionId> into;
+    if (const Entry* entry = Find(head.state.handle); entry != nullptr) into = {entry->first};
     absl::StatusOr<Admission> admitted =
-        co_await store_.Admit(head.batches_bytes, stream_->cancel.token());
+        co_await store_.AdmitInto(std::move(into), head.batches_bytes, stream_->cancel.token());
     if (!admitted.ok()) co_return admitted.status();
     admission = *std::move(admitted);
   }

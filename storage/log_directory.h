@@ -122,6 +122,12 @@ class LogDirectory {
   std::optional<Instant> last_full() const { return full_ ? reactor_.Now() : last_full_; }
   // When the next write is tried, while it is.
   Instant retry_at{0};
+  // What the segment writer does here, for each directory apart: one that is slow, or hangs, holds
+  // up no other.
+  size_t segment_writes = 0;   // Under way.
+  bool journal_short = false;  // Checkpoints hurry.
+  bool awaits_dirty =
+      false;  // Nothing here waits for a checkpoint, and who makes them waits for that.
 
  private:
   // Constant after construction.

@@ -306,18 +306,43 @@ Log* LogStore::Find(const TopicPartitionId& id) {
 std::vector<Log*> LogStore::Logs() { return impl_->Sorted(); }
 
 Task<absl::StatusOr<Admission>> LogStore::Admit(size_t bytes, CancellationToken token) {
-  Impl& impl = *impl_;
-  MR_CO_RETURN_IF_ERROR(co_await impl.context.pending.Acquire(bytes, token));
-  Admission admission(impl.context.pending, bytes);
-  // The journal is the faster drain; where it is behind, so is everyone.
-  for (auto& directory : impl.directories) {
-    Journal* journal = directory->journal();
-    if (journal == nullptr || !journal->status().ok() || journal->Admits()) continue;
-    absl::Status admitted = co_await journal->Admit(token);
-    if (absl::IsCancelled(admitted)) co_return admitted;
-    // A failed journal shows itself to those who append to its logs.
+  std::vector<LogDirectory*> all;
+  for (auto& directory : impl_->directories) all.push_back(directory.get());
+  co_return co_await impl_->Admit(std::move(all), bytes, token);
+}
+
+Task<absl::StatusOr<Admission>> LogStore::AdmitInto(std::vector<TopicPartitionId> logs,
+                                                    size_t bytes, CancellationToken token) {
+  std::vector<LogDirectory*> into;
+  for (const TopicPartitionId& id : logs) {
+    Log* log = Find(id);
+    if (log == nullptr) continue;  // Who appends to it is told so.
+    LogDirectory* directory = log->state().directory;
+    if (std::ranges::find(into, directory) == into.end()) into.push_back(directory);
   }
-  co_return admission;
+  co_return co_await impl_->Admit(std::move(into), bytes, token);
+}
+
+Task<absl::StatusOr<Admission>> LogStore::Impl::Admit(std::vector<LogDirectory*> into, size_t bytes,
+                                                      CancellationToken token) {
+  for (;;) {
+    // The journal is the faster drain; where it is behind, so is everyone who writes there. Before
+    // anything is taken: who waits for one that hangs must not keep what others can use.
+    for (LogDirectory* directory : into) {
+      Journal* journal = directory->journal();
+      if (journal == nullptr || !journal->status().ok() || journal->Admits()) continue;
+      absl::Status admitted = co_await journal->Admit(token);
+      if (absl::IsCancelled(admitted)) co_return admitted;
+      // A failed journal shows itself to those who append to its logs.
+    }
+    MR_CO_RETURN_IF_ERROR(co_await context.pending.Acquire(bytes, token));
+    Admission admission(context.pending, bytes);
+    const bool behind = std::ranges::any_of(into, [](LogDirectory* directory) {
+      Journal* journal = directory->journal();
+      return journal != nullptr && journal->status().ok() && !journal->HasRoom();
+    });
+    if (!behind) co_return admission;
+  }
 }
 
 std::optional<Admission> LogStore::TryAdmit(size_t bytes) {

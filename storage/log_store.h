@@ -276,6 +276,10 @@ class LogStore {
   // Waits until `bytes` more may be pending; take it before Append(), once per request.
   // Errors: kCancelled.
   Task<absl::StatusOr<Admission>> Admit(size_t bytes, CancellationToken token);
+  // The same for bytes that go into `logs` alone: what lies in other directories, whose journals may
+  // be behind, does not hold them up.
+  Task<absl::StatusOr<Admission>> AdmitInto(std::vector<TopicPartitionId> logs, size_t bytes,
+                                            CancellationToken token);
   // The same without waiting; nothing when it would have to.
   std::optional<Admission> TryAdmit(size_t bytes);
 

@@ -154,6 +154,9 @@ struct LogStore::Impl {
     return best;
   }
 
+  // Waits for the journals of those, and for memory.
+  Task<absl::StatusOr<Admission>> Admit(std::vector<LogDirectory*> into, size_t bytes,
+                                        CancellationToken token);
   Task<absl::Status> OpenJournal(LogDirectory& directory);  // Borrowed: awaited in place.
   Task<absl::Status> StopDirectory(LogDirectory& directory,
                                    bool others_clean);  // Borrowed: awaited in place.

@@ -69,7 +69,9 @@ SegmentWriter::~SegmentWriter() = default;
 
 void SegmentWriter::Start() {
   scope_.Spawn(WriteLoop(), SchedClass::kProduce);
-  scope_.Spawn(CheckpointLoop(), SchedClass::kHousekeeping);
+  for (LogDirectory* directory : context_.directories) {
+    scope_.Spawn(CheckpointLoop(directory), SchedClass::kHousekeeping);
+  }
 }
 
 Task<void> SegmentWriter::Stop() { co_await scope_.Stop(); }
@@ -123,9 +125,10 @@ void SegmentWriter::StartDueFlushes() {
 }
 
 void SegmentWriter::MarkDirty(Log::State& state) {
+  // Also of one that waits already: it may have moved there.
+  if (std::exchange(state.directory->awaits_dirty, false)) checkpoint_wake_.Set();
   if (CheckpointList::Contains(state)) return;
   state.checkpoint_since = context_.env.reactor.Now();
-  if (dirty_.empty()) checkpoint_wake_.Set();
   dirty_.PushBack(state);
 }
 
@@ -160,12 +163,20 @@ void SegmentWriter::ReturnHeld() {
   while (!held_.empty()) Queue(held_.front(), WriteQueue::kUrgent);
 }
 
+std::optional<Instant> SegmentWriter::Waits(const LogDirectory& directory, Instant now) const {
+  if (directory.full() && directory.retry_at > now) return directory.retry_at;
+  // Until one of them has ended.
+  if (directory.segment_writes >= kWritesMax) return Instant::Max();
+  return std::nullopt;
+}
+
 Log::State* SegmentWriter::NextFrom(WriteList& list) {
   const Instant now = context_.env.reactor.Now();
   while (!list.empty()) {
     Log::State& state = list.front();
-    if (!state.directory->full() || state.directory->retry_at <= now) return &list.PopFront();
-    if (held_.empty()) held_until_ = state.directory->retry_at;
+    const std::optional<Instant> until = Waits(*state.directory, now);
+    if (!until.has_value()) return &list.PopFront();
+    held_until_ = held_.empty() ? *until : std::min(held_until_, *until);
     Queue(state, WriteQueue::kHeld);
   }
   return nullptr;
@@ -184,20 +195,22 @@ Log::State* SegmentWriter::NextToWrite() {
 
 Task<void> SegmentWriter::WriteLoop() {
   CancellationToken token = scope_.token();
+  const size_t writes_max = kWritesMax * context_.directories.size();
   while (!token.cancelled()) {
     StartDueFlushes();
-    while (writing_ < kWritesMax) {
+    while (writing_ < writes_max) {
       Log::State* state = NextToWrite();
       if (state == nullptr) break;
       Gate::Holder inside = state->gate.TryEnter();
       if (!inside) continue;
       ++writing_;
-      scope_.Spawn(WriteLog(state, std::move(inside)));
+      ++state->directory->segment_writes;
+      scope_.Spawn(WriteLog(state, std::move(inside), state->directory));
     }
     std::optional<Instant> deadline;
     const auto by = [&](Instant at) { deadline = deadline ? std::min(*deadline, at) : at; };
-    if (!held_.empty()) by(held_until_);
-    if (!aging_.empty() && writing_ < kWritesMax) {
+    if (!held_.empty() && held_until_ < Instant::Max()) by(held_until_);
+    if (!aging_.empty() && writing_ < writes_max) {
       by(aging_.front().write_since + context_.options.segment_write_age);
     }
     if (!flushes_.empty()) by(flushes_.begin()->first.first);
@@ -206,7 +219,8 @@ Task<void> SegmentWriter::WriteLoop() {
   }
 }
 
-Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside) {
+Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside,
+                                   LogDirectory* directory) {
   MR_CHECK(static_cast<bool>(inside));
   {
     IoLock lock = co_await LockIo(*state);
@@ -222,6 +236,8 @@ Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside) {
     }
   }
   --writing_;
+  // The log may lie elsewhere by now.
+  if (directory->segment_writes-- == kWritesMax) held_until_ = context_.env.reactor.Now();
   write_wake_.Set();
 }
 
@@ -424,12 +440,22 @@ Task<absl::Status> SegmentWriter::Checkpoint(Log::State& state, bool complete) {
   co_return status;
 }
 
+Log::State* SegmentWriter::NextDirty(Log::State* after, const LogDirectory* of) {
+  if (after == nullptr && dirty_.empty()) return nullptr;
+  Log::State* next = after == nullptr ? &dirty_.front() : dirty_.Next(*after);
+  while (next != nullptr && of != nullptr && next->directory != of) next = dirty_.Next(*next);
+  return next;
+}
+
 Task<absl::StatusOr<size_t>> SegmentWriter::CheckpointSome(size_t logs_max, bool complete,
-                                                           Locked locked) {
+                                                           Locked locked, const LogDirectory* of) {
   CheckpointRound round(context_);
   std::vector<Log::State*> skipped;
-  while (round.HasRoom(logs_max) && !dirty_.empty()) {
-    Log::State& state = dirty_.PopFront();
+  Log::State* next = NextDirty(nullptr, of);
+  while (next != nullptr && round.HasRoom(logs_max)) {
+    Log::State& state = *next;
+    next = NextDirty(&state, of);
+    dirty_.Remove(state);
     if (state.io_locked && locked == Locked::kSkip) {
       skipped.push_back(&state);
       continue;
@@ -452,26 +478,28 @@ Task<absl::Status> SegmentWriter::CheckpointAll(bool complete) {
   // to it, so the round ends there.
   while (!dirty_.empty() && !absl::IsResourceExhausted(result)) {
     const absl::Status some =
-        (co_await CheckpointSome(kCheckpointsTogetherMax, complete, Locked::kWait)).status();
+        (co_await CheckpointSome(kCheckpointsTogetherMax, complete, Locked::kWait, nullptr))
+            .status();
     if (result.ok() || absl::IsResourceExhausted(some)) result = some;
   }
   co_return result;
 }
 
-Task<void> SegmentWriter::CheckpointLoop() {
+Task<void> SegmentWriter::CheckpointLoop(LogDirectory* directory) {
   CancellationToken token = scope_.token();
   while (!token.cancelled()) {
     std::optional<Instant> deadline;
-    if (!dirty_.empty()) {
-      deadline = dirty_.front().checkpoint_since + context_.options.checkpoint_age;
-      if (journal_short_ || *deadline <= context_.env.reactor.Now()) {
+    const Log::State* first = NextDirty(nullptr, directory);
+    directory->awaits_dirty = first == nullptr;
+    if (first != nullptr) {
+      deadline = first->checkpoint_since + context_.options.checkpoint_age;
+      if (directory->journal_short || *deadline <= context_.env.reactor.Now()) {
         const absl::StatusOr<size_t> some = co_await CheckpointSome(
-            context_.options.checkpoints_max, /*complete=*/false, Locked::kSkip);
-        journal_short_ =
-            journal_short_ && std::ranges::any_of(context_.directories, [](LogDirectory* each) {
-              return each->journal() != nullptr && each->journal()->status().ok() &&
-                     each->journal()->fill_ratio() > kJournalCalmRatio;
-            });
+            context_.options.checkpoints_max, /*complete=*/false, Locked::kSkip, directory);
+        const Journal* journal = directory->journal();
+        directory->journal_short = directory->journal_short && journal != nullptr &&
+                                   journal->status().ok() &&
+                                   journal->fill_ratio() > kJournalCalmRatio;
         if (!some.ok()) {
           co_await Sleep(context_.env.reactor, kRetryAfter, token);
         } else if (*some == 0) {
@@ -486,9 +514,11 @@ Task<void> SegmentWriter::CheckpointLoop() {
 }
 
 void SegmentWriter::OnJournalPressure() {
-  // Entries may have become durable since that checkpoints cover already.
-  for (LogDirectory* directory : context_.directories) directory->RecycleJournal();
-  journal_short_ = true;
+  for (LogDirectory* directory : context_.directories) {
+    // Entries may have become durable since that checkpoints cover already.
+    directory->RecycleJournal();
+    directory->journal_short = true;
+  }
   checkpoint_wake_.Set();
 }
 

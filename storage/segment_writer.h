@@ -17,7 +17,8 @@
 //             through the budget; any other failure takes the directory offline (every log in it
 //             fails).
 // Durability: see above; WriteOut() alone gives what kill -9 survives.
-// Bounds:     kWritesMax files written and checkpoints_max logs checkpointed at a time; more by
+// Bounds:     in each directory kWritesMax files written and checkpoints_max logs checkpointed at a
+//             time; more by
 //             CheckpointAll(), whose logs share their syncs, but for half of open_files_max files.
 // Source:     docs/storage.md, Writing behind.
 #pragma once
@@ -110,17 +111,21 @@ class SegmentWriter final : public JournalPressureListener {
   void EndFlush(Log::State& state);
   void StartDueFlushes();
   Task<void> WriteLoop();
-  Task<void> CheckpointLoop();
+  Task<void> CheckpointLoop(LogDirectory* directory);
   // Puts the log at the end of that list, wherever it was.
   void Queue(Log::State& state, WriteQueue queue);
   // Takes it out of the one it is in.
   void Unqueue(Log::State& state);
   WriteList& ListOf(WriteQueue queue);
   Log::State* NextToWrite();
-  // The same from one list; logs without room are put aside.
+  // The same from one list; logs without room are put aside, and those whose directory has enough
+  // to write.
   Log::State* NextFrom(WriteList& list);
+  // Until when nothing is written there; nothing: it may be now.
+  std::optional<Instant> Waits(const LogDirectory& directory, Instant now) const;
   void ReturnHeld();
-  Task<void> WriteLog(Log::State* state, Gate::Holder inside);
+  // `directory`: where it lay when it was taken from the list.
+  Task<void> WriteLog(Log::State* state, Gate::Holder inside, LogDirectory* directory);
   Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.
   Task<absl::Status> FinishSync(LogSync& sync);                    // Borrowed: awaited in place.
   Task<absl::Status> WriteSideFiles(
@@ -129,8 +134,11 @@ class SegmentWriter final : public JournalPressureListener {
   // Logs whose files somebody holds: who does may be waiting for the room in the journal that
   // checkpoints of others make.
   enum class Locked : uint8_t { kWait, kSkip };
-  // How many there were.
-  Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked);
+  // How many there were. `of`: of that directory; null: of all.
+  Task<absl::StatusOr<size_t>> CheckpointSome(size_t logs_max, bool complete, Locked locked,
+                                              const LogDirectory* of);
+  // The one after `after`, or the first, of those that wait for a checkpoint there; null: none.
+  Log::State* NextDirty(Log::State* after, const LogDirectory* of);
 
   // Borrowed.
   StoreContext& context_;
@@ -138,12 +146,11 @@ class SegmentWriter final : public JournalPressureListener {
   // State.
   WriteList urgent_;
   WriteList aging_;
-  WriteList held_;  // Their directories are full: urgent again, all of them, at held_until_.
+  WriteList held_;  // Their directories are full or busy: urgent again, all, at held_until_.
   Instant held_until_{0};
   CheckpointList dirty_;
   std::map<std::pair<Instant, uint64_t>, Log::State*> flushes_;  // By flush_due and log number.
   size_t writing_ = 0;
-  bool journal_short_ = false;
   Event write_wake_;
   Event checkpoint_wake_;
   TaskScope scope_;

@@ -122,4 +122,61 @@ TEST_CASE(
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("LogStore: a directory that hangs does not hold up what is written to the others") {
+  SimWorld world(7);
+  SimNode& node = world.AddNode("n1");
+  std::vector<bool> said;
+  LogStoreOptions options = TwoDirectories(&said);
+  // Where it is small, checkpoints must go on; where it is not, segment writes, for the memory.
+  options.journal_bytes_max = GENERATE(16 << 20, 256 << 20);
+  options.pending_bytes_max = 32 << 20;
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  OpenAll(store);
+  const std::vector<Log*> hang = In(store, "/a");
+  node.disk().Slow("/a", seconds(600));
+  // Too large for the journal: each is synced by whoever writes segments.
+  for (Log* log : hang) store.Append(*log, TestBatch({std::string(1200 << 10, 'x')}));
+  const BatchView batch = TestBatch({std::string(100 << 10, 'x')});
+  const size_t size = batch.bytes().size();
+  // As much as its journal takes in.
+  for (size_t i = 0; std::optional<Admission> admission = store->TryAdmit(size); ++i) {
+    REQUIRE(hang[i % hang.size()]->Append(batch, LeaderEpoch(0), *admission).ok());
+  }
+  // Who waits for it waits for its room, and for nothing that others need.
+  TaskScope waiting(store.env().reactor);
+  const auto wait = [](LogStore* logs, TopicPartitionId id, size_t bytes,
+                       CancellationToken token) -> Task<void> {
+    (void)co_await logs->AdmitInto({id}, bytes, token);
+  };
+  for (int i = 0; i < 20; ++i) {
+    waiting.Spawn(wait(&*store, hang.front()->id(), 2 << 20, waiting.token()));
+  }
+  const Instant begun = store.env().reactor.Now();
+  const std::vector<Log*> others = In(store, "/b");
+  // Several times the memory and the journal, so that segments and checkpoints are made.
+  for (size_t i = 0; i < 1000; ++i) {
+    Log* log = others[i % others.size()];
+    auto admission =
+        world.Run(store.env(), store->AdmitInto({log->id()}, size, CancellationToken()));
+    REQUIRE(admission.ok());
+    REQUIRE(log->Append(batch, LeaderEpoch(0), *admission).ok());
+  }
+  for (Log* log : others) store.WaitDurable(*log);
+  CHECK(store.env().reactor.Now() - begun < seconds(5));
+  world.RunFor(seconds(10));
+  CHECK(said == std::vector{true});
+  node.disk().Slow("/a", Duration(0));
+  world.RunFor(seconds(600));
+  for (Log* log : hang) store.WaitDurable(*log);
+  world
+      .Run(store.env(),
+           [](TaskScope* scope) -> Task<absl::Status> {
+             co_await scope->Stop();
+             co_return absl::OkStatus();
+           }(&waiting))
+      .IgnoreError();
+  REQUIRE(store.Stop().ok());
+}
+
 }  // namespace millrace

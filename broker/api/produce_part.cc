@@ -129,7 +129,7 @@ Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
       grown = rest.bytes;
       admission_ = Admission();
       absl::StatusOr<Admission> admitted =
-          co_await broker_.store.Admit(bytes_left_ + grown, cancel);
+          co_await broker_.store.AdmitInto(Logs(), bytes_left_ + grown, cancel);
       if (!admitted.ok()) co_return false;
       admission_ = *std::move(admitted);
     }
@@ -153,7 +153,8 @@ Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item,
                                         CancellationToken cancel) {
   admission_ = Admission();  // What others may append meanwhile does not wait for it.
   co_await AwaitLeadership(&broker_, std::move(claims), cancel);
-  absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, cancel);
+  absl::StatusOr<Admission> admitted =
+      co_await broker_.store.AdmitInto(Logs(), bytes_left_, cancel);
   if (!admitted.ok()) co_return false;
   admission_ = *std::move(admitted);
   const int32_t index = item->answer->index;
@@ -162,13 +163,24 @@ Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item,
   co_return true;
 }
 
+std::vector<TopicPartitionId> ProducePart::Logs() const {
+  std::vector<TopicPartitionId> logs;
+  for (const ProduceItem& item : items_) logs.push_back(item.id);
+  return logs;
+}
+
 Task<bool> ProducePart::Append(CancellationToken cancel) {
   if (items_.empty()) co_return true;
   for (const ProduceItem& item : items_) bytes_left_ += RecordBytes(*item.data);
   // The request holds the connection's turn, so whoever waits for memory here stays in order.
-  absl::StatusOr<Admission> admitted = co_await broker_.store.Admit(bytes_left_, cancel);
-  if (!admitted.ok()) co_return false;
-  admission_ = *std::move(admitted);
+  std::optional<Admission> at_once = broker_.store.TryAdmit(bytes_left_);
+  if (!at_once.has_value()) {
+    absl::StatusOr<Admission> admitted =
+        co_await broker_.store.AdmitInto(Logs(), bytes_left_, cancel);
+    if (!admitted.ok()) co_return false;
+    at_once = *std::move(admitted);
+  }
+  admission_ = *std::move(at_once);
   for (const ProduceItem& item : items_) {
     std::optional<Unfinished> rest = TryAppendOne(item, 0, std::nullopt);
     if (IsRefusedAsNotLeading(*item.answer) && !std::exchange(awaited_leadership_, true)) {

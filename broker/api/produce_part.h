@@ -101,6 +101,7 @@ class ProducePart {
   // Until they are decided; `item` may be tried again. False: cancelled.
   Task<bool> AwaitTurnToLead(const ProduceItem* item, std::vector<LeadershipClaim> claims,
                              CancellationToken cancel);
+  std::vector<TopicPartitionId> Logs() const;
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
   // Gives up what waits for followers of a leader that has to assume it was fenced.

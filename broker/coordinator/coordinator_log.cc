@@ -144,7 +144,7 @@ Task<void> CoordinatorLog::Write() {
     }
     written_ += static_cast<uint64_t>(batch->header().record_count);
     absl::StatusOr<Admission> admitted =
-        co_await store_.Admit(batch->bytes().size(), scope_.token());
+        co_await store_.AdmitInto({id_}, batch->bytes().size(), scope_.token());
     if (!failure_.ok()) break;
     absl::Status appended =
         admitted.ok() ? AppendBatch(*std::move(batch), *admitted) : admitted.status();

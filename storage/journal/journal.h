@@ -109,7 +109,9 @@ class Journal {
   // is reserved: call Enqueue() before the next co_await.
   Task<absl::Status> Admit(CancellationToken token);
   // Whether Admit() would return at once.
-  bool Admits() const { return pending_bytes_ < options_.pending_bytes_max && line_.empty(); }
+  bool Admits() const { return HasRoom() && line_.empty(); }
+  // The same, though others may wait in line.
+  bool HasRoom() const { return pending_bytes_ < options_.pending_bytes_max; }
 
   // Takes the entry into the next frame, in order; never waits. `listener` may be null. The bytes
   // are copied. REQUIRES: EntryBytes() <= entry_bytes_max(); larger appends go to the segment
