@@ -68,7 +68,7 @@ absl::Status CheckIsr(const PartitionImage& partition, BrokerId leader, const Is
 }
 
 absl::Status CheckMembers(const MetadataImage& image, const TopicSettings& settings,
-                          const DirectoryRoom& room, const PartitionImage& partition,
+                          const DirectoryGrades& grades, const PartitionImage& partition,
                           const IsrChange& proposal) {
   BrokerIds members;
   for (const IsrChangeMember& member : proposal.isr) members.push_back(member.broker);
@@ -87,7 +87,7 @@ absl::Status CheckMembers(const MetadataImage& image, const TopicSettings& setti
     } else if (!ClusterView::IsOnline(*broker, partition.DirectoryOf(member.broker))) {
       why = "its log directory is offline";
     } else if (!IsMember(partition.isr, member.broker) &&
-               IsBetterOutside(image, settings, room, partition, members, member.broker)) {
+               IsBetterOutside(image, settings, grades, partition, members, member.broker)) {
       why = "its log directory is full";
     }
     if (!why.empty()) ineligible.push_back(fmt::format("{} ({})", member.broker, why));
@@ -99,9 +99,9 @@ absl::Status CheckMembers(const MetadataImage& image, const TopicSettings& setti
 
 class Deciding {
  public:
-  Deciding(const MetadataImage& image, const TopicSettings& defaults, const DirectoryRoom& room,
+  Deciding(const MetadataImage& image, const TopicSettings& defaults, const DirectoryGrades& grades,
            BrokerId sender)
-      : image_(image), defaults_(defaults), room_(room), sender_(sender), cluster_(image) {}
+      : image_(image), defaults_(defaults), grades_(grades), sender_(sender), cluster_(image) {}
 
   IsrReply Decide(const IsrChange& proposal) {
     IsrReply reply{proposal.partition, absl::OkStatus()};
@@ -124,7 +124,7 @@ class Deciding {
     reply.status = CheckEpochs(*before, sender_, proposal);
     if (reply.status.ok()) reply.status = CheckIsr(*before, sender_, proposal);
     if (reply.status.ok()) {
-      reply.status = CheckMembers(image_, SettingsFor(*topic), room_, *before, proposal);
+      reply.status = CheckMembers(image_, SettingsFor(*topic), grades_, *before, proposal);
     }
     if (reply.status.ok()) Change(*topic, *before, proposal, &reply);
     return reply;
@@ -165,7 +165,7 @@ class Deciding {
 
   const MetadataImage& image_;
   const TopicSettings& defaults_;
-  const DirectoryRoom& room_;
+  const DirectoryGrades& grades_;
   const BrokerId sender_;
   const ClusterView cluster_;
   std::map<TopicId, TopicSettings> settings_;
@@ -176,12 +176,12 @@ class Deciding {
 
 SingleDecision<std::vector<IsrReply>> DecideAlterPartition(const MetadataImage& image,
                                                            const TopicSettings& defaults,
-                                                           const DirectoryRoom& room,
+                                                           const DirectoryGrades& grades,
                                                            const AlterPartitionRequest& request) {
   if (absl::Status valid = CheckBrokerEpoch(image, request.broker, request.epoch); !valid.ok()) {
     return {{}, std::move(valid)};
   }
-  Deciding deciding(image, defaults, room, request.broker);
+  Deciding deciding(image, defaults, grades, request.broker);
   std::vector<IsrReply> replies;
   replies.reserve(request.proposals.size());
   for (const IsrChange& proposal : request.proposals) {

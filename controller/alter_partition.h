@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "controller/decision.h"
-#include "controller/directory_room.h"
+#include "controller/directory_grades.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
@@ -57,7 +57,7 @@ struct AlterPartitionRequest {
 // the change was made, it ended a reassignment and with it this leadership.
 SingleDecision<std::vector<IsrReply>> DecideAlterPartition(const MetadataImage& image,
                                                            const TopicSettings& defaults,
-                                                           const DirectoryRoom& room,
+                                                           const DirectoryGrades& grades,
                                                            const AlterPartitionRequest& request);
 
 }  // namespace millrace

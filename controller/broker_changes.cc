@@ -18,9 +18,9 @@ bool InIsr(const PartitionImage& partition, BrokerId broker) {
 }
 
 // Takes it out of every ISR, and with it its leaderships.
-void Withdraw(const MetadataImage& image, const TopicSettings& defaults, BrokerId broker,
-              MetadataRecords* records) {
-  const ClusterView cluster = ClusterView(image).WithLeaving(broker);
+void Withdraw(const MetadataImage& image, const TopicSettings& defaults,
+              const DirectoryGrades& grades, BrokerId broker, MetadataRecords* records) {
+  const ClusterView cluster = ClusterView(image).WithLeaving(broker).WithGrades(grades);
   ChangePartitionsOf(
       image, defaults, broker, cluster,
       // Without eligible leader replicas a last member stays in the ISR and may yet lead.
@@ -99,10 +99,10 @@ void ChangePartitionsOf(const MetadataImage& image, const TopicSettings& default
 }
 
 MetadataRecords RecordsOfFencing(const MetadataImage& image, const TopicSettings& defaults,
-                                 BrokerId broker) {
+                                 const DirectoryGrades& grades, BrokerId broker) {
   MetadataRecords records;
   if (image.FindBroker(broker)->fenced) return records;
-  Withdraw(image, defaults, broker, &records);
+  Withdraw(image, defaults, grades, broker, &records);
   BrokerChangeRecord change = ChangeOf(image, broker);
   change.fenced = true;
   records.emplace_back(std::move(change));
@@ -127,10 +127,10 @@ MetadataRecords RecordsOfUnfencing(const MetadataImage& image, const TopicSettin
 }
 
 MetadataRecords RecordsOfShutdown(const MetadataImage& image, const TopicSettings& defaults,
-                                  BrokerId broker) {
+                                  const DirectoryGrades& grades, BrokerId broker) {
   MetadataRecords records;
   if (!image.FindBroker(broker)->active()) return records;
-  Withdraw(image, defaults, broker, &records);
+  Withdraw(image, defaults, grades, broker, &records);
   BrokerChangeRecord change = ChangeOf(image, broker);
   change.in_controlled_shutdown = true;
   records.emplace_back(std::move(change));
@@ -138,9 +138,9 @@ MetadataRecords RecordsOfShutdown(const MetadataImage& image, const TopicSetting
 }
 
 MetadataRecords RecordsOfUnregistering(const MetadataImage& image, const TopicSettings& defaults,
-                                       BrokerId broker) {
+                                       const DirectoryGrades& grades, BrokerId broker) {
   MetadataRecords records;
-  const ClusterView cluster = ClusterView(image).WithLeaving(broker);
+  const ClusterView cluster = ClusterView(image).WithLeaving(broker).WithGrades(grades);
   ChangePartitionsOf(
       image, defaults, broker, cluster,
       [broker](const PartitionImage& partition) {
@@ -156,7 +156,8 @@ MetadataRecords RecordsOfUnregistering(const MetadataImage& image, const TopicSe
 }
 
 MetadataRecords RecordsOfFailedDirectories(const MetadataImage& image,
-                                           const TopicSettings& defaults, BrokerId broker,
+                                           const TopicSettings& defaults,
+                                           const DirectoryGrades& grades, BrokerId broker,
                                            const DirectoryIds& failed) {
   MetadataRecords records;
   const BrokerImage& registered = *image.FindBroker(broker);
@@ -166,7 +167,7 @@ MetadataRecords RecordsOfFailedDirectories(const MetadataImage& image,
     if (directory != nullptr && directory->online) change.offline_directories.push_back(id);
   }
   if (change.offline_directories.empty()) return records;
-  const ClusterView cluster = ClusterView(image).WithLeaving(broker);
+  const ClusterView cluster = ClusterView(image).WithLeaving(broker).WithGrades(grades);
   ChangePartitionsOf(
       image, defaults, broker, cluster,
       [&](const PartitionImage& partition) {

@@ -6,6 +6,7 @@
 
 #include "controller/broker_changes.h"
 #include "controller/full_directories.h"
+#include "controller/slow_directories.h"
 
 namespace millrace {
 namespace {
@@ -33,11 +34,24 @@ Next Decide(const MetadataImage& image, const BrokerImage& broker, const BrokerH
   return heartbeat.wants_fence ? Next::kFence : Next::kStay;
 }
 
+// What is full first: it takes nothing, what is slow takes it late.
+MetadataRecords RecordsOfMarkedDirectories(std::shared_ptr<const MetadataImage> image,
+                                           const TopicSettings& defaults,
+                                           const DirectoryGrades& grades, BrokerId broker) {
+  MetadataRecords records = RecordsOfFullDirectories(*image, defaults, grades, broker);
+  if (!grades.AnySlow(broker)) return records;
+  if (!records.empty()) image = ImageAfter(*image, records);
+  MetadataRecords more = RecordsOfSlowDirectories(*image, defaults, grades, broker);
+  records.insert(records.end(), std::make_move_iterator(more.begin()),
+                 std::make_move_iterator(more.end()));
+  return records;
+}
+
 }  // namespace
 
 SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
                                                      const TopicSettings& defaults,
-                                                     const DirectoryRoom& room,
+                                                     const DirectoryGrades& grades,
                                                      const BrokerHeartbeat& heartbeat,
                                                      std::optional<RaftIndex> others_know,
                                                      std::optional<RaftIndex> shutdown_index) {
@@ -47,17 +61,17 @@ SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
   }
   // A broker's epoch is the index of its registration.
   const bool caught_up = heartbeat.metadata_index.value() >= broker->epoch.value();
-  MetadataRecords records =
-      RecordsOfFailedDirectories(image, defaults, heartbeat.id, heartbeat.offline_directories);
+  MetadataRecords records = RecordsOfFailedDirectories(image, defaults, grades, heartbeat.id,
+                                                       heartbeat.offline_directories);
   const std::shared_ptr<const MetadataImage> now = ImageAfter(image, records);
   BrokerHeartbeatReply reply{caught_up, broker->fenced, /*should_shut_down=*/false};
   MetadataRecords more;
   switch (Decide(*now, *broker, heartbeat, caught_up, others_know, shutdown_index)) {
     case Next::kStay:
-      more = RecordsOfFullDirectories(*now, defaults, room, heartbeat.id);
+      more = RecordsOfMarkedDirectories(now, defaults, grades, heartbeat.id);
       break;
     case Next::kFence:
-      more = RecordsOfFencing(*now, defaults, heartbeat.id);
+      more = RecordsOfFencing(*now, defaults, grades, heartbeat.id);
       reply.fenced = true;
       break;
     case Next::kUnfence:
@@ -65,10 +79,10 @@ SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
       reply.fenced = false;
       break;
     case Next::kShutDown:
-      more = RecordsOfShutdown(*now, defaults, heartbeat.id);
+      more = RecordsOfShutdown(*now, defaults, grades, heartbeat.id);
       break;
     case Next::kGo:
-      more = RecordsOfFencing(*now, defaults, heartbeat.id);
+      more = RecordsOfFencing(*now, defaults, grades, heartbeat.id);
       reply.fenced = true;
       reply.should_shut_down = true;
       break;

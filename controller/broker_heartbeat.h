@@ -1,6 +1,6 @@
 // What a broker's heartbeat moves: fenced brokers that have caught up serve, those that want to go
 // hand over their leaderships and then may, directories that failed lose their replicas, those that
-// are full lose what others can do without them.
+// are full lose what others can do without them, those that are slow what others can lead.
 //
 //   fenced               --wants to serve and has its registration-->  serving
 //   fenced               --wants to go-->                              may go
@@ -18,7 +18,7 @@
 #include <string>
 
 #include "controller/decision.h"
-#include "controller/directory_room.h"
+#include "controller/directory_grades.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
@@ -32,6 +32,7 @@ struct BrokerHeartbeat {
   bool wants_shutdown = false;
   DirectoryIds offline_directories{};
   DirectoryIds full_directories{};
+  DirectoryIds slow_directories{};
 };
 
 struct BrokerHeartbeatReply {
@@ -40,12 +41,12 @@ struct BrokerHeartbeatReply {
   bool should_shut_down;
 };
 
-// `room` has heard this heartbeat. `others_know`: the least metadata index that a serving broker other than this one has applied;
+// `grades` has heard this heartbeat. `others_know`: the least metadata index that a serving broker other than this one has applied;
 // nothing: there is none. `shutdown_index`: of the entry that moved this broker's leaders away, if
 // this controller knows it. Errors: kBrokerIdNotRegistered, kStaleBrokerEpoch.
 SingleDecision<BrokerHeartbeatReply> DecideHeartbeat(const MetadataImage& image,
                                                      const TopicSettings& defaults,
-                                                     const DirectoryRoom& room,
+                                                     const DirectoryGrades& grades,
                                                      const BrokerHeartbeat& heartbeat,
                                                      std::optional<RaftIndex> others_know,
                                                      std::optional<RaftIndex> shutdown_index);

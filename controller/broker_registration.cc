@@ -134,9 +134,9 @@ bool StoppedCleanly(const BrokerImage& before, const BrokerRegistration& request
 
 // The old incarnation's memberships and leaderships end.
 void EndIncarnation(const MetadataImage& image, const TopicSettings& defaults,
-                    const BrokerImage& before, const BrokerRegistration& request,
-                    MetadataRecords* records) {
-  const ClusterView cluster = ClusterView(image).WithLeaving(request.id);
+                    const DirectoryGrades& grades, const BrokerImage& before,
+                    const BrokerRegistration& request, MetadataRecords* records) {
+  const ClusterView cluster = ClusterView(image).WithLeaving(request.id).WithGrades(grades);
   ChangePartitionsOf(
       image, defaults, request.id, cluster,
       [&](const PartitionImage& partition) {
@@ -201,6 +201,7 @@ void UnfenceAtOnce(const MetadataImage& image, const TopicSettings& defaults, Br
 SingleDecision<RegisteredBroker> DecideRegistration(const MetadataImage& image,
                                                     const std::string& cluster_id,
                                                     const TopicSettings& defaults,
+                                                    const DirectoryGrades& grades,
                                                     const BrokerRegistration& request,
                                                     SessionState session, BrokerEpoch epoch) {
   if (!cluster_id.empty() && request.cluster_id != cluster_id) {
@@ -226,7 +227,7 @@ SingleDecision<RegisteredBroker> DecideRegistration(const MetadataImage& image,
   }
   if (absl::Status known = CheckLogs(image, request); !known.ok()) return {{}, std::move(known)};
   MetadataRecords records;
-  if (before != nullptr) EndIncarnation(image, defaults, *before, request, &records);
+  if (before != nullptr) EndIncarnation(image, defaults, grades, *before, request, &records);
   records.emplace_back(RegisterBrokerRecord{ImageOf(request, before, epoch)});
   if (request.caught_up) UnfenceAtOnce(image, defaults, request.id, &records);
   return {std::move(records), RegisteredBroker{epoch, !request.caught_up}};

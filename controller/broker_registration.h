@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "controller/decision.h"
+#include "controller/directory_grades.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
@@ -58,6 +59,7 @@ enum class SessionState {
 SingleDecision<RegisteredBroker> DecideRegistration(const MetadataImage& image,
                                                     const std::string& cluster_id,
                                                     const TopicSettings& defaults,
+                                                    const DirectoryGrades& grades,
                                                     const BrokerRegistration& request,
                                                     SessionState session, BrokerEpoch epoch);
 

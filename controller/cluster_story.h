@@ -9,7 +9,7 @@
 //   $ broker N [rack=R] [dirs=K]   registers and serves; its directories are Na, Nb, ...
 //   $ topic NAME [min=M] [unclean] [page-cache] R1 R2 ...   with so many partitions (1,2,3 each)
 //   $ fence N, unfence N, shutdown N, unregister N
-//   $ heartbeat N [wants-fence] [wants-shutdown] [behind] [others=I] [failed=Na] [full=Na,..]
+//   $ heartbeat N [wants-fence] [wants-shutdown] [behind] [others=I] [failed=Na] [full=Na,..] [slow=Na,..]
 //   $ wait S                   so many seconds pass
 //   $ controller               another controller is the active one
 //   $ restart N [clean] [torn] [wiped] [session=alive|broken|none]   another incarnation registers;
@@ -43,13 +43,14 @@
 #include "controller/broker_registration.h"
 #include "controller/config_decisions.h"
 #include "controller/directory_assignment.h"
-#include "controller/directory_room.h"
+#include "controller/directory_grades.h"
 #include "controller/feature_decisions.h"
 #include "controller/image/feature_levels.h"
 #include "controller/image/metadata_delta.h"
 #include "controller/leader_election.h"
 #include "controller/reassignment.h"
 #include "controller/replica_moves.h"
+#include "controller/slow_directories.h"
 #include "controller/topic_decisions.h"
 
 namespace millrace {
@@ -94,19 +95,19 @@ class ClusterTable {
     if (verb == "feature") return Feature();
     if (verb == "broker") return Register(Id(0), "new", SessionState::kNone);
     if (verb == "topic") return Topic();
-    if (verb == "fence") return Apply(RecordsOfFencing(*image_, {}, Id(0)));
+    if (verb == "fence") return Apply(RecordsOfFencing(*image_, {}, grades_, Id(0)));
     if (verb == "unfence") return Apply(RecordsOfUnfencing(*image_, {}, Id(0)));
-    if (verb == "shutdown") return Apply(RecordsOfShutdown(*image_, {}, Id(0)));
-    if (verb == "unregister") return Apply(RecordsOfUnregistering(*image_, {}, Id(0)));
+    if (verb == "shutdown") return Apply(RecordsOfShutdown(*image_, {}, grades_, Id(0)));
+    if (verb == "unregister") return Apply(RecordsOfUnregistering(*image_, {}, grades_, Id(0)));
     if (verb == "heartbeat") return Heartbeat();
     if (verb == "wait") return Wait();
-    if (verb == "controller") return room_.Clear();
+    if (verb == "controller") return grades_.Clear();
     if (verb == "restart") return Restart();
     if (verb == "isr") return Isr();
     if (verb == "move") return Move();
     if (verb == "elect") return Elect();
     if (verb == "leaderless") return Apply(DecideLeaderless(*image_, {}));
-    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}, room_));
+    if (verb == "balance") return Apply(DecideLeaderBalance(*image_, {}, grades_));
     if (verb == "drain" || verb == "undrain") return Drain(verb == "undrain");
     if (verb == "factor") return Factor();
     if (verb == "where") return Where();
@@ -140,6 +141,12 @@ class ClusterTable {
     if (name == "lost") return kLostDirectory;
     return DirectoryId(1000 + static_cast<uint64_t>(std::stoi(name)),
                        static_cast<uint64_t>(name.back()));
+  }
+  DirectoryIds Directories(const std::string& key) const {
+    DirectoryIds ids;
+    std::istringstream names(Value(key).value_or(""));
+    for (std::string name; std::getline(names, name, ',');) ids.push_back(Directory(name));
+    return ids;
   }
   std::pair<MetadataImage::Topic, PartitionId> Partition(size_t i) const {
     const std::string& word = words_.at(i);
@@ -222,10 +229,11 @@ class ClusterTable {
     request.features = AnnouncedFeatures();
     request.caught_up = how == "new";
     if (Has("clean")) request.clean_epoch = before->epoch;
-    auto decision = DecideRegistration(*image_, "c", {}, request, session, BrokerEpoch(index_ + 1));
+    auto decision =
+        DecideRegistration(*image_, "c", {}, grades_, request, session, BrokerEpoch(index_ + 1));
     Say(decision.reply.status());
     Apply(decision.records);
-    (void)room_.Hear(id, {}, now_);  // Its first heartbeat.
+    (void)grades_.Hear(id, {}, {}, now_);  // Its first heartbeat.
   }
 
   void Restart() {
@@ -271,14 +279,12 @@ class ClusterTable {
     if (auto failed = Value("failed"); failed.has_value()) {
       heartbeat.offline_directories = {Directory(*failed)};
     }
-    std::istringstream full(Value("full").value_or(""));
-    for (std::string name; std::getline(full, name, ',');) {
-      heartbeat.full_directories.push_back(Directory(name));
-    }
-    (void)room_.Hear(id, heartbeat.full_directories, now_);
+    heartbeat.full_directories = Directories("full");
+    heartbeat.slow_directories = Directories("slow");
+    (void)grades_.Hear(id, heartbeat.full_directories, heartbeat.slow_directories, now_);
     std::optional<RaftIndex> others;
     if (auto text = Value("others"); text.has_value()) others = RaftIndex(std::stoll(*text));
-    auto decision = DecideHeartbeat(*image_, {}, room_, heartbeat, others, shutdown_);
+    auto decision = DecideHeartbeat(*image_, {}, grades_, heartbeat, others, shutdown_);
     Say(decision.reply.status());
     Apply(decision.records);
     const BrokerImage* after = image_->FindBroker(id);
@@ -310,7 +316,7 @@ class ClusterTable {
     }
     if (Has("recovering")) proposal.recovery = LeaderRecovery::kRecovering;
     request.proposals = {proposal};
-    auto decision = DecideAlterPartition(*image_, {}, room_, request);
+    auto decision = DecideAlterPartition(*image_, {}, grades_, request);
     Say(decision.reply.status());
     if (decision.reply.ok()) Say(decision.reply->front().status);
     Apply(decision.records);
@@ -332,7 +338,7 @@ class ClusterTable {
       auto [topic, id] = Partition(1);
       request.partitions = {{topic == nullptr ? "?" : topic->name, id}};
     }
-    auto decision = DecideElections(*image_, {}, room_, request);
+    auto decision = DecideElections(*image_, {}, grades_, request);
     for (const ElectLeadersReply& reply : decision.replies) Say(reply.status);
     Apply(decision.records);
   }
@@ -369,7 +375,7 @@ class ClusterTable {
 
   std::shared_ptr<const MetadataImage> image_ = std::make_shared<const MetadataImage>();
   std::shared_ptr<const MetadataImage> before_;
-  DirectoryRoom room_;
+  DirectoryGrades grades_;
   Instant now_{0};
   int64_t index_ = 0;
   int64_t incarnation_ = 0;

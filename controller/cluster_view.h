@@ -1,11 +1,12 @@
 // ClusterView: which replicas may lead or be in sync, as a decision sees it: the image's brokers,
-// with one about to join or to leave.
+// with one about to join or to leave, and what is known of their log directories.
 //
-// Pure. Lifetime: `image` outlives it.
+// Pure. Lifetime: `image` and the grades outlive it.
 #pragma once
 
 #include <optional>
 
+#include "controller/directory_grades.h"
 #include "controller/image/metadata_image.h"
 
 namespace millrace {
@@ -24,6 +25,12 @@ class ClusterView {
     return *this;
   }
 
+  // Who is known to lead badly is chosen last.
+  ClusterView& WithGrades(const DirectoryGrades& grades) {
+    grades_ = &grades;
+    return *this;
+  }
+
   bool Serves(BrokerId broker) const {
     if (broker == leaving_) return false;
     const BrokerImage* image = image_.FindBroker(broker);
@@ -32,6 +39,13 @@ class ClusterView {
   // Serves, and the directory in which the replica lives is online.
   bool MayLead(const PartitionImage& partition, BrokerId broker) const {
     return Serves(broker) && IsOnline(*image_.FindBroker(broker), partition.DirectoryOf(broker));
+  }
+
+  // It is not known that its directory is full or slow.
+  bool MayLeadWell(const PartitionImage& partition, BrokerId broker) const {
+    return MayLead(partition, broker) &&
+           (grades_ == nullptr || !(grades_->IsFull(image_, partition, broker) ||
+                                    grades_->IsSlow(image_, partition, broker)));
   }
 
   // A directory that the broker has not said yet, or never will (it was there before directories
@@ -46,6 +60,7 @@ class ClusterView {
   const MetadataImage& image_;
   std::optional<BrokerId> joining_;
   std::optional<BrokerId> leaving_;
+  const DirectoryGrades* grades_ = nullptr;  // May be null: nothing is known.
 };
 
 }  // namespace millrace

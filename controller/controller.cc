@@ -53,7 +53,7 @@ void Controller::Start() {
   if (options_.balance_leaders) {
     scope_.Spawn(Periodically(options_.balance_interval, "giving leaderships back",
                               [this](const MetadataImage& image) {
-                                return DecideLeaderBalance(image, options_.topic_settings, room_);
+                                return DecideLeaderBalance(image, options_.topic_settings, grades_);
                               }));
   }
   // For topics where unclean elections were allowed after their partitions had lost their leaders.
@@ -146,7 +146,7 @@ void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
     const BrokerImage* broker = image->FindBroker(id);
     if (broker == nullptr) {
       liveness_.OnUnregistered(id);
-      room_.Forget(id);
+      grades_.Forget(id);
       heard_index_.erase(id);
     } else {
       liveness_.OnFenced(id, broker->fenced);
@@ -162,7 +162,7 @@ void Controller::OnMetadata(std::shared_ptr<const MetadataImage> image,
 void Controller::OnLeadership(std::optional<RaftTerm> term) {
   heard_index_.clear();
   shutdown_index_.clear();
-  room_.Clear();
+  grades_.Clear();
   refused_isr_.clear();
   if (!term.has_value()) {
     liveness_.Deactivate();
@@ -215,7 +215,7 @@ Task<void> Controller::FenceBroker(BrokerLiveness::Fence fence) {
     // It may have come back, as itself or as a new incarnation, while this waited for its turn.
     const bool same = broker != nullptr && broker->epoch == fence.epoch;
     if (!same || !liveness_.IsDead(fence.id, fence.epoch)) return MetadataRecords();
-    return RecordsOfFencing(image, options_.topic_settings, fence.id);
+    return RecordsOfFencing(image, options_.topic_settings, grades_, fence.id);
   });
   if (!fenced.ok()) {
     env_.logger.Warning("broker {} could not be fenced: {}", fence.id,
@@ -263,8 +263,8 @@ Task<absl::StatusOr<RegisteredBroker>> Controller::RegisterBroker(BrokerRegistra
   absl::Status committed = co_await CommitInTurn(
       [&](const MetadataImage& image) {
         SingleDecision<RegisteredBroker> decision =
-            DecideRegistration(image, options_.cluster_id, options_.topic_settings, request,
-                               liveness_.session(request.id, env_.reactor.Now()),
+            DecideRegistration(image, options_.cluster_id, options_.topic_settings, grades_,
+                               request, liveness_.session(request.id, env_.reactor.Now()),
                                BrokerEpoch(log_.next_index().value()));
         reply = std::move(decision.reply);
         return std::move(decision.records);
@@ -295,14 +295,14 @@ SingleDecision<BrokerHeartbeatReply> Controller::Decided(const MetadataImage& im
                                                          const BrokerHeartbeat& heartbeat) const {
   auto shutdown = shutdown_index_.find(heartbeat.id);
   return DecideHeartbeat(
-      image, options_.topic_settings, room_, heartbeat, KnownByOthers(image, heartbeat.id),
+      image, options_.topic_settings, grades_, heartbeat, KnownByOthers(image, heartbeat.id),
       shutdown == shutdown_index_.end() ? std::nullopt : std::optional(shutdown->second));
 }
 
 Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat heartbeat) {
   MR_CO_RETURN_IF_ERROR(CheckActive());
   liveness_.OnHeartbeat(heartbeat.id, heartbeat.epoch, env_.reactor.Now());
-  NoteRoom(heartbeat);
+  NoteGrades(heartbeat);
   SingleDecision<BrokerHeartbeatReply> decision = Decided(*image(), heartbeat);
   if (decision.reply.ok()) {
     heard_index_.insert_or_assign(heartbeat.id, heartbeat.metadata_index);
@@ -312,14 +312,17 @@ Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat
   co_return co_await ChangeByHeartbeat(std::move(heartbeat));
 }
 
-void Controller::NoteRoom(const BrokerHeartbeat& heartbeat) {
+void Controller::NoteGrades(const BrokerHeartbeat& heartbeat) {
   // Of an incarnation that has been succeeded it is no news.
   if (!CheckBrokerEpoch(*image(), heartbeat.id, heartbeat.epoch).ok()) return;
-  DirectoryIds full = heartbeat.full_directories;
-  std::erase_if(full, [broker = image()->FindBroker(heartbeat.id)](const DirectoryId& id) {
-    return broker->FindDirectory(id) == nullptr;
-  });
-  const DirectoryRoom::Change change = room_.Hear(heartbeat.id, full, env_.reactor.Now());
+  const auto known = [broker = image()->FindBroker(heartbeat.id)](DirectoryIds ids) {
+    std::erase_if(ids,
+                  [broker](const DirectoryId& id) { return broker->FindDirectory(id) == nullptr; });
+    return ids;
+  };
+  const DirectoryGrades::Change change =
+      grades_.Hear(heartbeat.id, known(heartbeat.full_directories),
+                   known(heartbeat.slow_directories), env_.reactor.Now());
   for (const auto& [broker, directory] : change.full) {
     env_.logger.Warning(
         "broker {}: log directory {} is full: others lead what lies in it, where they have room",
@@ -327,6 +330,15 @@ void Controller::NoteRoom(const BrokerHeartbeat& heartbeat) {
   }
   for (const auto& [broker, directory] : change.room) {
     env_.logger.Info("broker {}: log directory {} has room again", broker, directory.ToString());
+  }
+  for (const auto& [broker, directory] : change.slow) {
+    env_.logger.Warning(
+        "broker {}: log directory {} is slow: others lead what lies in it, where they are in sync "
+        "and theirs is not",
+        broker, directory.ToString());
+  }
+  for (const auto& [broker, directory] : change.steady) {
+    env_.logger.Info("broker {}: log directory {} is slow no longer", broker, directory.ToString());
   }
 }
 
@@ -350,7 +362,7 @@ Task<absl::Status> Controller::UnregisterBroker(BrokerId id) {
                           fmt::format("Broker ID {} is not currently registered", id));
       return MetadataRecords();
     }
-    return RecordsOfUnregistering(image, options_.topic_settings, id);
+    return RecordsOfUnregistering(image, options_.topic_settings, grades_, id);
   });
   co_return committed.ok() ? refused : committed;
 }
@@ -371,7 +383,7 @@ Task<absl::StatusOr<std::vector<IsrReply>>> Controller::AlterPartition(
     AlterPartitionRequest request) {
   absl::StatusOr<std::vector<IsrReply>> reply = absl::UnknownError("not decided");
   absl::Status committed = co_await Commit([&](const MetadataImage& image) {
-    auto decision = DecideAlterPartition(image, options_.topic_settings, room_, request);
+    auto decision = DecideAlterPartition(image, options_.topic_settings, grades_, request);
     reply = std::move(decision.reply);
     return std::move(decision.records);
   });
@@ -483,7 +495,7 @@ Task<absl::StatusOr<std::vector<ElectLeadersReply>>> Controller::ElectLeaders(
     ElectLeadersRequest request) {
   std::vector<ElectLeadersReply> replies;
   absl::Status committed = co_await Commit([&](const MetadataImage& image) {
-    auto decision = DecideElections(image, options_.topic_settings, room_, request);
+    auto decision = DecideElections(image, options_.topic_settings, grades_, request);
     replies = std::move(decision.replies);
     return std::move(decision.records);
   });

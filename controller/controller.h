@@ -36,7 +36,7 @@
 #include "controller/broker_liveness.h"
 #include "controller/broker_registration.h"
 #include "controller/directory_assignment.h"
-#include "controller/directory_room.h"
+#include "controller/directory_grades.h"
 #include "controller/feature_decisions.h"
 #include "controller/image/feature_levels.h"
 #include "controller/image/metadata_image.h"
@@ -157,7 +157,7 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
 
   CreateTopicDraws Draws();
   // What it says of full directories.
-  void NoteRoom(const BrokerHeartbeat& heartbeat);
+  void NoteGrades(const BrokerHeartbeat& heartbeat);
   Task<absl::StatusOr<BrokerHeartbeatReply>> ChangeByHeartbeat(BrokerHeartbeat heartbeat);
   SingleDecision<BrokerHeartbeatReply> Decided(const MetadataImage& image,
                                                const BrokerHeartbeat& heartbeat) const;
@@ -185,7 +185,7 @@ class Controller final : public LeadershipObserver, private MetadataFollower {
   BrokerProber* prober_ = nullptr;
   // State.
   BrokerLiveness liveness_;
-  DirectoryRoom room_;
+  DirectoryGrades grades_;
   std::map<BrokerId, RaftIndex> heard_index_;     // Up to where brokers have applied the metadata.
   std::map<BrokerId, RaftIndex> shutdown_index_;  // Where those that want to go lost their leaders.
   // Why proposed ISRs were refused last, until one is not: what has been logged.

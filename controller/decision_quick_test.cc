@@ -86,7 +86,7 @@ class RandomCluster {
         return Beat(broker);
       case 6:
         // A blip: it is fenced, and lives.
-        return Apply(RecordsOfFencing(*image_, {}, broker));
+        return Apply(RecordsOfFencing(*image_, {}, grades_, broker));
       case 7:
       case 8:
       case 9:
@@ -102,7 +102,7 @@ class RandomCluster {
       case 15:
         return Below(3) == 0 ? Move(p) : void();
       case 16:
-        return Below(2) == 0 ? Apply(DecideLeaderBalance(*image_, {}, room_))
+        return Below(2) == 0 ? Apply(DecideLeaderBalance(*image_, {}, grades_))
                              : Apply(DecideLeaderless(*image_, {}));
       default:
         return Below(4) == 0 ? ChangeMin() : void();
@@ -245,7 +245,7 @@ class RandomCluster {
     }
     if (join) proposal.isr.push_back({other, epochs_.at(other)});
     AlterPartitionRequest request{*state.leader, epochs_.at(*state.leader), {proposal}};
-    auto decision = DecideAlterPartition(*image_, {}, room_, request);
+    auto decision = DecideAlterPartition(*image_, {}, grades_, request);
     // P11: a member is who serves, by its current epoch.
     const BrokerImage& joining = *image_->FindBroker(other);
     const bool may = !join || (joining.active() && joining.epoch == epochs_.at(other));
@@ -291,7 +291,7 @@ class RandomCluster {
       }
     }
     // It may be back before anybody notices.
-    if (Below(2) == 0) Apply(RecordsOfFencing(*image_, {}, id));
+    if (Below(2) == 0) Apply(RecordsOfFencing(*image_, {}, grades_, id));
   }
 
   void StopCleanly(BrokerId id) {
@@ -299,7 +299,7 @@ class RandomCluster {
     for (int beat = 0; beat < 2; ++beat) {
       BrokerHeartbeat heartbeat{id, epochs_.at(id), RaftIndex(index_)};
       heartbeat.wants_shutdown = true;
-      auto decision = DecideHeartbeat(*image_, {}, room_, heartbeat, std::nullopt, std::nullopt);
+      auto decision = DecideHeartbeat(*image_, {}, grades_, heartbeat, std::nullopt, std::nullopt);
       REQUIRE(decision.reply.ok());
       Apply(decision.records);
     }
@@ -314,7 +314,7 @@ class RandomCluster {
     request.log_directories = {{DirectoryId(1000, static_cast<uint64_t>(id.value())), true, true}};
     request.features = AnnouncedFeatures();
     if (clean) request.clean_epoch = epochs_.at(id);
-    auto decision = DecideRegistration(*image_, "c", {}, request, SessionState::kBroken,
+    auto decision = DecideRegistration(*image_, "c", {}, grades_, request, SessionState::kBroken,
                                        BrokerEpoch(index_ + 1));
     REQUIRE(decision.reply.ok());
     epochs_.insert_or_assign(id, decision.reply->epoch);
@@ -327,16 +327,19 @@ class RandomCluster {
   void Beat(BrokerId id) {
     if (!Lives(id)) return;
     BrokerHeartbeat heartbeat{id, epochs_.at(id), RaftIndex(index_)};
-    // Disks fill up and get room, and now and then another controller hears of it first.
+    // Disks fill up and get room, become slow and steady, and now and then another controller hears of it first.
     if (Below(4) == 0) {
       heartbeat.full_directories = {DirectoryId(1000, static_cast<uint64_t>(id.value()))};
     }
-    if (Below(20) == 0) room_.Clear();
+    if (Below(4) == 0) {
+      heartbeat.slow_directories = {DirectoryId(1000, static_cast<uint64_t>(id.value()))};
+    }
+    if (Below(20) == 0) grades_.Clear();
     now_ = now_ + seconds(5);
-    (void)room_.Hear(id, heartbeat.full_directories, now_);
+    (void)grades_.Hear(id, heartbeat.full_directories, heartbeat.slow_directories, now_);
     // It serves with the first, what is full is relieved with the second, and nothing is left to do.
     for (int again = 0; again < 3; ++again) {
-      auto decision = DecideHeartbeat(*image_, {}, room_, heartbeat, std::nullopt, std::nullopt);
+      auto decision = DecideHeartbeat(*image_, {}, grades_, heartbeat, std::nullopt, std::nullopt);
       REQUIRE(decision.reply.ok());
       REQUIRE((decision.records.empty() || again < 2));
       Apply(decision.records);
@@ -347,7 +350,7 @@ class RandomCluster {
   const bool elr_;
   bool page_cache_ = false;
   std::shared_ptr<const MetadataImage> image_ = std::make_shared<const MetadataImage>();
-  DirectoryRoom room_;
+  DirectoryGrades grades_;
   Instant now_{0};
   int64_t index_ = 0;
   int64_t incarnation_ = 0;

@@ -24,8 +24,12 @@ bool Needed(const PartitionImage& partition, ElectionKind kind) {
 
 class Electing {
  public:
-  Electing(const MetadataImage& image, const TopicSettings& defaults, const DirectoryRoom& room)
-      : image_(image), defaults_(defaults), room_(room), cluster_(image), elr_(ElrEnabled(image)) {}
+  Electing(const MetadataImage& image, const TopicSettings& defaults, const DirectoryGrades& grades)
+      : image_(image),
+        defaults_(defaults),
+        grades_(grades),
+        cluster_(image),
+        elr_(ElrEnabled(image)) {}
 
   // The state after an election, or nothing when nobody else may lead.
   std::optional<PartitionImage> Elect(const TopicImage& topic, const PartitionImage& partition,
@@ -38,17 +42,29 @@ class Electing {
     return change.Elect(election).Build();
   }
 
+  // Whether its preferred leader would be relieved of the leadership at once.
+  absl::Status CheckNotWorse(const PartitionImage& partition) const {
+    const BrokerId preferred = partition.replicas.front();
+    if (grades_.IsFull(image_, partition, preferred)) {
+      return MakeError(ErrorKind::kPreferredLeaderNotAvailable,
+                       "The preferred leader's log directory is full.");
+    }
+    if (grades_.IsSlow(image_, partition, preferred) && partition.leader.has_value() &&
+        grades_.IsGood(image_, partition, *partition.leader)) {
+      return MakeError(ErrorKind::kPreferredLeaderNotAvailable,
+                       "The preferred leader's log directory is slow.");
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status ElectOne(const TopicImage& topic, PartitionId id, ElectionKind kind) {
     const PartitionImage& partition = *topic.Find(id);
     if (!Needed(partition, kind)) {
       return MakeError(ErrorKind::kElectionNotNeeded,
                        "Leader election not needed for topic partition.");
     }
-    // It would refuse every produce, and be relieved of the leadership at once.
-    if (kind == ElectionKind::kPreferred &&
-        room_.IsFull(image_, partition, partition.replicas.front())) {
-      return MakeError(ErrorKind::kPreferredLeaderNotAvailable,
-                       "The preferred leader's log directory is full.");
+    if (kind == ElectionKind::kPreferred) {
+      if (absl::Status worse = CheckNotWorse(partition); !worse.ok()) return worse;
     }
     std::optional<PartitionImage> state =
         Elect(topic, partition,
@@ -70,7 +86,7 @@ class Electing {
  private:
   const MetadataImage& image_;
   const TopicSettings& defaults_;
-  const DirectoryRoom& room_;
+  const DirectoryGrades& grades_;
   const ClusterView cluster_;
   const bool elr_;
   std::optional<TopicId> settings_of_;
@@ -91,9 +107,9 @@ void ForEachPartition(const MetadataImage& image, Visit visit) {
 
 Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
                                             const TopicSettings& defaults,
-                                            const DirectoryRoom& room,
+                                            const DirectoryGrades& grades,
                                             const ElectLeadersRequest& request) {
-  Electing electing(image, defaults, room);
+  Electing electing(image, defaults, grades);
   Decision<ElectLeadersReply> decision;
   if (!request.partitions.has_value()) {
     ForEachPartition(image, [&](const TopicImage& topic, PartitionId id,
@@ -124,11 +140,11 @@ Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
 }
 
 MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
-                                    const DirectoryRoom& room) {
-  Electing electing(image, defaults, room);
+                                    const DirectoryGrades& grades) {
+  Electing electing(image, defaults, grades);
   ForEachPartition(image, [&](const TopicImage& topic, PartitionId id,
                               const PartitionImage& partition) {
-    if (!LedByPreferred(partition) && room.HasRoom(image, partition, partition.replicas.front())) {
+    if (!LedByPreferred(partition) && grades.IsGood(image, partition, partition.replicas.front())) {
       (void)electing.ElectOne(topic, id, ElectionKind::kPreferred);
     }
     return electing.records.size() < kElectionsPerBalanceMax;
@@ -137,7 +153,7 @@ MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSetti
 }
 
 MetadataRecords DecideLeaderless(const MetadataImage& image, const TopicSettings& defaults) {
-  const DirectoryRoom unknown;  // A full leader is better than none.
+  const DirectoryGrades unknown;  // A full or slow leader is better than none.
   Electing electing(image, defaults, unknown);
   ForEachPartition(
       image, [&](const TopicImage& topic, PartitionId id, const PartitionImage& partition) {

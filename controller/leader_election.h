@@ -12,14 +12,14 @@
 #include <vector>
 
 #include "controller/decision.h"
-#include "controller/directory_room.h"
+#include "controller/directory_grades.h"
 #include "controller/image/metadata_image.h"
 #include "controller/topic_settings.h"
 
 namespace millrace {
 
 enum class ElectionKind {
-  kPreferred,  // The first replica, if it is in sync and its log directory is not full.
+  kPreferred,  // The first replica, if it is in sync and its log directory good enough.
   kUnclean,    // Whoever is alive, for partitions without a leader: acknowledged data may be lost.
 };
 
@@ -43,15 +43,16 @@ struct ElectLeadersReply {
 
 Decision<ElectLeadersReply> DecideElections(const MetadataImage& image,
                                             const TopicSettings& defaults,
-                                            const DirectoryRoom& room,
+                                            const DirectoryGrades& grades,
                                             const ElectLeadersRequest& request);
 
 inline constexpr size_t kElectionsPerBalanceMax = 1000;
 
-// Gives preferred leaders that are in sync, and known to have room, their partitions back, at most
+// Gives preferred leaders that are in sync, and known to lie in a directory that is neither full nor
+// slow, their partitions back, at most
 // kElectionsPerBalanceMax at once.
 MetadataRecords DecideLeaderBalance(const MetadataImage& image, const TopicSettings& defaults,
-                                    const DirectoryRoom& room);
+                                    const DirectoryGrades& grades);
 
 // Elects for partitions that have no leader though someone may lead by now: after
 // unclean.leader.election.enable was switched on.

@@ -139,6 +139,9 @@ PartitionChange::Choice PartitionChange::Choose() const {
   }
   if (before_.leader.has_value() && IsValidLeader(*before_.leader)) return {before_.leader};
   for (BrokerId id : next_.replicas) {
+    if (IsValidLeader(id) && cluster_.MayLeadWell(next_, id)) return {id};
+  }
+  for (BrokerId id : next_.replicas) {
     if (IsValidLeader(id)) return {id};
   }
   // Nobody is known to have everything. Who led last has at least all that it acknowledged itself,

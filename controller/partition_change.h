@@ -2,7 +2,8 @@
 // that follows from it: a reassignment that is complete ends, eligible leader replicas are kept, a
 // leader is elected, epochs go up.
 //
-//   leader     stays while it may lead and is in the ISR, and no other is wanted. Else the first in replica order that may,
+//   leader     stays while it may lead and is in the ISR, and no other is wanted. Else the first in replica order that may
+//              (of those whose directories are not known to be full or slow, where there is one),
 //              from the ISR; while that is empty from the ELR; while that is empty too the last
 //              known leader, or, where unclean election is allowed, anyone: those are unclean, the
 //              ISR is then the leader alone and it is to recover.

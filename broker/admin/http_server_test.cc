@@ -320,7 +320,7 @@ TEST_CASE("NodeStatus: the JSON that scripts read") {
   status.uptime = milliseconds(1500);
   status.stage = NodeStage::kServing;
   status.listeners = {{"PLAINTEXT", "h:9092"}};
-  status.directories = {{"/a", std::nullopt, true}, {"/b", "broken"}};
+  status.directories = {{"/a", std::nullopt, true}, {"/b", "broken", false, true}};
   status.metadata_index = RaftIndex(7);
   status.controller = BrokerId(1);
   status.brokers = {{BrokerId(3), "h:9092", false}};
@@ -330,16 +330,17 @@ TEST_CASE("NodeStatus: the JSON that scripts read") {
   status.replicas = 4;
   status.under_replicated = 1;
   status.reassigning = 1;
-  CHECK(NodeStatusJson(status) ==
-        R"({"ready":true,"status":"ready","version":"1.2","node_id":3,"cluster_id":"c\"1",)"
-        R"("roles":["broker","controller"],"rack":null,"reactor":"epoll","shards":2,)"
-        R"("uptime_ms":1500,"listeners":[{"name":"PLAINTEXT","address":"h:9092"}],)"
-        R"("log_directories":[{"path":"/a","online":true,"full":true},)"
-        R"({"path":"/b","online":false,"full":false,"failure":"broken"}],"metadata_index":7,)"
-        R"("controller_id":1,"brokers":[{"id":3,"address":"h:9092","fenced":false}],"topics":1,)"
-        R"("partitions":{"total":6,"led":2,"replicas":4,"leaderless":0,"under_replicated":1,)"
-        R"("reassigning":1}})"
-        "\n");
+  CHECK(
+      NodeStatusJson(status) ==
+      R"({"ready":true,"status":"ready","version":"1.2","node_id":3,"cluster_id":"c\"1",)"
+      R"("roles":["broker","controller"],"rack":null,"reactor":"epoll","shards":2,)"
+      R"("uptime_ms":1500,"listeners":[{"name":"PLAINTEXT","address":"h:9092"}],)"
+      R"("log_directories":[{"path":"/a","online":true,"full":true,"slow":false},)"
+      R"({"path":"/b","online":false,"full":false,"slow":true,"failure":"broken"}],"metadata_index":7,)"
+      R"("controller_id":1,"brokers":[{"id":3,"address":"h:9092","fenced":false}],"topics":1,)"
+      R"("partitions":{"total":6,"led":2,"replicas":4,"leaderless":0,"under_replicated":1,)"
+      R"("reassigning":1}})"
+      "\n");
 }
 
 }  // namespace millrace

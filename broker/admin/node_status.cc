@@ -58,6 +58,7 @@ std::string NodeStatusJson(const NodeStatus& status) {
     json.BeginObject().Key("path").String(directory.path);
     json.Key("online").Bool(!directory.failure.has_value());
     json.Key("full").Bool(directory.full);
+    json.Key("slow").Bool(directory.slow);
     if (directory.failure.has_value()) json.Key("failure").String(*directory.failure);
     json.EndObject();
   }

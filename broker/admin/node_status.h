@@ -34,6 +34,7 @@ struct NodeStatus {
     std::string path;
     std::optional<std::string> failure;  // Why it is offline.
     bool full = false;                   // It has no room for what is appended, on some shard.
+    bool slow = false;                   // What is made durable there takes long, on some shard.
   };
   struct Peer {
     BrokerId id;

@@ -187,6 +187,7 @@ session::Heartbeat ControllerLink::NextHeartbeat() {
   heartbeat.wants_shutdown = wants_shutdown_;
   heartbeat.offline_directories = offline_;
   heartbeat.full_directories = full_;
+  heartbeat.slow_directories = slow_;
   for (auto& [peer, testimony] : testimony_) {
     (testimony.lost ? heartbeat.lost_peers : heartbeat.found_peers).push_back(peer);
     if (!testimony.carried_by.has_value()) testimony.carried_by = heartbeat.sequence;
@@ -306,9 +307,11 @@ void ControllerLink::SetOfflineDirectories(std::vector<DirectoryId> offline) {
   Poke();
 }
 
-void ControllerLink::SetFullDirectories(std::vector<DirectoryId> full) {
-  if (full == full_) return;
+void ControllerLink::SetMarkedDirectories(std::vector<DirectoryId> full,
+                                          std::vector<DirectoryId> slow) {
+  if (full == full_ && slow == slow_) return;
   full_ = std::move(full);
+  slow_ = std::move(slow);
   Poke();
 }
 

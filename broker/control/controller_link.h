@@ -118,7 +118,7 @@ class ControllerLink {
   void LostPeer(BrokerId peer);
   void FoundPeer(BrokerId peer);  // Nothing is told of one that was not lost.
   void SetOfflineDirectories(std::vector<DirectoryId> offline);
-  void SetFullDirectories(std::vector<DirectoryId> full);
+  void SetMarkedDirectories(std::vector<DirectoryId> full, std::vector<DirectoryId> slow);
   // Something else of a heartbeat has changed (what is applied, who leads the quorum).
   void Poke();
 
@@ -195,6 +195,7 @@ class ControllerLink {
   std::set<BrokerId> lost_peers_;  // Of which the latest testimony is that they are lost.
   std::vector<DirectoryId> offline_;
   std::vector<DirectoryId> full_;
+  std::vector<DirectoryId> slow_;
   // A snapshot that is coming in.
   std::vector<std::string> pieces_;
   // Questions.

@@ -248,6 +248,7 @@ Task<absl::Status> Node::MakeShards() {
       },
       [this] { ReportOffline(); },
       [this](ShardId shard, const std::string& path, bool full) { OnFull(shard, path, full); },
+      [this](ShardId shard, const std::string& path, bool slow) { OnSlow(shard, path, slow); },
       options_.make_groups});
   parts_.resize(envs_.size());
   for (uint32_t i = 0; i < parts_.size(); ++i) {
@@ -305,23 +306,25 @@ void Node::ReportOffline() {
 }
 
 void Node::OnFull(ShardId shard, const std::string& path, bool full) {
-  if (full) {
-    full_[path].insert(shard);
-  } else if (auto found = full_.find(path); found != full_.end()) {
-    found->second.erase(shard);
-    if (found->second.empty()) full_.erase(found);
-  }
-  ReportFull();
+  full_.Set(shard, path, full);
+  ReportMarked();
 }
 
-void Node::ReportFull() {
+void Node::OnSlow(ShardId shard, const std::string& path, bool slow) {
+  slow_.Set(shard, path, slow);
+  ReportMarked();
+}
+
+void Node::ReportMarked() {
   if (link_ == nullptr) return;
-  std::vector<DirectoryId> ids;
+  std::vector<DirectoryId> full;
+  std::vector<DirectoryId> slow;
   for (const LogDirectoryStatus& directory : parts_.front()->Directories()) {
-    if (!full_.contains(directory.path)) continue;
-    if (std::optional<DirectoryId> id = IdOf(directory)) ids.push_back(*id);
+    const std::optional<DirectoryId> id = IdOf(directory);
+    if (id.has_value() && full_.Has(directory.path)) full.push_back(*id);
+    if (id.has_value() && slow_.Has(directory.path)) slow.push_back(*id);
   }
-  link_->session().SetFullDirectories(std::move(ids));
+  link_->session().SetMarkedDirectories(std::move(full), std::move(slow));
 }
 
 Task<absl::Status> Node::OpenApis() {
@@ -333,7 +336,7 @@ Task<absl::Status> Node::OpenApis() {
                                                            .local = controller_.get(),
                                                            .dialer = dialer_.get()});
   if (interrupted_) link_->Interrupt();
-  ReportFull();
+  ReportMarked();
   const NodeServices services{controller_ == nullptr ? nullptr : &controller_->controller(),
                               controller_ == nullptr ? nullptr : &controller_->quorum(),
                               &link_->access(),
@@ -424,7 +427,8 @@ void Node::OpenAdmin() {
   for (const std::unique_ptr<NodeShard>& part : parts_) view.shards.push_back(part.get());
   view.image = [this] { return image(); };
   view.controller = [this] { return controller_id(); };
-  view.is_full = [this](const std::string& directory) { return full_.contains(directory); };
+  view.is_full = [this](const std::string& directory) { return full_.Has(directory); };
+  view.is_slow = [this](const std::string& directory) { return slow_.Has(directory); };
   admin_.Open(std::move(view));
 }
 

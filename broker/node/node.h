@@ -29,6 +29,7 @@
 
 #include "broker/broker_shards.h"
 #include "broker/metadata_publisher.h"
+#include "broker/node/directory_marks.h"
 #include "broker/node/live_broker_settings.h"
 #include "broker/node/metadata_folder.h"
 #include "broker/node/node_admin.h"
@@ -122,9 +123,10 @@ class Node {
   // Tells the controller which log directories of this broker are offline: others lead then what
   // lies in them.
   void ReportOffline();
-  // Likewise which are full, on any shard: others lead then where they have room.
+  // Likewise which are full or slow, on any shard: others lead then where theirs are not.
   void OnFull(ShardId shard, const std::string& path, bool full);
-  void ReportFull();
+  void OnSlow(ShardId shard, const std::string& path, bool slow);
+  void ReportMarked();
   Task<absl::Status> OpenApis();
   Task<absl::Status> Listen();
   Task<absl::Status> Register();
@@ -167,9 +169,10 @@ class Node {
   bool interrupted_ = false;
   bool quorum_failed_ = false;  // Nothing is applied any more.
   NodeFormat format_;
-  RaftQuorumOptions quorum_;                       // Of a controller.
-  std::map<std::string, std::set<ShardId>> full_;  // On which shards, by directory.
-  bool stopped_cleanly_ = false;                   // Every data directory, when it was used last.
+  RaftQuorumOptions quorum_;  // Of a controller.
+  DirectoryMarks full_;
+  DirectoryMarks slow_;
+  bool stopped_cleanly_ = false;  // Every data directory, when it was used last.
   size_t stores_set_aside_ = 0;
   std::vector<BrokerEndpoint> advertised_;
 };

@@ -92,8 +92,8 @@ NodeStatus NodeAdmin::Status() const {
                                                  : view_->shards.front()->Directories()) {
     std::optional<std::string> failure;
     if (!directory.failure.ok()) failure = std::string(directory.failure.message());
-    status.directories.push_back(
-        {directory.path, std::move(failure), view_->is_full(directory.path)});
+    status.directories.push_back({directory.path, std::move(failure),
+                                  view_->is_full(directory.path), view_->is_slow(directory.path)});
   }
   status.controller = view_->controller();
   if (const std::shared_ptr<const MetadataImage> image = view_->image()) {

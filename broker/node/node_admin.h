@@ -50,6 +50,7 @@ struct NodeAdminView {
   std::function<std::shared_ptr<const MetadataImage>()> image;
   std::function<std::optional<BrokerId>()> controller;
   std::function<bool(const std::string& directory)> is_full;
+  std::function<bool(const std::string& directory)> is_slow;
 };
 
 // What the metadata says of the cluster, and of `node` in it, into `status`.

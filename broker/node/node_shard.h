@@ -70,6 +70,8 @@ struct NodeShardContext {
   std::function<void()> on_offline = {};
   // Called on shard 0: what `shard` appends finds no room in the directory any more, or does again.
   std::function<void(ShardId shard, const std::string& path, bool full)> on_full = {};
+  // Likewise: durable writes of `shard` there have become slow, or are so no longer.
+  std::function<void(ShardId shard, const std::string& path, bool slow)> on_slow = {};
   GroupServiceFactory make_groups = MakeGroupService;
 };
 

@@ -131,6 +131,7 @@ StorageConfig ReadStorage(SettingTable& settings) {
           .journal_pending_bytes_max = settings.Integer("millrace.journal.pending.bytes.max"),
           .segment_write_bytes = settings.Int32("millrace.segment.write.bytes"),
           .segment_write_delay = Milliseconds(settings, "millrace.segment.write.delay.ms"),
+          .slow_write = Milliseconds(settings, "millrace.disk.slow.ms"),
           .retention_check_interval = Milliseconds(settings, "log.retention.check.interval.ms"),
           .retention_initial_delay = Milliseconds(settings, "log.initial.task.delay.ms"),
           .open_files_max = settings.Int32("millrace.open.files.max"),

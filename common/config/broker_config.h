@@ -100,6 +100,7 @@ struct StorageConfig {
   int64_t journal_pending_bytes_max;  // Of the whole node.
   int32_t segment_write_bytes;
   std::chrono::milliseconds segment_write_delay;
+  std::chrono::milliseconds slow_write;  // 0: no directory counts as slow.
   std::chrono::milliseconds retention_check_interval;
   std::chrono::milliseconds retention_initial_delay;
   int32_t open_files_max;          // 0: the server decides.

@@ -311,6 +311,17 @@ TEST_CASE("BrokerConfig: the patience of controllers, and what they do by themse
   CHECK(ErrorOf("controller.quorum.fetch.timeout.ms=199").ends_with("at least 200"));
 }
 
+TEST_CASE("BrokerConfig: when a disk is slow") {
+  CHECK(Good("").storage.slow_write == milliseconds(500));
+  CHECK(Good("millrace.disk.slow.ms=0").storage.slow_write == milliseconds(0));
+  CHECK(Good("millrace.disk.slow.ms=60000").storage.slow_write == milliseconds(60'000));
+  const std::string error = ErrorOf("millrace.disk.slow.ms=60001");
+  CHECK(error.find("millrace.disk.slow.ms") != std::string::npos);
+  CHECK(error.find("60001") != std::string::npos);
+  CHECK(error.ends_with("from 0 to 60000"));
+  CHECK(ErrorOf("millrace.disk.slow.ms=-1").ends_with("from 0 to 60000"));
+}
+
 TEST_CASE("BrokerConfig: topics fall back on what the file says") {
   BrokerConfig config = Good(
       "log.retention.hours=1\nlog.segment.bytes= 2097152 \nmillrace.durability=page-cache\n"

@@ -66,6 +66,9 @@ struct ToControllerProto {
     for (const DirectoryId& id : message.full_directories) {
       Put(id, heartbeat->add_full_directories());
     }
+    for (const DirectoryId& id : message.slow_directories) {
+      Put(id, heartbeat->add_slow_directories());
+    }
   }
   void operator()(const Request& message) const {
     control::Request* request = to->mutable_request();
@@ -115,6 +118,9 @@ ToController Decode(const control::Heartbeat& from) {
   for (int32_t id : from.found_peers()) message.found_peers.emplace_back(id);
   for (const control::UuidValue& id : from.full_directories()) {
     message.full_directories.emplace_back(id.high(), id.low());
+  }
+  for (const control::UuidValue& id : from.slow_directories()) {
+    message.slow_directories.emplace_back(id.high(), id.low());
   }
   return message;
 }

@@ -49,6 +49,7 @@ struct Heartbeat {
   std::vector<BrokerId> lost_peers{};   // Since the last one.
   std::vector<BrokerId> found_peers{};  // Likewise: of those that were lost, these are there again.
   std::vector<DirectoryId> full_directories{};
+  std::vector<DirectoryId> slow_directories{};
 };
 
 struct Request {

@@ -56,7 +56,8 @@ TEST_CASE("SessionMessage: a heartbeat carries state and testimony") {
                                             .offline_directories = {DirectoryId(8, 9)},
                                             .lost_peers = {BrokerId(2), BrokerId(5)},
                                             .found_peers = {BrokerId(7)},
-                                            .full_directories = {DirectoryId(3, 4)}});
+                                            .full_directories = {DirectoryId(3, 4)},
+                                            .slow_directories = {DirectoryId(5, 6)}});
   CHECK(read.epoch == BrokerEpoch(4));
   CHECK(read.sequence == 9);
   CHECK(read.applied == RaftIndex(11));
@@ -66,6 +67,9 @@ TEST_CASE("SessionMessage: a heartbeat carries state and testimony") {
   CHECK(read.lost_peers == std::vector{BrokerId(2), BrokerId(5)});
   CHECK(read.found_peers == std::vector{BrokerId(7)});
   CHECK(read.full_directories == std::vector{DirectoryId(3, 4)});
+  CHECK(read.slow_directories == std::vector{DirectoryId(5, 6)});
+  // As from a broker that knows of none.
+  CHECK(ThroughTheWire(Heartbeat{.epoch = BrokerEpoch(4)}).slow_directories.empty());
 }
 
 TEST_CASE("SessionMessage: a request keeps its client's identity, and an answer its bytes") {

@@ -263,7 +263,8 @@ Task<void> SessionServer::TakeHeartbeats(Session* session) {
          .wants_fence = message.wants_fence,
          .wants_shutdown = message.wants_shutdown,
          .offline_directories = std::move(message.offline_directories),
-         .full_directories = std::move(message.full_directories)});
+         .full_directories = std::move(message.full_directories),
+         .slow_directories = std::move(message.slow_directories)});
     if (!reply.ok()) {
       // Not registered (any more), or not the active controller: the broker begins anew.
       session->ended_by_us = true;

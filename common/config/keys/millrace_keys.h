@@ -60,6 +60,9 @@ inline constexpr ConfigKey kMillraceKeys[] = {
                 "many."),
     MillraceKey("millrace.segment.write.delay.ms", ConfigType::kInt, "1000", AtLeast(1),
                 "Or when the oldest of them has waited this long."),
+    MillraceKey("millrace.disk.slow.ms", ConfigType::kInt, "500", Between(0, 60'000),
+                "A log directory where most durable writes take this long is slow: others lead "
+                "what lies in it, where they are in sync and their own is not. 0: none is."),
     MillraceKey("millrace.scrub.bytes.per.second", ConfigType::kLong, "1048576", AtLeast(0),
                 "How fast what is on disk is read and compared with its checksums, each shard; 0: "
                 "never."),
