@@ -22,7 +22,7 @@ UNIT_SECONDS_MAX = 480  # One test binary. The slowest takes a fifth of this und
 SUITE_SECONDS_MAX = {"conformance": 1100, "hostile": 420, "chaos": 1500, "compose": 660}
 SUITES = list(SUITE_SECONDS_MAX)
 # Seeds of each scenario of the simulator. One with a planted bug ends at the first seed that finds it.
-SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 30, "cluster-shards": 30, "cluster-full": 10,
+SEEDS = {"cluster-quiet": 5, "cluster-cuts": 10, "cluster-kill": 10, "cluster-power": 30, "cluster-shards": 30, "cluster-full": 10, "cluster-slow": 10,
          "cluster": 30, "cluster-disks": 40, "cluster-hunted": 15,
          "cluster-control": 10, "cluster-control-apart": 10, "cluster-control-quiet": 5, "groups": 30, "groups-power": 10,
          "groups-hunted": 30,

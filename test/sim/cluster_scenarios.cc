@@ -2,6 +2,7 @@
 // elections, failover.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "controller/image/metadata_image.h"
@@ -71,6 +72,49 @@ Outcome Full(uint64_t seed, const RunOptions& run) {
   return Story(seed, options).Run();
 }
 
+std::shared_ptr<const MetadataImage> ImageOf(SimNode& node) {
+  if (!node.up() || node.paused() || node.state() != SimNode::State::kRunning) return nullptr;
+  return static_cast<NodeProgram&>(node.program()).node().image();
+}
+
+std::shared_ptr<const MetadataImage> NewestImage(const std::vector<SimNode*>& brokers) {
+  std::shared_ptr<const MetadataImage> newest;
+  for (SimNode* node : brokers) {
+    std::shared_ptr<const MetadataImage> image = ImageOf(*node);
+    if (image != nullptr && (newest == nullptr || newest->index() < image->index())) {
+      newest = std::move(image);
+    }
+  }
+  return newest;
+}
+
+bool LeadsBesideOthers(const std::vector<SimNode*>& brokers, SimNode& node) {
+  const std::shared_ptr<const MetadataImage> image = NewestImage(brokers);
+  if (image == nullptr) return false;
+  const auto place = std::ranges::find(brokers, &node) - brokers.begin();
+  const BrokerId id(static_cast<int32_t>(place) + 1);
+  const MetadataImage::Topic topic = image->FindTopic(WorkloadPlan().topic);
+  return topic != nullptr &&
+         std::ranges::any_of(topic->partitions, [id](const PartitionImage& partition) {
+           return partition.leader == id && partition.isr.size() > 1;
+         });
+}
+
+// `slow_ms`: millrace.disk.slow.ms.
+Outcome Slow(uint64_t seed, const std::string& slow_ms, const RunOptions& run) {
+  StoryOptions options = ClusterStory(run);
+  options.broker = [slow_ms](SimProcess& process) {
+    NodePlan plan = MemberPlan(process, 3, MakeGroupService);
+    plan.log_dirs += fmt::format(",{}", kSmallDisk);
+    plan.disk_slow_ms = slow_ms;
+    return std::make_unique<NodeProgram>(process, std::move(plan));
+  };
+  options.slows = kSmallDisk;
+  options.leads_beside_others = LeadsBesideOthers;
+  options.network_faults = options.disk_faults = false;
+  return Story(seed, options).Run();
+}
+
 // Half of the faults look for whoever leads the story's first partition.
 Outcome Hunted(uint64_t seed, ReplicationBug bug, const RunOptions& run) {
   StoryOptions options = ClusterStory(run, kHuntedBrokers, NodesWith(bug));
@@ -90,11 +134,6 @@ Outcome PageCache(uint64_t seed, const RunOptions& run) {
   options.network_faults = options.disk_faults = false;
   options.topic_configs = {{"millrace.durability", "page-cache"}};
   return Story(seed, options).Run();
-}
-
-std::shared_ptr<const MetadataImage> ImageOf(SimNode& node) {
-  if (!node.up() || node.paused() || node.state() != SimNode::State::kRunning) return nullptr;
-  return static_cast<NodeProgram&>(node.program()).node().image();
 }
 
 // Five, so that partitions can be moved, and a controller may be gone for good.
@@ -128,13 +167,7 @@ StoryOptions ClusterStory(const RunOptions& run, int brokers, GroupServiceFactor
 
 std::vector<SimNode*> ReplicasOf(const std::vector<SimNode*>& brokers, const std::string& topic,
                                  const std::function<PartitionId(int32_t partitions)>& which) {
-  std::shared_ptr<const MetadataImage> newest;
-  for (SimNode* node : brokers) {
-    std::shared_ptr<const MetadataImage> image = ImageOf(*node);
-    if (image != nullptr && (newest == nullptr || newest->index() < image->index())) {
-      newest = std::move(image);
-    }
-  }
+  const std::shared_ptr<const MetadataImage> newest = NewestImage(brokers);
   if (newest == nullptr) return {};
   const MetadataImage::Topic found = newest->FindTopic(topic);
   if (found == nullptr) return {};
@@ -160,6 +193,13 @@ void AddClusterScenarios(std::vector<Scenario>* scenarios) {
   scenarios->push_back({"cluster-full",
                         "three nodes with a disk each that is full for a while, now and then",
                         Full});
+  scenarios->push_back(
+      {"cluster-slow", "three nodes with disks that are slow for a while, or hang",
+       [](uint64_t seed, const RunOptions& run) { return Slow(seed, "500", run); }});
+  scenarios->push_back({"cluster-bug-hides-slow-disks",
+                        "the same with nodes that do not say so, which must be found",
+                        [](uint64_t seed, const RunOptions& run) { return Slow(seed, "0", run); },
+                        /*must_fail=*/true});
   scenarios->push_back({"cluster-disks",
                         "five nodes, one with a bad disk: rot, no room, lost; partitions move",
                         Disks});

@@ -43,6 +43,7 @@ BrokerConfig NodeConfig(const std::string& host, const NodePlan& plan) {
       {"listeners", listeners, "simulator"},
       {"controller.listener.names", "CONTROLLER", "simulator"},
       {"log.dirs", plan.log_dirs, "simulator"},
+      {"millrace.disk.slow.ms", plan.disk_slow_ms, "simulator"},
       {"offsets.topic.num.partitions", "3", "simulator"},
       {"group.initial.rebalance.delay.ms", "500", "simulator"},
       {"group.min.session.timeout.ms", "1000", "simulator"},

@@ -22,6 +22,7 @@ struct NodePlan {
   std::string bootstrap;   // controller.quorum.bootstrap.servers.
   std::string cluster_id;  // Empty: a node that is its own quorum makes one.
   std::string log_dirs = "/data";
+  std::string disk_slow_ms = "500";  // millrace.disk.slow.ms.
   // Puts something in front of the node's key-value store; null: nothing.
   std::function<std::unique_ptr<KvStore>(std::unique_ptr<KvStore>)> wrap_store;
   GroupServiceFactory make_groups = MakeGroupService;

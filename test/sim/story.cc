@@ -179,6 +179,10 @@ void Story::DrawPlan() {
     plan_.group.ghosts = true;
   }
   if (!options_.fills_up.empty()) full_weight_ = 1 + swarm_.Below(4);
+  if (!options_.slows.empty()) {
+    slow_weight_ = 1 + swarm_.Below(4);
+    plan_.sent_max /= 2;  // More is sent at the end, and all of it is to be read.
+  }
   if (options_.bad_disk) bad_disk_ = swarm_.Below(brokers_.size());
   plan_.topic_configs = options_.topic_configs;
   plan_.epochs = options_.epochs;
@@ -235,7 +239,7 @@ void Story::BreakSomething() {
     return;
   }
   const uint64_t nodes = kill_weight_ + power_weight_ + pause_weight_;
-  const uint64_t all = nodes + network_weight_ + disk_weight_ + full_weight_;
+  const uint64_t all = nodes + network_weight_ + disk_weight_ + full_weight_ + slow_weight_;
   if (all == 0) return;
   ++faults_;
   const uint64_t drawn = dice.Below(all);
@@ -245,8 +249,10 @@ void Story::BreakSomething() {
     BreakNetwork();
   } else if (drawn < nodes + network_weight_ + disk_weight_) {
     BreakDisk(node);
-  } else {
+  } else if (drawn < nodes + network_weight_ + disk_weight_ + full_weight_) {
     FillDisk(node);
+  } else {
+    SlowDisk(node);
   }
 }
 
@@ -350,6 +356,7 @@ void Story::Heal() {
     }
     node->disk().ForgetOrderedFaults();
     if (!options_.fills_up.empty()) node->disk().Mend(options_.fills_up);
+    if (!options_.slows.empty()) SetSlow(*node, Duration(0));
     StartBroker(*node);
   }
 }
@@ -423,6 +430,7 @@ Outcome Story::Run() {
   world_->RunFor(swarm_.Between(seconds(20), seconds(40)));
 
   Heal();
+  if (!options_.slows.empty()) VerifySlowDiskLeadsNothing();
   clients_->Drain();
   if (!world_->RunUntil([this] { return AllRunning() && clients_->Drained(); }, kPatience)) {
     history_.Wrong(fmt::format("healed, but after {} s not acknowledged:{}",

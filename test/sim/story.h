@@ -45,6 +45,11 @@ struct StoryOptions {
   bool disk_faults = true;
   // A folder that has no room for a while, now and then; empty: none has.
   std::string fills_up;
+  // A folder that is slow for a while, now and then, as `folder` is; empty: none is.
+  std::string slows;
+  // Whether `node` leads what others in sync could lead. With `slows`: the one whose disk is slow
+  // does not for long.
+  std::function<bool(const std::vector<SimNode*>& brokers, SimNode& node)> leads_beside_others;
   bool bad_disk = false;  // Of one broker: story_disks.cc.
   bool epochs = false;    // Producers begin new ones, and go on in the old ones.
   bool moves = false;     // Partitions are moved from broker to broker.
@@ -88,6 +93,8 @@ class Story {
   void BreakNetwork();
   void BreakDisk(SimNode& node);
   void FillDisk(SimNode& node);
+  void SlowDisk(SimNode& node);
+  void SetSlow(SimNode& node, Duration more);  // All of its folders.
   void RestartAfter(SimNode& node, Duration delay);
   // Faults of the one bad disk (story_disks.cc).
   void HarmDisk();
@@ -95,6 +102,8 @@ class Story {
   void ReplaceDiskThatIsRefused(SimNode& node);
   void MakeFolder(SimNode& node);
   void VerifyRotIsRepaired();
+  // A node whose disk is slow gives its leaderships away, and the cluster goes on.
+  void VerifySlowDiskLeadsNothing();
   // Faults for whoever leads what is hunted (story_hunt.cc).
   void Hunt();
   void EndSuddenly(SimNode& node);
@@ -134,6 +143,7 @@ class Story {
   uint64_t network_weight_ = 0;
   uint64_t disk_weight_ = 0;
   uint64_t full_weight_ = 0;
+  uint64_t slow_weight_ = 0;
   Duration fault_gap_max_{};
 };
 

@@ -4,6 +4,7 @@
 #include <absl/strings/match.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "storage/journal/journal_frame.h"
@@ -21,6 +22,10 @@ constexpr uint64_t kCrcEnd = 21;
 
 // What a scrub of the whole disk may take: it begins a minute after a start.
 constexpr Duration kScrubPatience = seconds(240);
+
+constexpr Duration kHang = seconds(20);
+constexpr uint64_t kSentWhileSlow = 15'000;
+constexpr Duration kSlowPatience = seconds(120);
 
 std::vector<uint8_t> Contents(const SimFileData& file) {
   std::vector<uint8_t> bytes(file.size());
@@ -155,6 +160,57 @@ void Story::ReplaceDiskThatIsRefused(SimNode& node) {
   journal_rots_ = false;
   ++refused_;
   MakeFolder(node);
+}
+
+// One folder of it, or the other, which has the metadata too: for a while everything that is made
+// durable there takes its time, or nothing is.
+void Story::SlowDisk(SimNode& node) {
+  SimRandom& dice = world_->dice();
+  const std::string folder = dice.Coin() ? options_.slows : options_.folder;
+  const Duration more = dice.Below(4) == 0 ? kHang : dice.Between(milliseconds(100), seconds(3));
+  node.disk().Slow(folder, more);
+  world_->After(dice.Between(seconds(1), seconds(40)), [this, folder, &node] {
+    if (breaking_) node.disk().Slow(folder, Duration(0));
+  });
+}
+
+void Story::SetSlow(SimNode& node, Duration more) {
+  node.disk().Slow(options_.folder, more);
+  node.disk().Slow(options_.slows, more);
+}
+
+void Story::VerifySlowDiskLeadsNothing() {
+  // What is not written to is not known to be slow: the producers go on, at leisure.
+  plan_.sent_max = history_.sent() + kSentWhileSlow;
+  plan_.think_max = std::max(plan_.think_max, Duration(milliseconds(300)));
+  plan_.in_flight_max = 1;
+  plan_.records_per_batch_max = 2;
+  SimNode* slow = nullptr;
+  const auto somebody_leads = [&] {
+    if (!KeepBrokersUp()) return false;
+    const auto found = std::ranges::find_if(
+        brokers_, [this](SimNode* node) { return options_.leads_beside_others(brokers_, *node); });
+    slow = found == brokers_.end() ? nullptr : *found;
+    return slow != nullptr;
+  };
+  if (!world_->RunUntil(somebody_leads, kSlowPatience)) {
+    history_.Wrong("healed, but nobody leads a partition with others in sync");
+    return;
+  }
+  SetSlow(*slow, milliseconds(700));
+  const auto leads_nothing = [&] { return !options_.leads_beside_others(brokers_, *slow); };
+  const uint64_t acknowledged = history_.acknowledged();
+  if (!world_->RunUntil(leads_nothing, kSlowPatience)) {
+    history_.Wrong(fmt::format("{} has a slow disk, and leads what others could", slow->name()));
+  }
+  world_->RunFor(seconds(10));
+  if (!leads_nothing()) {
+    history_.Wrong(fmt::format("{} has a slow disk, and leads again", slow->name()));
+  }
+  if (history_.acknowledged() == acknowledged) {
+    history_.Wrong(fmt::format("{} has a slow disk, and nothing is acknowledged", slow->name()));
+  }
+  SetSlow(*slow, Duration(0));
 }
 
 void Story::MakeFolder(SimNode& node) {
