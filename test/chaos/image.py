@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pathlib
 import signal
 import struct
 import subprocess
@@ -10,6 +11,8 @@ from harness import Skip, need, run, until
 
 GOING_DOWN = 0x8004587D  # FS_IOC_SHUTDOWN of the kernel's fs.h
 WITHOUT_FLUSH = 2
+THROTTLES = pathlib.Path("/sys/fs/cgroup/blkio")
+IOPS_MAX = "blkio.throttle.write_iops_device"
 
 
 class Image:
@@ -32,6 +35,10 @@ class Image:
             raise Skip(f"an image cannot be mounted here: {done.stderr.decode().strip()}")
 
     def unmount(self):
+        if self.cgroup.exists():
+            self.quick()
+            until(lambda: not (self.cgroup / "cgroup.procs").read_text(), f"{self.cgroup} has no process any more")
+            self.cgroup.rmdir()
         # An io_uring is taken apart a moment after its process has ended, and keeps files open until then.
         until(lambda: subprocess.run(["umount", self.place], capture_output=True, check=False).returncode == 0,
               f"{self.place} is unmounted")
@@ -43,6 +50,26 @@ class Image:
             fcntl.ioctl(descriptor, GOING_DOWN, struct.pack("I", WITHOUT_FLUSH))
         finally:
             os.close(descriptor)
+
+    def slow(self, pid, milliseconds):
+        """From now on each write of the process to this disk takes so long, and they go one after the other."""
+        if not (THROTTLES / IOPS_MAX).exists():
+            raise Skip("a disk cannot be slowed here: there is no blkio controller of cgroup v1")
+        self.cgroup.mkdir(exist_ok=True)
+        # A durable write is two to the throttle.
+        self._throttle(2000 // milliseconds)
+        (self.cgroup / "cgroup.procs").write_text(str(pid))
+
+    def quick(self):
+        self._throttle(0)
+
+    def _throttle(self, writes_per_second):
+        device = os.stat(self.place).st_dev
+        (self.cgroup / IOPS_MAX).write_text(f"{os.major(device)}:{os.minor(device)} {writes_per_second}")
+
+    @property
+    def cgroup(self):
+        return THROTTLES / f"millrace-{self.file.parent.parent.name}-{self.file.parent.name}"
 
     def remember(self):
         """Copies what the disk holds now: what was synced. What only the page cache of the mounted file system has is not in it."""
