@@ -211,7 +211,7 @@ absl::Status FollowerFeed::OnProgress(const StreamProgress& frame) {
       continue;
     }
     if (entry.ends.log_end > subscription->next) return Broken("progress beyond what was sent");
-    if (catch_up_window_.OnStored(entry.handle, entry.ends.log_end, env_.reactor.Now())) {
+    if (catch_up_window_.OnDurable(entry.handle, entry.ends.durable_end, env_.reactor.Now())) {
       wake_behind_.Pulse();
     }
     // May tell who waits for the commit, and mark this very subscription.
@@ -510,8 +510,9 @@ void FollowerFeed::PutBehind(FeedSubscription& subscription) {
 
 Task<void> FollowerFeed::ReadBehind() {
   while (failure_.ok()) {
+    catch_up_window_.Expire(env_.reactor.Now());
     if (behind_.empty() || piece_.has_value() || credit_ <= 0 || !catch_up_window_.has_room()) {
-      co_await wake_behind_.Wait(std::nullopt, scope_.token());
+      co_await wake_behind_.Wait(catch_up_window_.expires(), scope_.token());
       continue;
     }
     if (behind_next_ > env_.reactor.Now()) {

@@ -115,9 +115,9 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
   };
   options.slow_write = config.storage.slow_write;
   options.on_slow = [this](const std::string& path, bool slow) {
-    telling_.Spawn(TellFirst([shard = shard(), path, slow](const NodeShardContext& node) {
+    TellFirst([shard = shard(), path, slow](const NodeShardContext& node) {
       if (node.on_slow) node.on_slow(shard, path, slow);
-    }));
+    });
   };
   if (config.storage.segment_write_bytes > 0) {
     options.segment_write_bytes = static_cast<size_t>(config.storage.segment_write_bytes);
