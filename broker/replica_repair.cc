@@ -22,7 +22,11 @@ RepairStep NextRepairStep(const PartitionAssignment& replica, BrokerId self, siz
   if (others == 0) return RepairStep::kNone;
   const bool all_in_sync = replica.isr_size() == replica.replicas.size();
   const bool costs_nothing = !own->in_isr || others >= isr_min || all_in_sync;
-  return costs_nothing ? RepairStep::kGiveUp : RepairStep::kNone;
+  const bool kept_out = replica.leader == self &&
+                        std::ranges::any_of(replica.replicas, [](const AssignedReplica& other) {
+                          return !other.in_isr && other.active;
+                        });
+  return costs_nothing || kept_out ? RepairStep::kGiveUp : RepairStep::kNone;
 }
 
 }  // namespace millrace

@@ -32,7 +32,8 @@ enum class RepairStep {
 
 // `replica` is of the broker `self`; `damaged`: its log is. Giving up waits while it would leave fewer
 // in sync than `isr_min`, because producers would be refused, unless all replicas are in sync: it will not
-// get better then. It never happens without a leader, or where no other living replica is in sync.
+// get better then. Nor will it where this one leads, and one that lives is not in sync: that may need
+// the very records that cannot be read here. It never happens without a leader, or where no other living replica is in sync.
 // `given_up`: this process asked for it.
 RepairStep NextRepairStep(const PartitionAssignment& replica, BrokerId self, size_t isr_min,
                           bool damaged, bool given_up);

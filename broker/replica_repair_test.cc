@@ -57,6 +57,11 @@ TEST_CASE("ReplicaRepair: producers are not refused for it, unless they would be
   CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 2, true, true) == RepairStep::kNone);
   CHECK(NextRepairStep(Replicas(3, {1, 2}, 2), kSelf, 1, true, true) == RepairStep::kGiveUp);
   CHECK(NextRepairStep(Replicas(2, {1, 2}, 2), kSelf, 2, true, true) == RepairStep::kGiveUp);
+  // It leads, and broker 3 lives: that may wait for the records that cannot be read here.
+  PartitionAssignment leads = Replicas(3, {1, 2}, 1);
+  CHECK(NextRepairStep(leads, kSelf, 2, true, true) == RepairStep::kGiveUp);
+  leads.replicas[2].active = false;
+  CHECK(NextRepairStep(leads, kSelf, 2, true, true) == RepairStep::kNone);
 }
 
 TEST_CASE(

@@ -397,6 +397,13 @@ broker 3 fenced
 t-0 [1,2,3] isr=[1,2] leader=1 epoch=0/1
 $ where t-0 2 lost
 refused: fewer than min.insync.replicas would be in sync, and another may come back
+$ where t-0 1 lost
+refused: fewer than min.insync.replicas would be in sync, and another may come back
+$ heartbeat 3
+broker 3 serves
+# That may need the very records that cannot be read at the leader.
+$ where t-0 1 lost
+t-0 [1,2,3] isr=[2] leader=2 epoch=1/2
 )");
 }
 

@@ -36,7 +36,8 @@ bool IsLastAndLost(const PartitionImage& partition, const BrokerImage& broker) {
 }
 
 // Whether the partition can do without what this replica has: another one leads or can, and enough are
-// in sync for producers, or all are and it will not get better. Where an unclean election may choose
+// in sync for producers, or it will not get better: all are, or this one leads and may be what keeps
+// another one from it. Where an unclean election may choose
 // a replica that is being copied, one more has to fail before it does.
 absl::Status MayGiveUp(const PartitionImage& partition, BrokerId broker, const ClusterView& cluster,
                        const TopicSettings& settings) {
@@ -49,7 +50,11 @@ absl::Status MayGiveUp(const PartitionImage& partition, BrokerId broker, const C
   }
   const auto isr_min = static_cast<size_t>(settings.isr_min);
   const bool all_in_sync = partition.isr.size() == partition.replicas.size();
-  if (IsMember(partition.isr, broker) && others < isr_min && !all_in_sync) {
+  const bool keeps_out = partition.leader == broker &&
+                         std::ranges::any_of(partition.replicas, [&](BrokerId id) {
+                           return !IsMember(partition.isr, id) && cluster.Serves(id);
+                         });
+  if (IsMember(partition.isr, broker) && others < isr_min && !all_in_sync && !keeps_out) {
     return MakeError(ErrorKind::kStorageError,
                      "fewer than min.insync.replicas would be in sync, and another may come back");
   }
