@@ -71,6 +71,12 @@ def _until(condition, what, seconds=SETTLED_SECONDS_MAX, pause=0.005):
     return found
 
 
+def remove(port, names):
+    with connect(port) as link:
+        for part in _parts(names):
+            link.ask("delete_topics", names=part, timeout_ms=ANSWER_SECONDS_MAX * 1000)
+
+
 def first_produce(port, topic):
     """When (of time.monotonic()) a broker that may not even listen yet first accepts a record."""
     batch = wire.batch([b"x"])
