@@ -24,7 +24,7 @@ RepairStep NextRepairStep(const PartitionAssignment& replica, BrokerId self, siz
   const bool costs_nothing = !own->in_isr || others >= isr_min || all_in_sync;
   const bool kept_out = replica.leader == self &&
                         std::ranges::any_of(replica.replicas, [](const AssignedReplica& other) {
-                          return !other.in_isr && other.active;
+                          return !other.in_isr && other.active && other.directory != kLostDirectory;
                         });
   return costs_nothing || kept_out ? RepairStep::kGiveUp : RepairStep::kNone;
 }

@@ -50,10 +50,10 @@ absl::Status MayGiveUp(const PartitionImage& partition, BrokerId broker, const C
   }
   const auto isr_min = static_cast<size_t>(settings.isr_min);
   const bool all_in_sync = partition.isr.size() == partition.replicas.size();
-  const bool keeps_out = partition.leader == broker &&
-                         std::ranges::any_of(partition.replicas, [&](BrokerId id) {
-                           return !IsMember(partition.isr, id) && cluster.Serves(id);
-                         });
+  const bool keeps_out =
+      partition.leader == broker && std::ranges::any_of(partition.replicas, [&](BrokerId id) {
+        return !IsMember(partition.isr, id) && cluster.MayLead(partition, id);
+      });
   if (IsMember(partition.isr, broker) && others < isr_min && !all_in_sync && !keeps_out) {
     return MakeError(ErrorKind::kStorageError,
                      "fewer than min.insync.replicas would be in sync, and another may come back");

@@ -325,7 +325,7 @@ Task<absl::StatusOr<Admission>> LogStore::AdmitInto(std::vector<TopicPartitionId
 
 Task<absl::StatusOr<Admission>> LogStore::Impl::Admit(std::vector<LogDirectory*> into, size_t bytes,
                                                       CancellationToken token) {
-  for (;;) {
+  for (bool again = false;; again = true) {
     // The journal is the faster drain; where it is behind, so is everyone who writes there. Before
     // anything is taken: who waits for one that hangs must not keep what others can use.
     for (LogDirectory* directory : into) {
@@ -341,7 +341,8 @@ Task<absl::StatusOr<Admission>> LogStore::Impl::Admit(std::vector<LogDirectory*>
       Journal* journal = directory->journal();
       return journal != nullptr && journal->status().ok() && !journal->HasRoom();
     });
-    if (!behind) co_return admission;
+    // Once more at most: others fill one directory while another one is waited for.
+    if (!behind || again) co_return admission;
   }
 }
 

@@ -30,6 +30,8 @@ constexpr Duration kRetryAfter = seconds(1);
 constexpr int64_t kFlushMsMax = int64_t{100} * 365 * 24 * 3600 * 1000;
 // Below this share of the journal in use, checkpoints go by age again.
 constexpr double kJournalCalmRatio = 0.4;
+// Of logs that are held, for one of a directory that has become free; then all are looked at anew.
+constexpr int kHeldLooksMax = 64;
 
 // As of now, but for what is encoded.
 LogCheckpoint CheckpointOf(const Log::State& state) {
@@ -163,6 +165,20 @@ void SegmentWriter::ReturnHeld() {
   while (!held_.empty()) Queue(held_.front(), WriteQueue::kUrgent);
 }
 
+void SegmentWriter::ReturnOne(const LogDirectory& directory) {
+  const Log::State* first = held_.empty() ? nullptr : &held_.front();
+  for (int looked = 0; looked < kHeldLooksMax && !held_.empty(); ++looked) {
+    Log::State& state = held_.front();
+    if (looked > 0 && &state == first) return;  // None of them is.
+    if (state.directory == &directory) {
+      Queue(state, WriteQueue::kUrgent);
+      return;
+    }
+    Queue(state, WriteQueue::kHeld);  // Behind the others.
+  }
+  if (!held_.empty()) held_until_ = context_.env.reactor.Now();
+}
+
 std::optional<Instant> SegmentWriter::Waits(const LogDirectory& directory, Instant now) const {
   if (directory.full() && directory.retry_at > now) return directory.retry_at;
   // Until one of them has ended.
@@ -170,9 +186,9 @@ std::optional<Instant> SegmentWriter::Waits(const LogDirectory& directory, Insta
   return std::nullopt;
 }
 
-Log::State* SegmentWriter::NextFrom(WriteList& list) {
+Log::State* SegmentWriter::NextFrom(WriteList& list, Instant since_max) {
   const Instant now = context_.env.reactor.Now();
-  while (!list.empty()) {
+  while (!list.empty() && list.front().write_since <= since_max) {
     Log::State& state = list.front();
     const std::optional<Instant> until = Waits(*state.directory, now);
     if (!until.has_value()) return &list.PopFront();
@@ -184,13 +200,12 @@ Log::State* SegmentWriter::NextFrom(WriteList& list) {
 
 Log::State* SegmentWriter::NextToWrite() {
   ReturnHeld();
-  if (Log::State* urgent = NextFrom(urgent_); urgent != nullptr) return urgent;
+  if (Log::State* urgent = NextFrom(urgent_, Instant::Max()); urgent != nullptr) return urgent;
   if (aging_.empty()) return nullptr;
-  const Instant now = context_.env.reactor.Now();
-  const bool old = now - aging_.front().write_since >= context_.options.segment_write_age;
   // Half of the budget in use: producers are about to wait, so bytes go out early, oldest first.
   const bool short_of_memory = context_.pending.used() * 2 > context_.options.pending_bytes_max;
-  return old || short_of_memory ? NextFrom(aging_) : nullptr;
+  const Instant old = context_.env.reactor.Now() - context_.options.segment_write_age;
+  return NextFrom(aging_, short_of_memory ? Instant::Max() : old);
 }
 
 Task<void> SegmentWriter::WriteLoop() {
@@ -237,7 +252,7 @@ Task<void> SegmentWriter::WriteLog(Log::State* state, Gate::Holder inside,
   }
   --writing_;
   // The log may lie elsewhere by now.
-  if (directory->segment_writes-- == kWritesMax) held_until_ = context_.env.reactor.Now();
+  if (directory->segment_writes-- == kWritesMax) ReturnOne(*directory);
   write_wake_.Set();
 }
 

@@ -120,10 +120,12 @@ class SegmentWriter final : public JournalPressureListener {
   Log::State* NextToWrite();
   // The same from one list; logs without room are put aside, and those whose directory has enough
   // to write.
-  Log::State* NextFrom(WriteList& list);
+  Log::State* NextFrom(WriteList& list, Instant since_max);
   // Until when nothing is written there; nothing: it may be now.
   std::optional<Instant> Waits(const LogDirectory& directory, Instant now) const;
   void ReturnHeld();
+  // A write has ended in `directory`: another may begin.
+  void ReturnOne(const LogDirectory& directory);
   // `directory`: where it lay when it was taken from the list.
   Task<void> WriteLog(Log::State* state, Gate::Holder inside, LogDirectory* directory);
   Task<absl::Status> SyncAlone(Log::State& state, bool complete);  // Borrowed: awaited in place.

@@ -351,7 +351,9 @@ Task<absl::StatusOr<session::Response>> ControllerLink::Ask(const session::Reque
     const uint64_t session = generation_;
     session::Request once = request;
     once.id = next_request_++;
-    std::optional<session::Response> response = co_await AskOnce(std::move(once), deadline);
+    // Who has asked waits for what the controller has to say: it keeps to times of its own.
+    const Instant answered = std::max(deadline, env_.reactor.Now() + options_.answer_max);
+    std::optional<session::Response> response = co_await AskOnce(std::move(once), answered);
     if (!response.has_value()) {
       if (asking == Asking::kRepeatedly) continue;
       if (scope_.stopping()) co_return absl::CancelledError("the broker is stopping");

@@ -87,6 +87,8 @@ struct ControllerLinkOptions {
   Duration dial_max = milliseconds(1000);
   Duration backoff_min = milliseconds(20);
   Duration backoff_max = milliseconds(500);
+  // A question that was sent is waited for so long at least, or as long as the session holds.
+  Duration answer_max = seconds(30);
   size_t asks_max = 512;  // Higher: more requests of clients wait in the controller's line at once.
 };
 

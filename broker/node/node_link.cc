@@ -19,6 +19,7 @@ namespace {
 // A client's request waits so long for an active controller, whatever time it allows itself: as long
 // as clients wait for an answer (request.timeout.ms).
 constexpr Duration kControllerMax = seconds(30);
+constexpr size_t kLookedIntoMax = size_t{64} << 10;
 // And so long although it allows itself less: 0 means not to wait for what was asked to have its
 // effect, and that is no reason not to ask. An election takes less.
 constexpr Duration kControllerMin = seconds(1);
@@ -41,6 +42,8 @@ ApiRequest AsAsked(const session::Request& question) {
 }
 
 Duration PatienceOf(const session::Request& question) {
+  // To look for the time in it costs a copy of it on this shard.
+  if (question.body.size() > kLookedIntoMax) return kControllerMax;
   const std::optional<milliseconds> asked = TimeoutOf(AsAsked(question));
   if (!asked.has_value()) return kControllerMax;
   return std::clamp<Duration>(*asked, kControllerMin, kControllerMax);

@@ -20,6 +20,8 @@ using raft::Refusal;
 constexpr int kAppliedPerTurn = 64;
 // A quorum of one that nobody observes has nothing to tell anybody.
 constexpr int kLonelyTicks = 25;
+// Appended while a snapshot is written: then it does not take its time any more.
+constexpr int64_t kHurryBytes = int64_t{64} << 20;
 
 absl::Status NotController(std::string why) {
   return MakeError(ErrorKind::kNotController, std::move(why));
@@ -431,12 +433,14 @@ Task<void> RaftQuorum::TakeSnapshot(raft::SnapshotMeta meta, Chunks chunks) {
   uint32_t pieces = 0;
   int64_t bytes = 0;
   absl::Status written;
-  while (written.ok() && !scope_.stopping()) {
+  while (written.ok() && failed_.ok() && !scope_.stopping()) {
     std::optional<std::string> chunk =
         co_await env_.helpers.Compute<std::optional<std::string>>([&chunks] { return chunks(); });
     if (!chunk.has_value()) break;
     bytes += static_cast<int64_t>(chunk->size());
     written = co_await store_.WriteSnapshotPiece(meta.index, pieces++, *std::move(chunk));
+    // The log behind it is in memory, and is cut only when this one is there.
+    if (bytes_since_snapshot_ >= kHurryBytes) continue;
     const std::chrono::duration<double> share(
         static_cast<double>(bytes) / static_cast<double>(options_.snapshot_bytes_per_second));
     (void)co_await Sleep(env_.reactor, began + std::chrono::ceil<Duration>(share), scope_.token());
