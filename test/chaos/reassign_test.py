@@ -77,7 +77,8 @@ def moving(cluster):
         yield topic, load
         load.more(200)
     total = load.check()
-    expect(total > BATCHES + 600, f"only {total} records: the test tests nothing")
+    # What was asked for above, of the load; the bulk is not counted.
+    expect(total >= 400, f"only {total} records: the test tests nothing")
 
 
 def folder(node, topic):
