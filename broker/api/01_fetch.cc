@@ -4,7 +4,8 @@
 // with
 //           them the aborted transactions to skip, by first offset).
 // Answers at once when there are min_bytes, an
-//           error (soon, where the client knows a later epoch: await_leadership.h), a diverging epoch, or another replica to read from (KIP-392: the leader names
+//           error (soon, where the client knows a later epoch: await_leadership.h), a diverging
+//           epoch, or another replica to read from (KIP-392: the leader names
 //           one of the consumer's rack; followers serve v11 and later, up to what they know to be
 //           committed); otherwise waits for max_wait_ms, a minute at most. The first partition with
 //           records returns its first batch whole, however big (KIP-74). Incremental sessions

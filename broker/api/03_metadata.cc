@@ -32,6 +32,12 @@ using kafka::MetadataResponse;
 
 constexpr int16_t kErrorVersion = 13;
 
+MetadataImage::Topic FindAsked(const MetadataImage& image,
+                               const MetadataRequest::MetadataRequestTopic& asked) {
+  if (!asked.topic_id.is_zero()) return image.FindTopic(asked.topic_id);
+  return asked.name.has_value() ? image.FindTopic(*asked.name) : nullptr;
+}
+
 // The topics that are asked for, with what is there of them.
 void ForEachAsked(const MetadataImage& image, const MetadataRequest& request, bool all,
                   const std::function<bool(const TopicImage&)>& visit) {
@@ -41,9 +47,7 @@ void ForEachAsked(const MetadataImage& image, const MetadataRequest& request, bo
     return;
   }
   for (const MetadataRequest::MetadataRequestTopic& asked : *request.topics) {
-    const MetadataImage::Topic topic = !asked.topic_id.is_zero() ? image.FindTopic(asked.topic_id)
-                                       : asked.name.has_value()  ? image.FindTopic(*asked.name)
-                                                                 : nullptr;
+    const MetadataImage::Topic topic = FindAsked(image, asked);
     if (topic != nullptr && !visit(*topic)) return;
   }
 }
@@ -54,7 +58,7 @@ bool AsksForDoubtful(const Broker& broker, const MetadataRequest& request, bool 
   bool found = false;
   ForEachAsked(*image, request, all, [&](const TopicImage& topic) {
     found = std::ranges::any_of(topic.partitions, [&](const PartitionImage& partition) {
-      return HasDoubtfulLeader(broker, *image, partition);
+      return IsDoubtful(broker, partition.leader);
     });
     return !found;
   });
@@ -95,7 +99,7 @@ MetadataResponse::MetadataResponseTopic Describe(const Broker& broker, const Met
     const PartitionImage& partition = topic.partitions[p];
     PartitionView view = ViewPartition(image, partition, listener);
     const TopicPartitionId id{topic.topic_id, PartitionId(static_cast<int32_t>(p))};
-    if (HasDoubtfulLeader(broker, image, partition) || IsInDoubt(broker, id, partition)) {
+    if (IsDoubtful(broker, partition.leader) || IsInDoubt(broker, id, partition)) {
       view.leader = -1;
       view.error = kafka::KafkaError::kLeaderNotAvailable;
     }
@@ -143,9 +147,7 @@ MetadataResponse::MetadataResponseTopic Answer(const Broker& broker, const Metad
                                                const std::string& listener, bool with_operations,
                                                const std::map<std::string, absl::Status>& refused) {
   const bool by_id = !asked.topic_id.is_zero();
-  MetadataImage::Topic topic = by_id                    ? image.FindTopic(asked.topic_id)
-                               : asked.name.has_value() ? image.FindTopic(*asked.name)
-                                                        : nullptr;
+  const MetadataImage::Topic topic = FindAsked(image, asked);
   if (topic != nullptr) return Describe(broker, image, *topic, listener, with_operations);
   MetadataResponse::MetadataResponseTopic unknown;
   unknown.topic_id = asked.topic_id;

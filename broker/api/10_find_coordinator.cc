@@ -1,10 +1,10 @@
 // FindCoordinator (key 10), versions 0 to 6. Which broker keeps a group's state.
 //
 // Promises: the internal topic is made when it does not exist yet, also where topics are not made by
-//           themselves otherwise. The address is that of the listener by which the request came. While the coordinator may just have
-//           died, the answer waits for the election (doubtful_leaders.h).
-// Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody surely leads the partition, or the topic cannot
-//           be made (too few brokers); INVALID_REQUEST for another kind of key, and for one of a share
+//           themselves otherwise. The address is that of the listener by which the request came.
+//           While the coordinator may just have died, the answer waits for the election (doubtful_leaders.h).
+// Errors:   per key: COORDINATOR_NOT_AVAILABLE while nobody surely leads the partition, or the topic
+//           cannot be made (too few brokers); INVALID_REQUEST for another kind of key, and for one of a share
 //           group, as in Kafka where those are off. Transactions are not served yet: see
 //           NoTransactions().
 // Source:   KIP-699 (several keys); rules 6.1-6.7.
@@ -63,7 +63,7 @@ const PartitionImage* GroupsPartition(const Broker& broker, const MetadataImage&
 bool HasDoubtfulCoordinator(const Broker& broker, const std::vector<std::string>& keys) {
   return std::ranges::any_of(keys, [&](const std::string& key) {
     const PartitionImage* partition = GroupsPartition(broker, *broker.image(), key);
-    return partition != nullptr && HasDoubtfulLeader(broker, *broker.image(), *partition);
+    return partition != nullptr && IsDoubtful(broker, partition->leader);
   });
 }
 
@@ -80,7 +80,7 @@ Response::Coordinator Find(const Broker& broker, const std::string& listener, st
   const MetadataImage& image = *broker.image();
   const PartitionImage* partition = GroupsPartition(broker, image, key);
   const BrokerImage* leader = partition == nullptr || !partition->leader.has_value() ||
-                                      HasDoubtfulLeader(broker, image, *partition)
+                                      IsDoubtful(broker, partition->leader)
                                   ? nullptr
                                   : image.FindBroker(*partition->leader);
   const BrokerEndpoint* endpoint =

@@ -31,18 +31,12 @@ class RoleWait final : public OffsetWaiter {
   Event* changed_;
 };
 
-bool KnowsDoubtfulLeader(const Broker& broker, const Partition& partition) {
-  const BrokerImage* leader =
-      partition.leader().has_value() ? broker.image()->FindBroker(*partition.leader()) : nullptr;
-  return leader != nullptr && IsDoubtful(broker, *leader);
-}
-
 // Whether the client may be ahead of this broker.
 bool MayComeTrue(const Broker& broker, const Partition& partition, const LeadershipClaim& claim) {
   if (claim.epoch.has_value() ? *claim.epoch <= partition.leader_epoch() : partition.leads()) {
     return false;
   }
-  if (KnowsDoubtfulLeader(broker, partition)) return true;
+  if (IsDoubtful(broker, partition.leader())) return true;
   const std::optional<Partition::FalseClaim>& in_vain = partition.claimed_in_vain();
   if (in_vain.has_value() && broker.env.reactor.Now() - in_vain->when < kCredulousAgain &&
       claim.epoch <= in_vain->epoch) {
@@ -90,7 +84,7 @@ Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
     std::erase_if(awaited, [&](const Awaited& one) { return !MayComeTrue(*broker, one.claim); });
     for (Awaited& one : awaited) {
       absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
-      doubtful = doubtful || KnowsDoubtfulLeader(*broker, **partition);
+      doubtful = doubtful || IsDoubtful(*broker, (*partition)->leader());
       if (!one.wait.linked()) (*partition)->committed().Add(one.wait, kNeverReached);
     }
     const Instant now = broker->env.reactor.Now();

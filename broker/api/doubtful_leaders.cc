@@ -26,10 +26,8 @@ bool IsDoubtful(const Broker& broker, const BrokerImage& other) {
   return broker.doubts != nullptr && broker.doubts->IsDoubtful(other, broker.env.reactor.Now());
 }
 
-bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
-                       const PartitionImage& partition) {
-  const BrokerImage* known =
-      partition.leader.has_value() ? image.FindBroker(*partition.leader) : nullptr;
+bool IsDoubtful(const Broker& broker, const std::optional<BrokerId>& leader) {
+  const BrokerImage* known = leader.has_value() ? broker.image()->FindBroker(*leader) : nullptr;
   return known != nullptr && IsDoubtful(broker, *known);
 }
 

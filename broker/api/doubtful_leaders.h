@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "broker/broker.h"
@@ -20,8 +21,7 @@ inline constexpr Duration kElectionWait = milliseconds(300);
 
 // Whether clients are better not sent there now.
 bool IsDoubtful(const Broker& broker, const BrokerImage& other);
-bool HasDoubtfulLeader(const Broker& broker, const MetadataImage& image,
-                       const PartitionImage& partition);
+bool IsDoubtful(const Broker& broker, const std::optional<BrokerId>& leader);
 
 // Hears from `leaders`, those of other brokers that the answer would name, and, when `concerns_answer`
 // says that a doubt touches what is to be told, waits until the broker in doubt is fenced and others

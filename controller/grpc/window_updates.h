@@ -4,14 +4,14 @@
 // gRPC answers every message that somebody was waiting for with what its reader may be sent anew: 26
 // bytes, two frames of WINDOW_UPDATE, for a message of 60 as for one of 60,000. Each wakes the peer's
 // shard and gRPC's threads there, as often as a message does, while both sides are busy with what the
-// message was about. A window is a megabyte (grpc_library.cc): the peer does not need to hear of the
+// message was about. A window is a megabyte (grpc_library.h): the peer does not need to hear of the
 // last kilobytes.
 //
 // Follows the frames of one direction of a connection from its first byte on, so that nothing within
 // a message is taken for a frame. Pure.
 //
 // Bound:  kept are at most kKeptBytesMax, of updates of at most kKeptWindowMax: what the peer may
-//         send is never less than its window without that. Behind that they go by themselves.
+//         send is at most that less than gRPC has granted. Behind that they go by themselves.
 // Source: RFC 9113, §3.4, §4.1, §6.9.
 #pragma once
 
