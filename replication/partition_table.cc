@@ -9,6 +9,12 @@
 #include "common/status_macros.h"
 
 namespace millrace {
+namespace {
+
+// Who waits until a replica is opened waits for no offset.
+constexpr Offset kLastOffset(INT64_MAX);
+
+}  // namespace
 
 PartitionTable::PartitionTable(Env& env, LogStore& store, BrokerId self, KvStore* kv,
                                PartitionTableOptions options)
@@ -44,14 +50,37 @@ Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
                                         std::shared_ptr<const PartitionRules> rules) {
   Partition* partition = Find(assignment.id);
   if (partition == nullptr) {
+    if (auto known = unopened_.find(assignment.id); known != unopened_.end()) {
+      known->second.failed = false;
+    }
     absl::StatusOr<Partition*> made = co_await Make(assignment.id, assignment.topic, rules->log);
-    if (!made.ok()) co_return made.status();
+    if (!made.ok()) {
+      EndUnopened(assignment.id, made.status());
+      unopened_[assignment.id].failed = true;
+      co_return made.status();
+    }
     partition = *made;
   }
   // The metadata comes in order, one change at a time: nobody removes it meanwhile.
   co_await partition->WaitUntilWhole();
   partition->Apply(assignment, std::move(rules));
+  EndUnopened(assignment.id, absl::OkStatus());
   co_return absl::OkStatus();
+}
+
+bool PartitionTable::MayBeOpened(const TopicPartitionId& id) const {
+  if (Hosts(id)) return false;
+  auto known = unopened_.find(id);
+  return known == unopened_.end() || !known->second.failed;
+}
+
+void PartitionTable::AwaitOpening(const TopicPartitionId& id, OffsetWaiter& waiter) {
+  unopened_[id].waiters.Add(waiter, kLastOffset);
+}
+
+void PartitionTable::EndUnopened(const TopicPartitionId& id, const absl::Status& status) {
+  auto unopened = unopened_.extract(id);
+  if (!unopened.empty()) unopened.mapped().waiters.FailAll(status);
 }
 
 Task<void> PartitionTable::End(TopicPartitionId id, absl::Status why) {
@@ -77,6 +106,7 @@ Task<absl::Status> PartitionTable::Remove(TopicPartitionId id, bool moved) {
       id,
       moved ? MakeError(ErrorKind::kNotLeaderOrFollower, "the replica has moved to another broker")
             : MakeError(ErrorKind::kUnknownTopicOrPartition, "the topic has been deleted"));
+  EndUnopened(id, MakeError(ErrorKind::kNotLeaderOrFollower, "the replica is not here any more"));
   absl::Status deleted = co_await store_.Delete(id);
   co_return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
@@ -100,6 +130,7 @@ Task<void> PartitionTable::Stop() {
   co_await high_watermarks_.Stop();
   const absl::Status why =
       MakeError(ErrorKind::kNotLeaderOrFollower, "this broker is shutting down");
+  while (!unopened_.empty()) EndUnopened(unopened_.begin()->first, why);
   for (auto& [id, replica] : replicas_) replica.partition->Close(why);
   while (!replicas_.empty()) co_await End(replicas_.begin()->first, why);
 }

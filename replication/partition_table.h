@@ -25,6 +25,7 @@
 #include "common/runtime/task_scope.h"
 #include "replication/high_watermarks.h"
 #include "replication/isr_channel.h"
+#include "replication/offset_waiters.h"
 #include "replication/partition.h"
 #include "replication/partition_observer.h"
 #include "storage/kv/kv_store.h"
@@ -76,6 +77,13 @@ class PartitionTable final : private PartitionHost {
   // Ends all replicas; their logs stay.
   Task<void> Stop();
 
+  // Of one that the metadata puts here and that is not open yet: whether Open() can be waited for.
+  // False once it has failed, until it is tried again.
+  bool MayBeOpened(const TopicPartitionId& id) const;
+  // Wakes `waiter`, once, when Open() has opened the replica or failed, or it is removed.
+  // REQUIRES: the table outlives what waits, or is stopped first.
+  void AwaitOpening(const TopicPartitionId& id, OffsetWaiter& waiter);
+
   // Null when this shard has no such replica.
   Partition* Find(const TopicPartitionId& id);
   // Where its log lies; nothing without a replica, or when that directory is offline.
@@ -94,6 +102,11 @@ class PartitionTable final : private PartitionHost {
   }
 
  private:
+  // Of a replica that is not open.
+  struct Unopened {
+    OffsetWaiters waiters;
+    bool failed = false;
+  };
   using Wakes = std::multimap<Instant, Partition*>;
   struct Replica {
     std::unique_ptr<Partition> partition;
@@ -110,6 +123,7 @@ class PartitionTable final : private PartitionHost {
   // How many of the partitions led here are so.
   double CountLed(bool (*is_so)(const Partition& partition, const PartitionLeader& leader)) const;
 
+  void EndUnopened(const TopicPartitionId& id, const absl::Status& status);
   Task<absl::StatusOr<Partition*>> Make(TopicPartitionId id, std::string topic, LogConfig config);
   Task<void> End(TopicPartitionId id, absl::Status why);
   void ForgetWake(Replica& replica);
@@ -129,6 +143,8 @@ class PartitionTable final : private PartitionHost {
   std::function<void(TopicPartitionId)> on_damaged_;
   // State.
   std::map<TopicPartitionId, Replica> replicas_;
+  // Those that somebody waits for, or that could not be opened.
+  std::map<TopicPartitionId, Unopened> unopened_;
   Wakes wakes_;
   bool waking_ = false;  // Wake() runs.
   Event earlier_;        // There is an earlier wake than Wake() waits for.

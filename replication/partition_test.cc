@@ -19,8 +19,11 @@ struct Told final : OffsetWaiter {
 
 // One broker's replicas on a simulated machine.
 struct Replicas {
-  explicit Replicas(uint64_t seed = 1, BrokerId self = kSelf)
-      : world(seed), env(world.AddNode("n1").Boot()), store(world, env, {}) {
+  explicit Replicas(uint64_t seed = 1, BrokerId self = kSelf, LogStoreOptions options = {})
+      : world(seed),
+        node(world.AddNode("n1")),
+        env(node.Boot()),
+        store(world, env, std::move(options)) {
     REQUIRE(store.Start().ok());
     table = std::make_unique<PartitionTable>(env, *store, self);
   }
@@ -80,6 +83,7 @@ struct Replicas {
   }
 
   SimWorld world;
+  SimNode& node;
   Env& env;
   TestStore store;
   std::unique_ptr<PartitionTable> table;
@@ -231,6 +235,46 @@ TEST_CASE("PartitionTable: Remove tells those who wait, also for durability") {
   CHECK(!durable.status->ok());
   CHECK(replicas.table->Find(TestPartition(0)) == nullptr);
   CHECK(replicas.world.Run(replicas.env, replicas.table->Remove(TestPartition(0))).ok());
+}
+
+TEST_CASE("PartitionTable: who waits for a replica hears when it is open, and when it cannot be") {
+  LogStoreOptions options;
+  options.log_dirs = {"/a", "/b"};  // One is to fail.
+  Replicas replicas(1, kSelf, std::move(options));
+  PartitionTable& table = *replicas.table;
+  const auto open = [&](int number) {
+    return replicas.world.Run(replicas.env,
+                              table.Open(Replicas::Assigned(number, kSelf, 0), Replicas::Rules()));
+  };
+  Told opened;
+  CHECK(table.MayBeOpened(TestPartition(0)));
+  table.AwaitOpening(TestPartition(0), opened);
+  Told of_another;
+  table.AwaitOpening(TestPartition(1), of_another);
+  CHECK(open(0).ok());
+  CHECK(opened.status == absl::OkStatus());
+  CHECK_FALSE(table.MayBeOpened(TestPartition(0)));
+  CHECK_FALSE(of_another.status.has_value());
+
+  // Not waited for again until it is tried again.
+  replicas.node.disk().FailNextSync();
+  CHECK_FALSE(open(1).ok());
+  REQUIRE(of_another.status.has_value());
+  CHECK_FALSE(of_another.status->ok());
+  CHECK_FALSE(table.MayBeOpened(TestPartition(1)));
+
+  Told of_removed;
+  CHECK(table.MayBeOpened(TestPartition(2)));
+  table.AwaitOpening(TestPartition(2), of_removed);
+  CHECK(replicas.world.Run(replicas.env, table.Remove(TestPartition(2))).ok());
+  REQUIRE(of_removed.status.has_value());
+  CHECK_FALSE(of_removed.status->ok());
+
+  Told of_stopped;
+  table.AwaitOpening(TestPartition(3), of_stopped);
+  replicas.Stop();
+  REQUIRE(of_stopped.status.has_value());
+  CHECK_FALSE(of_stopped.status->ok());
 }
 
 TEST_CASE("PartitionTable: strays are kept, out of the way of a topic of the same name") {

@@ -6,7 +6,6 @@
 #include <variant>
 
 #include "broker/api/doubtful_leaders.h"
-#include "broker/api/find_partition.h"
 #include "common/runtime/event.h"
 #include "common/runtime/task_scope.h"
 #include "replication/offset_waiters.h"
@@ -17,6 +16,8 @@ namespace {
 // Between two brokers' taking note of the same change, on a busy machine. Longer: a client that has
 // slept over a change of leaders, and asks a follower first, waits so long for being told.
 constexpr Duration kMetadataLag = milliseconds(100);
+// To make a log takes a synced write; a slow disk's takes some hundred milliseconds.
+constexpr Duration kOpeningWait = seconds(1);
 // Who is wrong once is wrong with all that is on its way.
 constexpr Duration kCredulousAgain = seconds(1);
 constexpr Offset kNeverReached(INT64_MAX);
@@ -45,9 +46,29 @@ bool MayComeTrue(const Broker& broker, const Partition& partition, const Leaders
   return claim.epoch.has_value() || !partition.led_before();
 }
 
+// Whether this broker is to lead it, and has not opened its log yet.
+bool IsToBeOpened(Broker& broker, const TopicPartitionId& id) {
+  if (!broker.partitions.MayBeOpened(id)) return false;
+  MetadataImage::Topic topic = broker.image()->FindTopic(id.topic_id);
+  const PartitionImage* partition = topic == nullptr ? nullptr : topic->Find(id.partition);
+  return partition != nullptr && partition->leader == broker.options.node_id;
+}
+
 bool MayComeTrue(Broker& broker, const LeadershipClaim& claim) {
-  absl::StatusOr<Partition*> partition = HostedPartition(broker, claim.id);
-  return partition.ok() && MayComeTrue(broker, **partition, claim);
+  Partition* partition = broker.partitions.Find(claim.id);
+  return partition == nullptr ? IsToBeOpened(broker, claim.id)
+                              : MayComeTrue(broker, *partition, claim);
+}
+
+// Links `wait` to what changes the partition's role; how long that may take.
+Duration AwaitChange(Broker& broker, const TopicPartitionId& id, RoleWait& wait) {
+  Partition* partition = broker.partitions.Find(id);
+  if (partition == nullptr) {
+    if (!wait.linked()) broker.partitions.AwaitOpening(id, wait);
+    return kOpeningWait;
+  }
+  if (!wait.linked()) partition->committed().Add(wait, kNeverReached);
+  return IsDoubtful(broker, partition->leader()) ? kElectionWait : kMetadataLag;
 }
 
 // A claim that is waited for.
@@ -80,21 +101,19 @@ Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
   for (const LeadershipClaim& claim : claims) awaited.emplace_back(claim, &changed);
   for (;;) {
     changed.Reset();
-    bool doubtful = false;
+    Duration patience = {};
     std::erase_if(awaited, [&](const Awaited& one) { return !MayComeTrue(*broker, one.claim); });
     for (Awaited& one : awaited) {
-      absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
-      doubtful = doubtful || IsDoubtful(*broker, (*partition)->leader());
-      if (!one.wait.linked()) (*partition)->committed().Add(one.wait, kNeverReached);
+      patience = std::max(patience, AwaitChange(*broker, one.claim.id, one.wait));
     }
     const Instant now = broker->env.reactor.Now();
     if (awaited.empty()) co_return;
-    const Instant until = asked + (doubtful ? kElectionWait : kMetadataLag);
+    const Instant until = asked + patience;
     if (now < until && co_await changed.Wait(until, cancel) != WaitResult::kCancelled) continue;
     if (now < until) co_return;
     for (const Awaited& one : awaited) {
-      absl::StatusOr<Partition*> partition = HostedPartition(*broker, one.claim.id);
-      (*partition)->NoteClaimInVain({now, one.claim.epoch});
+      Partition* partition = broker->partitions.Find(one.claim.id);
+      if (partition != nullptr) partition->NoteClaimInVain({now, one.claim.epoch});
     }
     co_return;
   }

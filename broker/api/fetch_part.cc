@@ -188,7 +188,11 @@ void FetchPart::Survey(Broker& broker) {
 std::vector<LeadershipClaim> FetchPart::Claims() const {
   std::vector<LeadershipClaim> claims;
   for (const FetchAnswer* answer : answers_) {
-    if (answer->data.error_code == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
+    const int16_t error = answer->data.error_code;
+    const bool may_change = error == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch) ||
+                            error == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower);
+    // Who names no epoch may have to read from another broker for good.
+    if (may_change && answer->target.current_leader_epoch.has_value()) {
       claims.push_back({answer->id, answer->target.current_leader_epoch});
       if (claims.size() > kClaimsMax) break;
     }

@@ -21,6 +21,15 @@ def leaderships(cluster, topic):
             for one in (cluster.partition(topic, number) for number in range(BROKERS))]
 
 
+def create_everywhere(cluster, topic):
+    """Created, and known to each broker: one that looks for the controller still when the topic is made is not told by a dead one."""
+    cluster.create_topic(topic, BROKERS)
+    cluster.until_in_sync(topic, BROKERS)
+    for broker in cluster.members[:BROKERS]:
+        with wire.Connection(broker.port) as connection:
+            until(lambda: connection.metadata([topic])["topics"][0]["error"] == 0, f"broker {broker.id} knows {topic}")
+
+
 def exists(cluster, topic):
     with cluster.connection() as connection:
         return connection.metadata([topic])["topics"][0]["error"] == 0
@@ -30,8 +39,7 @@ def exists(cluster, topic):
 def killed(cluster):
     topic, other = fresh_topic("alone"), fresh_topic("other")
     for name in (topic, other):
-        cluster.create_topic(name, BROKERS)
-        cluster.until_in_sync(name, BROKERS)
+        create_everywhere(cluster, name)
     before = leaderships(cluster, topic)
     controller = cluster.members[-1]
     asked = fresh_topic("asked")
@@ -95,8 +103,7 @@ def impatient(cluster):
 @test("no controller: a broker's consumers read on, and each of the three brokers serves what it leads")
 def each_broker(cluster):
     topic = fresh_topic("alone")
-    cluster.create_topic(topic, BROKERS)
-    cluster.until_in_sync(topic, BROKERS)
+    create_everywhere(cluster, topic)
     leaders = [cluster.leader(topic, number) for number in range(BROKERS)]
     expect_equal(len({one.id for one in leaders}), BROKERS, "brokers that lead")
     cluster.members[-1].kill()
