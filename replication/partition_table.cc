@@ -51,12 +51,12 @@ Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
   Partition* partition = Find(assignment.id);
   if (partition == nullptr) {
     if (auto known = unopened_.find(assignment.id); known != unopened_.end()) {
-      known->second.failed = false;
+      known->second.hopeless = false;
     }
     absl::StatusOr<Partition*> made = co_await Make(assignment.id, assignment.topic, rules->log);
     if (!made.ok()) {
       EndUnopened(assignment.id, made.status());
-      unopened_[assignment.id].failed = true;
+      NoteAwaitedInVain(assignment.id);
       co_return made.status();
     }
     partition = *made;
@@ -71,7 +71,11 @@ Task<absl::Status> PartitionTable::Open(PartitionAssignment assignment,
 bool PartitionTable::MayBeOpened(const TopicPartitionId& id) const {
   if (Hosts(id)) return false;
   auto known = unopened_.find(id);
-  return known == unopened_.end() || !known->second.failed;
+  return known == unopened_.end() || !known->second.hopeless;
+}
+
+void PartitionTable::NoteAwaitedInVain(const TopicPartitionId& id) {
+  if (!Hosts(id)) unopened_[id].hopeless = true;
 }
 
 void PartitionTable::AwaitOpening(const TopicPartitionId& id, OffsetWaiter& waiter) {

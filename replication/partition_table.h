@@ -77,9 +77,10 @@ class PartitionTable final : private PartitionHost {
   // Ends all replicas; their logs stay.
   Task<void> Stop();
 
-  // Of one that the metadata puts here and that is not open yet: whether Open() can be waited for.
-  // False once it has failed, until it is tried again.
+  // Of one that the metadata puts here and that is not open yet: whether Open() is worth waiting
+  // for. False once it has failed, until it is tried again, or was waited for in vain.
   bool MayBeOpened(const TopicPartitionId& id) const;
+  void NoteAwaitedInVain(const TopicPartitionId& id);
   // Wakes `waiter`, once, when Open() has opened the replica or failed, or it is removed.
   // REQUIRES: the table outlives what waits, or is stopped first.
   void AwaitOpening(const TopicPartitionId& id, OffsetWaiter& waiter);
@@ -105,7 +106,7 @@ class PartitionTable final : private PartitionHost {
   // Of a replica that is not open.
   struct Unopened {
     OffsetWaiters waiters;
-    bool failed = false;
+    bool hopeless = false;
   };
   using Wakes = std::multimap<Instant, Partition*>;
   struct Replica {
@@ -143,7 +144,7 @@ class PartitionTable final : private PartitionHost {
   std::function<void(TopicPartitionId)> on_damaged_;
   // State.
   std::map<TopicPartitionId, Replica> replicas_;
-  // Those that somebody waits for, or that could not be opened.
+  // Those that somebody waits for, has waited for in vain, or that could not be opened.
   std::map<TopicPartitionId, Unopened> unopened_;
   Wakes wakes_;
   bool waking_ = false;  // Wake() runs.

@@ -263,6 +263,16 @@ TEST_CASE("PartitionTable: who waits for a replica hears when it is open, and wh
   CHECK_FALSE(of_another.status->ok());
   CHECK_FALSE(table.MayBeOpened(TestPartition(1)));
 
+  CHECK(open(1).ok());  // In the other directory.
+  CHECK(table.Find(TestPartition(1)) != nullptr);
+
+  // Nor what was waited for in vain, until it is open.
+  table.NoteAwaitedInVain(TestPartition(4));
+  CHECK_FALSE(table.MayBeOpened(TestPartition(4)));
+  CHECK(open(4).ok());
+  CHECK(replicas.world.Run(replicas.env, table.Remove(TestPartition(4))).ok());
+  CHECK(table.MayBeOpened(TestPartition(4)));
+
   Told of_removed;
   CHECK(table.MayBeOpened(TestPartition(2)));
   table.AwaitOpening(TestPartition(2), of_removed);

@@ -4,7 +4,8 @@
 // with
 //           them the aborted transactions to skip, by first offset).
 // Answers at once when there are min_bytes, an
-//           error (soon, where the client knows a later epoch: await_leadership.h), a diverging
+//           error (where the client may know more than this broker, a little later, whatever its
+//           max_wait_ms: await_leadership.h), a diverging
 //           epoch, or another replica to read from (KIP-392: the leader names
 //           one of the consumer's rack; followers serve v11 and later, up to what they know to be
 //           committed); otherwise waits for max_wait_ms, a minute at most. The first partition with
@@ -224,7 +225,7 @@ Task<bool> FetchRun::AwaitedLeaderships() {
   awaited_leadership_ = true;
   std::map<ShardId, std::vector<LeadershipClaim>> claims;
   for (const FetchPart& part : parts_) {
-    std::vector<LeadershipClaim> of_part = part.Claims();
+    std::vector<LeadershipClaim> of_part = part.Claims(broker_);
     if (!of_part.empty()) claims.emplace(part.shard(), std::move(of_part));
   }
   if (claims.empty()) co_return false;

@@ -46,29 +46,11 @@ bool MayComeTrue(const Broker& broker, const Partition& partition, const Leaders
   return claim.epoch.has_value() || !partition.led_before();
 }
 
-// Whether this broker is to lead it, and has not opened its log yet.
-bool IsToBeOpened(Broker& broker, const TopicPartitionId& id) {
-  if (!broker.partitions.MayBeOpened(id)) return false;
-  MetadataImage::Topic topic = broker.image()->FindTopic(id.topic_id);
-  const PartitionImage* partition = topic == nullptr ? nullptr : topic->Find(id.partition);
-  return partition != nullptr && partition->leader == broker.options.node_id;
-}
-
 bool MayComeTrue(Broker& broker, const LeadershipClaim& claim) {
   Partition* partition = broker.partitions.Find(claim.id);
-  return partition == nullptr ? IsToBeOpened(broker, claim.id)
-                              : MayComeTrue(broker, *partition, claim);
-}
-
-// Links `wait` to what changes the partition's role; how long that may take.
-Duration AwaitChange(Broker& broker, const TopicPartitionId& id, RoleWait& wait) {
-  Partition* partition = broker.partitions.Find(id);
-  if (partition == nullptr) {
-    if (!wait.linked()) broker.partitions.AwaitOpening(id, wait);
-    return kOpeningWait;
-  }
-  if (!wait.linked()) partition->committed().Add(wait, kNeverReached);
-  return IsDoubtful(broker, partition->leader()) ? kElectionWait : kMetadataLag;
+  return partition == nullptr
+             ? broker.partitions.MayBeOpened(claim.id) && IsToLead(broker, claim.id)
+             : MayComeTrue(broker, *partition, claim);
 }
 
 // A claim that is waited for.
@@ -76,9 +58,37 @@ struct Awaited {
   Awaited(const LeadershipClaim& of, Event* changed) : claim(of), wait(changed) {}
   LeadershipClaim claim;
   RoleWait wait;
+  bool was_to_be_opened = false;
 };
 
+// Links `one` to what changes the partition's role; how long that may take.
+Duration AwaitChange(Broker& broker, Awaited& one) {
+  Partition* partition = broker.partitions.Find(one.claim.id);
+  if (partition == nullptr) {
+    one.was_to_be_opened = true;
+    if (!one.wait.linked()) broker.partitions.AwaitOpening(one.claim.id, one.wait);
+    return kOpeningWait;
+  }
+  if (!one.wait.linked()) partition->committed().Add(one.wait, kNeverReached);
+  return IsDoubtful(broker, partition->leader()) ? kElectionWait : kMetadataLag;
+}
+
+void NoteInVain(Broker& broker, const Awaited& one) {
+  Partition* partition = broker.partitions.Find(one.claim.id);
+  if (partition == nullptr) {
+    broker.partitions.NoteAwaitedInVain(one.claim.id);
+  } else if (!one.was_to_be_opened) {  // What opened late was not waited for otherwise.
+    partition->NoteClaimInVain({broker.env.reactor.Now(), one.claim.epoch});
+  }
+}
+
 }  // namespace
+
+bool IsToLead(const Broker& broker, const TopicPartitionId& id) {
+  MetadataImage::Topic topic = broker.image()->FindTopic(id.topic_id);
+  const PartitionImage* partition = topic == nullptr ? nullptr : topic->Find(id.partition);
+  return partition != nullptr && partition->leader == broker.options.node_id;
+}
 
 std::vector<LeadershipClaim> OpenClaims(Broker& broker, std::vector<LeadershipClaim> claims) {
   if (claims.size() > kClaimsMax) return {};
@@ -104,17 +114,14 @@ Task<void> AwaitLeadership(Broker* broker, std::vector<LeadershipClaim> claims,
     Duration patience = {};
     std::erase_if(awaited, [&](const Awaited& one) { return !MayComeTrue(*broker, one.claim); });
     for (Awaited& one : awaited) {
-      patience = std::max(patience, AwaitChange(*broker, one.claim.id, one.wait));
+      patience = std::max(patience, AwaitChange(*broker, one));
     }
     const Instant now = broker->env.reactor.Now();
     if (awaited.empty()) co_return;
     const Instant until = asked + patience;
     if (now < until && co_await changed.Wait(until, cancel) != WaitResult::kCancelled) continue;
     if (now < until) co_return;
-    for (const Awaited& one : awaited) {
-      Partition* partition = broker->partitions.Find(one.claim.id);
-      if (partition != nullptr) partition->NoteClaimInVain({now, one.claim.epoch});
-    }
+    for (const Awaited& one : awaited) NoteInVain(*broker, one);
     co_return;
   }
 }

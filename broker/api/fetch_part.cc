@@ -185,14 +185,14 @@ void FetchPart::Survey(Broker& broker) {
   for (FetchAnswer* answer : answers_) SurveyOne(broker, answer);
 }
 
-std::vector<LeadershipClaim> FetchPart::Claims() const {
+std::vector<LeadershipClaim> FetchPart::Claims(const Broker& broker) const {
   std::vector<LeadershipClaim> claims;
   for (const FetchAnswer* answer : answers_) {
     const int16_t error = answer->data.error_code;
-    const bool may_change = error == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch) ||
-                            error == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower);
-    // Who names no epoch may have to read from another broker for good.
-    if (may_change && answer->target.current_leader_epoch.has_value()) {
+    const bool unopened = error == ErrorCode(kafka::KafkaError::kNotLeaderOrFollower) &&
+                          answer->target.current_leader_epoch.has_value() &&
+                          IsToLead(broker, answer->id);
+    if (unopened || error == ErrorCode(kafka::KafkaError::kUnknownLeaderEpoch)) {
       claims.push_back({answer->id, answer->target.current_leader_epoch});
       if (claims.size() > kClaimsMax) break;
     }

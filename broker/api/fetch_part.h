@@ -67,7 +67,7 @@ class FetchPart {
   // Without reading: errors, watermarks, whether there is something to read.
   void Survey(Broker& broker);
   // Of what the last Survey() refused: where the client knows of a newer leadership than this broker.
-  std::vector<LeadershipClaim> Claims() const;
+  std::vector<LeadershipClaim> Claims(const Broker& broker) const;
   // Fills in records of what is readable.
   Task<void> Read(Broker* broker, FetchReading how);
   // The answers go: only what WaitForProgress() needs is kept.

@@ -5,12 +5,13 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 from cluster import cluster_of
-from harness import expect_equal, fresh_topic, test
+from harness import expect_equal, fresh_topic, test, until
 import wire
 
 NODE = cluster_of(3)
 TOPICS = 60
 PARTITIONS = 3
+UNKNOWN_TOPIC_OR_PARTITION = 3
 
 
 def created(connection):
@@ -40,6 +41,14 @@ ASKED = {
 }
 
 
+def first_told(link, name, topic, partition):
+    """The error by a leader that has heard of the topic: CreateTopics is answered when the broker that was asked has."""
+    def told():
+        error = link.ask(name, **ASKED[name](topic, partition))["topics"][0]["partitions"][0]["error"]
+        return None if error == UNKNOWN_TOPIC_OR_PARTITION else (error,)
+    return until(told, f"the leader of {topic}-{partition} has heard of it")[0]
+
+
 @test("new topic: its leaders refuse none of those that produce, look up an offset or fetch at once")
 def at_once(cluster):
     links = {one.id: wire.Connection(one.port) for one in cluster.members}
@@ -47,7 +56,6 @@ def at_once(cluster):
         # Who asks first differs: a wait for the log by one of them would hide what the others are told.
         name = list(ASKED)[number % len(ASKED)]
         for topic, partition, leader in created(links[1]):
-            answer = links[leader].ask(name, **ASKED[name](topic, partition))
-            expect_equal(answer["topics"][0]["partitions"][0]["error"], 0, f"error of {name} to {topic}-{partition}")
+            expect_equal(first_told(links[leader], name, topic, partition), 0, f"error of {name} to {topic}-{partition}")
     for link in links.values():
         link.close()
