@@ -10,7 +10,9 @@
 //           may commit later. INVALID_REQUIRED_ACKS. From v10 NOT_LEADER_OR_FOLLOWER comes with the
 //           current leader (KIP-951), where this broker knows of another one.
 // Order:    the batches of a connection are appended in the order in which they came, also when a
-// helper decompresses one of them: the request keeps its turn until all its batches are in.
+// helper decompresses one of them: the request keeps its turn until all its batches are in, or refused.
+// What waits for memory, or for a directory that hangs, is refused when its leadership ends; not when
+// its timeout_ms has passed, for what is behind it would overtake it.
 // Who may know sooner than this broker that it leads is answered when it knows, too
 // (await_leadership.h).
 // Not here: transactions (docs/compatibility.md): a transactional batch answers INVALID_TXN_STATE.

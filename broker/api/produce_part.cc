@@ -1,12 +1,13 @@
 #include "broker/api/produce_part.h"
 
 #include <algorithm>
-#include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "broker/api/api_support.h"
 #include "broker/api/find_partition.h"
+#include "broker/api/leadership_watch.h"
 #include "broker/fencing_doubts.h"
 #include "broker/own_copy.h"
 
@@ -65,7 +66,7 @@ Slice ProducePart::RecordsOf(const ProducedPartition& data) const {
 }
 
 std::optional<ProducePart::Unfinished> ProducePart::TryAppendOne(
-    const ProduceItem& item, size_t grown, std::optional<ValidationOutcome> valid) {
+    const ProduceItem& item, std::optional<ValidationOutcome> valid) {
   ProduceAnswer* answer = item.answer;
   auto refuse = [&](const absl::Status& status) {
     RefuseProduce(status, answer);
@@ -95,12 +96,15 @@ std::optional<ProducePart::Unfinished> ProducePart::TryAppendOne(
     }
     return refuse(valid->error().status);
   }
-  // Recompression makes a batch larger at times: by more than was asked for when it came in.
-  const size_t received = RecordBytes(*item.data);
+  // Recompression makes a batch larger at times: by more than was asked for when it came in. And
+  // nothing was asked for where this broker has come to lead since.
   const size_t size = (*valid)->batch.bytes().size();
-  if (size > received + grown) {
-    std::optional<Admission> more = broker_.store.TryAdmit(size - received - grown);
-    if (!more.has_value()) return Unfinished{std::nullopt, size - received};
+  if (size > admission_.bytes()) {
+    std::optional<Admission> more = broker_.store.TryAdmit(size - admission_.bytes());
+    if (!more.has_value()) {
+      const size_t received = RecordBytes(*item.data);
+      return Unfinished{std::nullopt, size - std::min(size, received)};
+    }
     admission_.Add(*std::move(more));
   }
   absl::StatusOr<LeaderAppend> appended = (*partition)->Append(**std::move(valid), all, admission_);
@@ -115,7 +119,6 @@ std::optional<ProducePart::Unfinished> ProducePart::TryAppendOne(
 
 Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
                                CancellationToken cancel) {  // Borrowed: awaited in place.
-  size_t grown = 0;
   for (;;) {
     std::optional<ValidationOutcome> valid;
     if (rest.validation.has_value()) {
@@ -124,16 +127,10 @@ Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
       if (!outcome.ok()) co_return false;
       valid = *std::move(outcome);
     } else {
-      // Everything goes back first: two requests that each held some and waited for more would wait
-      // for ever. The batch is rebuilt again afterwards, so that who waits holds little.
-      grown = rest.bytes;
-      admission_ = Admission();
-      absl::StatusOr<Admission> admitted =
-          co_await broker_.store.AdmitInto(Logs(), bytes_left_ + grown, cancel);
-      if (!admitted.ok()) co_return false;
-      admission_ = *std::move(admitted);
+      // The batch is rebuilt again afterwards, so that who waits holds little.
+      if (!co_await Admit(item, rest.grown_bytes, cancel)) co_return false;
     }
-    std::optional<Unfinished> more = TryAppendOne(*item, grown, std::move(valid));
+    std::optional<Unfinished> more = TryAppendOne(*item, std::move(valid));
     if (!more.has_value()) co_return true;
     rest = *std::move(more);
   }
@@ -141,8 +138,8 @@ Task<bool> ProducePart::Finish(const ProduceItem* item, Unfinished rest,
 
 std::vector<LeadershipClaim> ProducePart::ClaimsFrom(const ProduceItem& item) const {
   std::vector<LeadershipClaim> claims;
-  for (const ProduceItem* each = &item; each != std::to_address(items_.end()); ++each) {
-    claims.push_back({each->id, std::nullopt});
+  for (const ProduceItem& each : From(&item)) {
+    claims.push_back({each.id, std::nullopt});
     if (claims.size() > kClaimsMax) break;
   }
   return OpenClaims(broker_, std::move(claims));
@@ -153,45 +150,65 @@ Task<bool> ProducePart::AwaitTurnToLead(const ProduceItem* item,
                                         CancellationToken cancel) {
   admission_ = Admission();  // What others may append meanwhile does not wait for it.
   co_await AwaitLeadership(&broker_, std::move(claims), cancel);
-  absl::StatusOr<Admission> admitted =
-      co_await broker_.store.AdmitInto(Logs(), bytes_left_, cancel);
-  if (!admitted.ok()) co_return false;
-  admission_ = *std::move(admitted);
+  if (!co_await Admit(item, 0, cancel)) co_return false;
   const int32_t index = item->answer->index;
   *item->answer = ProduceAnswer();
   item->answer->index = index;
   co_return true;
 }
 
-std::vector<TopicPartitionId> ProducePart::Logs() const {
-  std::vector<TopicPartitionId> logs;
-  for (const ProduceItem& item : items_) logs.push_back(item.id);
-  return logs;
+std::span<const ProduceItem> ProducePart::From(const ProduceItem* first) const {
+  return items_.subspan(static_cast<size_t>(first - items_.data()));
+}
+
+Task<bool> ProducePart::Admit(const ProduceItem* first, size_t grown_bytes,
+                              CancellationToken cancel) {
+  for (;;) {
+    // Everything goes back first: two requests that each held some and waited for more would wait
+    // for ever.
+    admission_ = Admission();
+    LeadershipWatch watch(cancel);
+    std::vector<TopicPartitionId> logs;
+    size_t bytes = grown_bytes;
+    for (const ProduceItem& item : From(first)) {
+      Partition* partition = broker_.partitions.Find(item.id);
+      if (partition == nullptr || !partition->leads()) continue;
+      watch.Add(*partition);
+      logs.push_back(item.id);
+      bytes += RecordBytes(*item.data);
+    }
+    if (logs.empty()) co_return true;
+    absl::StatusOr<Admission> admitted =
+        co_await broker_.store.AdmitInto(std::move(logs), bytes, watch.token());
+    if (admitted.ok()) {
+      admission_ = *std::move(admitted);
+      co_return true;
+    }
+    // Otherwise a leadership has ended: the directory that hangs may be waited for in vain.
+    if (cancel.cancelled() || !watch.token().cancelled()) co_return false;
+  }
 }
 
 Task<bool> ProducePart::Append(CancellationToken cancel) {
   if (items_.empty()) co_return true;
-  for (const ProduceItem& item : items_) bytes_left_ += RecordBytes(*item.data);
+  size_t bytes = 0;
+  for (const ProduceItem& item : items_) bytes += RecordBytes(*item.data);
   // The request holds the connection's turn, so whoever waits for memory here stays in order.
-  std::optional<Admission> at_once = broker_.store.TryAdmit(bytes_left_);
-  if (!at_once.has_value()) {
-    absl::StatusOr<Admission> admitted =
-        co_await broker_.store.AdmitInto(Logs(), bytes_left_, cancel);
-    if (!admitted.ok()) co_return false;
-    at_once = *std::move(admitted);
+  if (std::optional<Admission> at_once = broker_.store.TryAdmit(bytes); at_once.has_value()) {
+    admission_ = *std::move(at_once);
+  } else if (!co_await Admit(items_.data(), 0, cancel)) {
+    co_return false;
   }
-  admission_ = *std::move(at_once);
   for (const ProduceItem& item : items_) {
-    std::optional<Unfinished> rest = TryAppendOne(item, 0, std::nullopt);
+    std::optional<Unfinished> rest = TryAppendOne(item, std::nullopt);
     if (IsRefusedAsNotLeading(*item.answer) && !std::exchange(awaited_leadership_, true)) {
       std::vector<LeadershipClaim> claims = ClaimsFrom(item);
       if (!claims.empty()) {
         if (!co_await AwaitTurnToLead(&item, std::move(claims), cancel)) co_return false;
-        rest = TryAppendOne(item, 0, std::nullopt);
+        rest = TryAppendOne(item, std::nullopt);
       }
     }
     if (rest.has_value() && !co_await Finish(&item, *std::move(rest), cancel)) co_return false;
-    bytes_left_ -= RecordBytes(*item.data);
   }
   admission_ = Admission();  // What was not appended is free again.
   co_return true;

@@ -87,11 +87,12 @@ class ProducePart {
   // What one batch waits for before it can be appended. Nothing has happened to it yet.
   struct Unfinished {
     std::optional<ValidationJob> validation;  // A helper's, because it may take long.
-    size_t bytes = 0;                         // More than came in: its recompressed form is larger.
+    size_t grown_bytes =
+        0;  // Or memory: so much more than came in, if recompression made it larger.
   };
 
   // Nothing: done, or refused. `valid`: what a helper made of the batch, if one was needed.
-  std::optional<Unfinished> TryAppendOne(const ProduceItem& item, size_t grown,
+  std::optional<Unfinished> TryAppendOne(const ProduceItem& item,
                                          std::optional<ValidationOutcome> valid);
   // Waits for what is missing, until it is done or refused. False: cancelled.
   Task<bool> Finish(const ProduceItem* item, Unfinished rest, CancellationToken cancel);
@@ -101,7 +102,11 @@ class ProducePart {
   // Until they are decided; `item` may be tried again. False: cancelled.
   Task<bool> AwaitTurnToLead(const ProduceItem* item, std::vector<LeadershipClaim> claims,
                              CancellationToken cancel);
-  std::vector<TopicPartitionId> Logs() const;
+  std::span<const ProduceItem> From(const ProduceItem* first) const;
+  // Waits for memory, and for journals, for what this broker leads of `first` and those that follow;
+  // for what it leads no more it waits no longer, and takes nothing: that will be refused. False:
+  // cancelled.
+  Task<bool> Admit(const ProduceItem* first, size_t grown_bytes, CancellationToken cancel);
   Slice RecordsOf(const ProducedPartition& data) const;
   void Wait(Partition& partition, Offset next, ProduceAnswer* answer);
   // Gives up what waits for followers of a leader that has to assume it was fenced.
@@ -111,8 +116,8 @@ class ProducePart {
   Broker& broker_;
   const ProduceTerms terms_;
   const std::span<const ProduceItem> items_;
-  Admission admission_;    // Of at least bytes_left_.
-  size_t bytes_left_ = 0;  // Records of the partitions that have not had their turn.
+  // For the partitions that have not had their turn, as far as they were led when it was taken.
+  Admission admission_;
   bool awaited_leadership_ = false;
   std::deque<AppendWait> waits_;
   size_t waiting_ = 0;

@@ -1,16 +1,20 @@
 """One of a broker's log directories lies on a slow disk while the cluster is written to (RELIABILITY 22)."""
 
 import sys
+import threading
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
+import wire
 from checker import Load
 from directory_test import PARTITIONS, FirstOnTwoDisks, led_by
 from harness import expect, fresh_topic, test, until
+from two_disks import Spread
 
 SLOW_MS = 500  # millrace.disk.slow.ms
 LAG_MS = 30_000  # replica.lag.time.max.ms: nobody waits until a follower has left the ISR.
 BALANCE_SECONDS = 5
+NOT_LEADER_OR_FOLLOWER = 6
 
 def NODE(options, settings=()):
     return FirstOnTwoDisks(options, [*settings, f"leader.imbalance.check.interval.seconds={BALANCE_SECONDS}"])
@@ -49,3 +53,39 @@ def slow_directory(cluster):
     print(f"      longest gap {max(gaps[one] for one in led & there):.0f} ms where it led, "
           f"{max(gaps[one] for one in there - led):.0f} ms where it followed, "
           f"{max(gaps[one] for one in elsewhere):.0f} ms elsewhere", flush=True)
+
+
+VERY_SLOW_MS = 2000
+BATCH = 64 << 10
+BATCHES = 1000  # Some minutes of that disk's time, and several times what a journal takes in.
+
+
+@test("fault: what waits for a log directory whose leaderships have moved is refused, and holds up its connection no longer")
+def refused_where_it_waits(cluster):
+    spread = Spread(cluster, "held")
+    victim = cluster.member(1)
+    slow, well = min(spread.led & spread.there), min(spread.led & spread.elsewhere)
+    requests = [(slow, wire.batch([b"x" * BATCH]))] * BATCHES + [(well, wire.batch([b"behind"]))]
+    cluster.image.slow(victim.pid, VERY_SLOW_MS)
+    answers = []
+
+    def send(connection):
+        for number, (partition, records) in enumerate(requests):
+            connection.send(wire.encode("produce", number, **wire.produce_values(spread.topic, records, partition)))
+
+    def answered(connection):
+        answers.append(connection.answer("produce", len(answers))["topics"][0]["partitions"][0])
+        return len(answers) == len(requests)
+
+    with wire.Connection(victim.port, host=victim.host, timeout=60) as connection:
+        sender = threading.Thread(target=send, args=[connection], daemon=True)
+        sender.start()
+        until(lambda: slow not in led_by(cluster, spread.topic, victim), "another one leads what is on the slow disk", 60)
+        until(lambda: answered(connection), "all that was sent is answered", 30)
+        sender.join()
+    cluster.image.quick()
+    errors = [answer["error"] for answer in answers]
+    # What was appended before may answer either way, or late.
+    expect(errors[BATCHES - 1] == NOT_LEADER_OR_FOLLOWER, f"the last batch to the slow disk was not refused: {errors}")
+    expect(errors[BATCHES] == 0, f"what came behind it was refused: {errors}")
+    print(f"      {errors.count(NOT_LEADER_OR_FOLLOWER)} of {BATCHES} were refused", flush=True)
