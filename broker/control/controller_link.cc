@@ -361,7 +361,8 @@ Task<absl::StatusOr<session::Response>> ControllerLink::Ask(const session::Reque
           "the controller went away before it answered: the request may have had its effect");
     }
     if (response->result != session::Result::kNotController) co_return *std::move(response);
-    // The session ends soon. A controller that forgets to end it is not asked without a pause.
+    // The session ends soon, or the controller has too many questions of this broker under way. One
+    // that is not left is not asked without a pause.
     const Instant patience = env_.reactor.Now() + options_.backoff_max;
     while (linked_ && generation_ == session && env_.reactor.Now() < std::min(deadline, patience) &&
            !scope_.stopping()) {

@@ -16,6 +16,7 @@
 // Errors:   Ask(): kUnavailable: the session ended while a question that may not be asked twice was
 //           under way: it may have had its effect or not. kDeadlineExceeded with kNotController: no
 //           controller answered in time: without effect, unless it may be asked repeatedly.
+//           The same where it answered that it has too many of this broker's questions already.
 //           kCancelled: Stop(). kInvalidArgument: the question is larger than a session carries
 //           (kForwardedBytesMax); nothing was sent.
 // Bound:    `asks_max` questions under way; further ones wait.
@@ -89,7 +90,9 @@ struct ControllerLinkOptions {
   Duration backoff_max = milliseconds(500);
   // A question that was sent is waited for so long at least, or as long as the session holds.
   Duration answer_max = seconds(30);
-  size_t asks_max = 512;  // Higher: more requests of clients wait in the controller's line at once.
+  // Higher: more requests of clients wait in the controller's line at once; it refuses what goes
+  // beyond its own bound.
+  size_t asks_max = session::kRequestsMax;
 };
 
 // May a question be asked again when it is not known whether it had its effect?

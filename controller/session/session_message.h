@@ -27,6 +27,11 @@ namespace millrace::session {
 // with the rest, which are a few texts of at most 32 KiB.
 inline constexpr size_t kForwardedBytesMax = kControlMessageBytesMax - (size_t{256} << 10);
 
+// So many requests of one session are under way at once: a broker keeps to it, and a controller runs
+// none that goes beyond it. Higher: more of what a broker's clients ask is decided together, and a
+// controller holds that many bodies for each session.
+inline constexpr size_t kRequestsMax = 256;
+
 // --- To the controller.
 
 struct Register {

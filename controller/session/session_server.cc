@@ -201,10 +201,6 @@ Task<void> SessionServer::SendRedirect(Session* session) {
 
 Task<absl::Status> SessionServer::ReceiveAll(Session* session) {
   for (;;) {
-    while (session->requests >= options_.requests_max && !session->scope.stopping()) {
-      (void)co_await session->changed.Wait(std::nullopt, scope_.token());
-      if (scope_.stopping()) co_return absl::CancelledError("stopping");
-    }
     absl::StatusOr<std::string> bytes = co_await session->stream->Receive();
     if (!bytes.ok()) co_return bytes.status();
     if (session->ended_by_us) continue;  // It has been told, and hangs up.
@@ -214,6 +210,11 @@ Task<absl::Status> SessionServer::ReceiveAll(Session* session) {
       session->heartbeat = std::move(*heartbeat);
       session->changed.Pulse();
     } else if (session::Request* request = std::get_if<session::Request>(&*message)) {
+      if (session->requests >= options_.requests_max) {
+        // In place: who sends on without taking the answers is not read until it takes them.
+        co_await RefuseRequest(session, request->id);
+        continue;
+      }
       ++session->requests;
       session->scope.Spawn(AnswerRequest(session, std::move(*request)));
     } else {
@@ -240,7 +241,14 @@ Task<void> SessionServer::AnswerRequest(Session* session, session::Request reque
   response.id = id;
   co_await Send(session, std::move(response));
   --session->requests;
-  session->changed.Pulse();
+}
+
+Task<void> SessionServer::RefuseRequest(Session* session, uint64_t id) {
+  co_await Send(session, session::Response{
+                             .id = id,
+                             .result = session::Result::kNotController,
+                             .why = fmt::format("{} requests of broker {} are under way already",
+                                                options_.requests_max, session->id())});
 }
 
 Task<void> SessionServer::TakeHeartbeats(Session* session) {

@@ -13,8 +13,10 @@
 // Shard:    shard 0.
 // Lifetime: everything lent outlives it. Stop() must have finished before destruction.
 // Bound:    one session per broker id (a newer one takes the place of an older one), and
-//           `sessions_max` streams in all; requests_max requests of one session at once, the stream
-//           is not read meanwhile.
+//           `sessions_max` streams in all; requests_max requests of one session at once. The stream
+//           is read meanwhile, because heartbeats come over it: what goes beyond is refused with
+//           kNotController, so that the broker asks again after a pause. Brokers do not go beyond it
+//           (session::kRequestsMax), but for what they have ceased to wait for.
 #pragma once
 
 #include <absl/status/status.h>
@@ -68,7 +70,7 @@ struct SessionServerOptions {
   Duration election_wait = milliseconds(1000);
   Duration register_max = milliseconds(5000);  // From the stream's begin to Register.
   size_t sessions_max = 4096;
-  int64_t requests_max = 256;
+  size_t requests_max = session::kRequestsMax;
 };
 
 class SessionServer final : public BrokerProber {
@@ -102,12 +104,12 @@ class SessionServer final : public BrokerProber {
         : stream(std::move(its_stream)), scope(reactor), changed(reactor) {}
     std::unique_ptr<MessageStream> stream;
     TaskScope scope;                              // Requests, heartbeats, the feed.
-    Event changed;                                // heartbeat, requests.
+    Event changed;                                // heartbeat.
     std::optional<BrokerEpoch> epoch;             // Once registered.
     bool fed = false;                             // It asked for the metadata.
     bool ended_by_us = false;                     // Its break is no evidence.
     std::optional<session::Heartbeat> heartbeat;  // The newest that was not looked at.
-    int64_t requests = 0;
+    size_t requests = 0;                          // Under way.
     BrokerId id() const { return stream->hello().from; }
   };
   using Sessions = std::list<std::unique_ptr<Session>>;
@@ -125,6 +127,7 @@ class SessionServer final : public BrokerProber {
   Task<void> TakeHeartbeats(Session* session);
   void NotePosition(const Session& session, RaftIndex applied);
   Task<void> AnswerRequest(Session* session, session::Request request);
+  Task<void> RefuseRequest(Session* session, uint64_t id);
   Task<void> Feed(Session* session, std::optional<RaftIndex> applied);
   Task<std::optional<RaftIndex>> SendImage(Session* session);
 

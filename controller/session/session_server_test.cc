@@ -59,6 +59,7 @@ struct World final : ActiveController, SessionRequests {
   }
   Task<session::Response> Answer(session::Request request) override {
     asked.push_back(request.principal);
+    if (hold != nullptr) co_await hold->Wait();
     co_return session::Response{.frame = answer, .index = state.image()->index()};
   }
 
@@ -77,9 +78,19 @@ struct World final : ActiveController, SessionRequests {
   void Say(MessageStream& stream, session::ToController message) {
     REQUIRE(world.Run(env, stream.Send(session::Encode(message))).ok());
   }
+  static Task<void> Receive(MessageStream* stream, absl::StatusOr<std::string>* bytes,
+                            bool* ended) {
+    *bytes = co_await stream->Receive();
+    *ended = true;
+  }
   template <typename Message>
   Message Expect(MessageStream& stream) {
-    absl::StatusOr<std::string> bytes = world.Run(env, stream.Receive());
+    absl::StatusOr<std::string> bytes = absl::DeadlineExceededError("nothing came");
+    TaskScope receiving(env.reactor);
+    bool ended = false;
+    receiving.Spawn(Receive(&stream, &bytes, &ended));
+    if (!world.RunUntil([&] { return ended; }, seconds(10))) stream.Shutdown();
+    world.Run(env, receiving.Join());
     REQUIRE(bytes.ok());
     absl::StatusOr<session::ToBroker> message = session::DecodeToBroker(*bytes);
     REQUIRE(message.ok());
@@ -108,6 +119,7 @@ struct World final : ActiveController, SessionRequests {
   std::optional<BrokerId> other;
   std::vector<std::string> asked;
   std::string answer = "answer";
+  Event* hold = nullptr;  // No request is answered before it.
   std::vector<std::unique_ptr<MessageStream>> streams;
 };
 
@@ -214,6 +226,35 @@ TEST_CASE("SessionServer: an answer larger than a session carries is told as suc
     CHECK(response.frame.size() == (fits ? bytes : 0));
     CHECK(response.why.empty() == fits);
   }
+}
+
+TEST_CASE("SessionServer: heartbeats are taken however many requests are under way") {
+  World w;
+  Event hold(w.env.reactor);
+  w.hold = &hold;
+  MessageStream& stream = w.Dial(1);
+  w.Say(stream, w.RegisterOf(1));
+  const BrokerEpoch epoch = w.Expect<session::Registered>(stream).epoch;
+  const uint64_t last = session::kRequestsMax;
+  for (uint64_t id = 1; id <= last; ++id) w.Say(stream, session::Request{.id = id, .api_key = 19});
+  w.Say(stream, session::Heartbeat{.epoch = epoch, .sequence = 1, .wants_fence = true});
+  CHECK(w.Expect<session::HeartbeatReply>(stream).sequence == 1);
+  // One more is refused, without effect, so that it is asked again.
+  w.Say(stream, session::Request{.id = last + 1, .api_key = 19});
+  w.Say(stream, session::Heartbeat{.epoch = epoch, .sequence = 2, .wants_fence = true});
+  const auto refused = w.Expect<session::Response>(stream);
+  CHECK(refused.id == last + 1);
+  CHECK(refused.result == session::Result::kNotController);
+  CHECK_FALSE(refused.why.empty());
+  CHECK(w.Expect<session::HeartbeatReply>(stream).sequence == 2);
+  CHECK(w.asked.size() == last);
+  // When those are answered there is room again.
+  hold.Set();
+  for (uint64_t i = 0; i < last; ++i) {
+    CHECK(w.Expect<session::Response>(stream).result == session::Result::kAnswered);
+  }
+  w.Say(stream, session::Request{.id = last + 2, .api_key = 19});
+  CHECK(w.Expect<session::Response>(stream).result == session::Result::kAnswered);
 }
 
 TEST_CASE("SessionServer: another process under a living broker's id is refused, in words") {
