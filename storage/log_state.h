@@ -146,6 +146,7 @@ struct Log::State final : JournalListener {
 
   // --- Queues of retention ---
   ListHook<State> retention_hook;          // In the list of logs that changed since the last look.
+  size_t retention_lane = 0;               // Whose list that is. A move may have made it another's.
   std::optional<Timestamp> retention_due;  // Its key in the schedule.
 
   // --- Compaction (log_cleaner.h) ---

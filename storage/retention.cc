@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "common/check.h"
 #include "common/runtime/event.h"
@@ -22,10 +23,23 @@ Task<void> Retention::Stop() { co_await scope_.Stop(); }
 
 void Retention::Forget(Log::State& state) {
   if (List::Contains(state)) {
-    changed_.Remove(state);
-    --changed_count_;
+    Lane& lane = lanes_[state.retention_lane];
+    lane.changed.Remove(state);
+    --lane.count;
   }
   SetDue(state, std::nullopt);
+}
+
+size_t Retention::LaneOf(const Log::State& state) const {
+  const auto& all = context_.directories;
+  return static_cast<size_t>(std::ranges::find(all, state.directory) - all.begin());
+}
+
+void Retention::Enlist(Log::State& state) {
+  state.retention_lane = LaneOf(state);
+  Lane& lane = lanes_[state.retention_lane];
+  lane.changed.PushBack(state);
+  ++lane.count;
 }
 
 void Retention::SetDue(Log::State& state, std::optional<Timestamp> due) {
@@ -42,27 +56,40 @@ Task<void> Retention::Run() {
   milliseconds wait = context_.options.retention_initial_delay;
   while (co_await Sleep(context_.env.reactor, std::min(wait, kWaitMax), token) !=
          WaitResult::kCancelled) {
-    co_await Look();
+    Look();
     wait = context_.options.retention_check_interval;
   }
 }
 
-Task<void> Retention::Look() {
+void Retention::Look() {
   const Timestamp now = context_.env.clock.Now();
   while (!due_.empty() && due_.begin()->first.first <= now) {
     Log::State& state = *due_.begin()->second;
     SetDue(state, std::nullopt);
     Changed(state);
   }
+  for (auto& [index, lane] : lanes_) {
+    if (lane.changed.empty() || std::exchange(lane.looking, true)) continue;
+    scope_.Spawn(LookIn(index), SchedClass::kHousekeeping);
+  }
+}
+
+Task<void> Retention::LookIn(size_t index) {
+  Lane& lane = lanes_[index];
   // What changes while we look waits for the next time.
-  for (size_t left = changed_count_; left > 0 && !changed_.empty(); --left) {
-    if (scope_.stopping()) co_return;
-    Log::State& state = changed_.PopFront();
-    --changed_count_;
+  for (size_t left = lane.count; left > 0 && !lane.changed.empty(); --left) {
+    if (scope_.stopping()) break;
+    Log::State& state = lane.changed.PopFront();
+    --lane.count;
+    if (LaneOf(state) != index) {  // It has moved: nobody here waits for the other directory.
+      Changed(state);
+      continue;
+    }
     Gate::Holder inside = state.gate.TryEnter();
     if (inside) co_await LookAt(&state, std::move(inside));
     co_await Yield(context_.env.reactor);
   }
+  lane.looking = false;
 }
 
 Task<void> Retention::LookAt(Log::State* state, Gate::Holder inside) {

@@ -1,9 +1,11 @@
 // Retention: removes old segments of all logs of a shard, every check interval. It looks only at
 // logs that may have something to remove: those that changed since the last look (an append, a new
 // configuration, a new observer) and those whose first segment has become too old meanwhile. One
-// log at a time, so that it never takes more than one log's share of the disk.
+// log at a time in each directory, so that it never takes more than one log's share of a disk; and
+// each directory for itself, so that one that hangs, with a log's checkpoint or with its files, holds
+// up what lies in the others no more than appends to them.
 //
-//   changed list ─┐
+//   changed lists ┐
 //                 ├─► plan (retention_rules.h) ─► start moved, durably ─► files renamed ─► removed
 //   due schedule ─┘                                                       later (DeferredRemovals)
 //
@@ -41,20 +43,28 @@ class Retention {
 
   // Something changed that may make segments too old or too many.
   void Changed(Log::State& state) {
-    if (List::Contains(state) || !state.failure.ok() || state.deleted) return;
-    changed_.PushBack(state);
-    ++changed_count_;
+    if (!List::Contains(state) && state.failure.ok() && !state.deleted) Enlist(state);
   }
   // The log takes no part any more.
   void Forget(Log::State& state);
 
-  // One look now: at what has changed and what is due.
-  Task<void> Look();
+  // Begins a look: at what has changed and what is due. A directory in which the last one has not
+  // ended is left to it.
+  void Look();
 
  private:
   using List = IntrusiveList<Log::State, &Log::State::retention_hook>;
+  struct Lane {  // Of a log directory.
+    List changed;
+    size_t count = 0;
+    bool looking = false;
+  };
 
+  // Which lane is the log's: the place of its directory among all.
+  size_t LaneOf(const Log::State& state) const;
+  void Enlist(Log::State& state);
   Task<void> Run();
+  Task<void> LookIn(size_t lane);
   Task<void> LookAt(Log::State* state, Gate::Holder inside);
   // Plans, with the timestamps it takes.
   Task<absl::StatusOr<RetentionPlan>> Plan(Log::State& state);  // Borrowed: awaited in place.
@@ -66,8 +76,7 @@ class Retention {
   StoreContext& context_;
 
   // State.
-  List changed_;
-  size_t changed_count_ = 0;
+  std::map<size_t, Lane> lanes_;
   // By time and then the log's number, which no other log has.
   std::map<std::pair<Timestamp, uint64_t>, Log::State*> due_;
   TaskScope scope_;

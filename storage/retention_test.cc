@@ -96,6 +96,38 @@ TEST_CASE("Retention: a segment is removed once its newest record is older than 
   REQUIRE(store.Stop().ok());
 }
 
+TEST_CASE("Retention: a directory that hangs does not keep old segments in the others") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  LogStoreOptions options = EverySecond();
+  options.log_dirs = {"/a", "/b"};
+  TestStore store(world, node.Boot(), options);
+  REQUIRE(store.Start().ok());
+  Committed partition;
+  Log& first = store.Open(1, Small());
+  Log& second = store.Open(2, Small());
+  REQUIRE(first.directory() != second.directory());
+  for (Log* log : {&first, &second}) {
+    log->set_observer(&partition);
+    Fill(store, *log);
+  }
+  node.disk().Slow(first.directory(), seconds(3600));
+  // A checkpoint of it begins and does not end, and it is the first that has changed.
+  store.Append(first, TestBatch({"hangs"}, Timestamp(kStart)));
+  world.RunFor(seconds(5));
+  store.Append(first, TestBatch({"more"}, Timestamp(kStart)));
+  store.Append(second, TestBatch({"more"}, Timestamp(kStart + 100'000)));
+  world.RunFor(seconds(75));
+  CHECK(first.start_offset() == Offset(0));
+  CHECK(second.start_offset() >= Offset(4));
+  node.disk().Slow(first.directory(), Duration(0));
+  world.RunFor(seconds(4000));
+  CHECK(first.start_offset() > Offset(0));
+  first.set_observer(nullptr);
+  second.set_observer(nullptr);
+  REQUIRE(store.Stop().ok());
+}
+
 TEST_CASE("Retention: the active segment is closed when it is too old, and appends go on") {
   SimWorld world(2);
   SimNode& node = world.AddNode("n1");
