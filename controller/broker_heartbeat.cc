@@ -38,6 +38,7 @@ Next Decide(const MetadataImage& image, const BrokerImage& broker, const BrokerH
 MetadataRecords RecordsOfMarkedDirectories(std::shared_ptr<const MetadataImage> image,
                                            const TopicSettings& defaults,
                                            const DirectoryGrades& grades, BrokerId broker) {
+  if (grades.IsSettled(broker, image->index())) return {};
   MetadataRecords records = RecordsOfFullDirectories(*image, defaults, grades, broker);
   if (!grades.AnySlow(broker)) return records;
   if (!records.empty()) image = ImageAfter(*image, records);

@@ -286,6 +286,11 @@ class ClusterTable {
     if (auto text = Value("others"); text.has_value()) others = RaftIndex(std::stoll(*text));
     auto decision = DecideHeartbeat(*image_, {}, grades_, heartbeat, others, shutdown_);
     Say(decision.reply.status());
+    // As the controller does.
+    if (decision.reply.ok() && decision.records.empty() && !heartbeat.wants_fence &&
+        !heartbeat.wants_shutdown && image_->index().has_value()) {
+      grades_.Settle(id, *image_->index());
+    }
     Apply(decision.records);
     const BrokerImage* after = image_->FindBroker(id);
     if (after != nullptr && after->in_controlled_shutdown && !shutdown_.has_value()) {

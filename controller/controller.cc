@@ -308,7 +308,14 @@ Task<absl::StatusOr<BrokerHeartbeatReply>> Controller::Heartbeat(BrokerHeartbeat
     heard_index_.insert_or_assign(heartbeat.id, heartbeat.metadata_index);
   }
   // Nearly always nothing changes, and nobody waits for anything.
-  if (decision.records.empty()) co_return std::move(decision.reply);
+  if (decision.records.empty()) {
+    // One that wants something else was not asked about its directories.
+    const bool looked = !heartbeat.wants_fence && !heartbeat.wants_shutdown;
+    if (const auto index = image()->index(); looked && decision.reply.ok() && index.has_value()) {
+      grades_.Settle(heartbeat.id, *index);
+    }
+    co_return std::move(decision.reply);
+  }
   co_return co_await ChangeByHeartbeat(std::move(heartbeat));
 }
 

@@ -292,6 +292,35 @@ TEST_CASE(
   CHECK(joined->front().status.ok());
 }
 
+TEST_CASE(
+    "Heartbeat: what full directories ask for is looked for again when something has changed") {
+  Active active;
+  active.Register(1);
+  active.Register(2);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("t", 1, 2), false)).ok());
+  const std::shared_ptr<const MetadataImage> image = active.state.image();
+  const BrokerId leader = *active.Partition("t", 0).leader;
+  const BrokerId other(3 - leader.value());
+  BrokerHeartbeat beat{leader, active.Broker(leader.value()).epoch, RaftIndex(100)};
+  beat.full_directories = {DirectoryId(1000, static_cast<uint64_t>(leader.value()))};
+  DirectoryGrades grades;
+  (void)grades.Hear(other, {}, {}, Instant(0));
+  (void)grades.Hear(leader, beat.full_directories, {}, Instant(0));
+  const auto found = [&](const MetadataImage& in) {
+    return DecideHeartbeat(in, {}, grades, beat, std::nullopt, std::nullopt).records.size();
+  };
+  CHECK(found(*image) == 1);
+  grades.Settle(leader, *image->index());
+  CHECK(found(*image) == 0);
+  (void)grades.Hear(leader, beat.full_directories, {}, Instant(1));  // No news.
+  CHECK(found(*image) == 0);
+  REQUIRE(active.Ask(active.controller.CreateTopics(Topic("u", 1, 1), false)).ok());
+  CHECK(found(*active.state.image()) > 0);
+  const std::vector slow = {DirectoryId(1000, static_cast<uint64_t>(other.value()))};
+  (void)grades.Hear(other, {}, slow, Instant(2));
+  CHECK(found(*image) == 1);
+}
+
 TEST_CASE("Controller: leaderships go back to preferred leaders by themselves") {
   ControllerOptions options = Options();
   options.balance_leaders = true;

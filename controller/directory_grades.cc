@@ -30,7 +30,7 @@ bool LiesIn(const Places& places, const MetadataImage& image, const PartitionIma
 DirectoryGrades::Change DirectoryGrades::Hear(BrokerId broker, std::span<const DirectoryId> full,
                                               std::span<const DirectoryId> slow, Instant now) {
   Change change;
-  heard_.insert(broker);
+  const bool first = heard_.insert(broker).second;
   HearSlow(broker, slow, &change);
   for (auto& [place, rests_since] : full_) {
     if (place.broker != broker || rests_since.has_value()) continue;
@@ -46,6 +46,9 @@ DirectoryGrades::Change DirectoryGrades::Hear(BrokerId broker, std::span<const D
     if (rested) change.room.push_back(entry.first);
     return rested;
   });
+  const bool same = !first && change.full.empty() && change.room.empty() && change.slow.empty() &&
+                    change.steady.empty();
+  if (!same) settled_.clear();  // Others may have waited for this one.
   return change;
 }
 
@@ -66,12 +69,14 @@ void DirectoryGrades::Forget(BrokerId broker) {
   std::erase_if(full_, [broker](const auto& entry) { return entry.first.broker == broker; });
   std::erase_if(slow_, [broker](const Place& place) { return place.broker == broker; });
   heard_.erase(broker);
+  settled_.clear();
 }
 
 void DirectoryGrades::Clear() {
   full_.clear();
   slow_.clear();
   heard_.clear();
+  settled_.clear();
 }
 
 bool DirectoryGrades::IsFull(const MetadataImage& image, const PartitionImage& partition,

@@ -18,8 +18,12 @@
 // within one heartbeat interval. Until it has heard of a broker it does not take it to have room, or
 // to be steady.
 //
+// What follows from it for a broker's partitions is found by looking at all of them, and the broker
+// beats every second: once there was nothing to do, nothing is looked at again before the metadata
+// or a grade has changed (Settle).
+//
 // Pure. Bound: one entry per log directory that is full, one per slow one, one per broker that was
-// heard.
+// heard, one per broker that is settled.
 #pragma once
 
 #include <map>
@@ -77,6 +81,14 @@ class DirectoryGrades {
   bool AnyFull(BrokerId broker) const;
   bool AnySlow(BrokerId broker) const;
 
+  // With the metadata of `index` nothing is to be done about the directories of `broker`.
+  void Settle(BrokerId broker, RaftIndex index) { settled_.insert_or_assign(broker, index); }
+  // Whether that still holds: with metadata of that index, and grades as they are.
+  bool IsSettled(BrokerId broker, std::optional<RaftIndex> index) const {
+    const auto found = settled_.find(broker);
+    return found != settled_.end() && found->second == index;
+  }
+
  private:
   void HearSlow(BrokerId broker, std::span<const DirectoryId> slow, Change* change);
 
@@ -84,6 +96,7 @@ class DirectoryGrades {
   std::map<Place, std::optional<Instant>> full_;  // Since when it rests.
   std::set<Place> slow_;
   std::set<BrokerId> heard_;
+  std::map<BrokerId, RaftIndex> settled_;  // With these grades.
 };
 
 }  // namespace millrace
