@@ -109,13 +109,13 @@ void NodeShard::MakeStore(std::vector<bool> clean) {
     OnDirectoryOffline(path, cause);
   };
   options.on_full = [this](const std::string& path, bool full) {
-    TellFirst([shard = shard(), path, full](const NodeShardContext& node) {
+    TellFirst("full " + path, [shard = shard(), path, full](const NodeShardContext& node) {
       if (node.on_full) node.on_full(shard, path, full);
     });
   };
   options.slow_write = config.storage.slow_write;
   options.on_slow = [this](const std::string& path, bool slow) {
-    TellFirst([shard = shard(), path, slow](const NodeShardContext& node) {
+    TellFirst("slow " + path, [shard = shard(), path, slow](const NodeShardContext& node) {
       if (node.on_slow) node.on_slow(shard, path, slow);
     });
   };
@@ -324,13 +324,14 @@ void NodeShard::OpenReplication() {
       doubts_.OnBroken(peer, *epoch, env_.reactor.Now());
     }
     life_signs_.OnLost(peer);
-    TellFirst([peer, epoch, how](const NodeShardContext& node) {
-      if (node.on_stream_loss) node.on_stream_loss(peer, epoch, how);
-    });
+    TellFirst(fmt::format("loss {} {}", peer, static_cast<int>(how)),
+              [peer, epoch, how](const NodeShardContext& node) {
+                if (node.on_stream_loss) node.on_stream_loss(peer, epoch, how);
+              });
   };
   options.on_stream = [this](BrokerId peer, BrokerEpoch epoch) {
     doubts_.OnStream(peer, epoch);
-    TellFirst([peer, epoch](const NodeShardContext& node) {
+    TellFirst(fmt::format("stream {}", peer), [peer, epoch](const NodeShardContext& node) {
       if (node.on_stream) node.on_stream(peer, epoch);
     });
   };
@@ -343,23 +344,24 @@ void NodeShard::OpenReplication() {
 }
 
 void NodeShard::OnController(std::optional<Instant> lost) {
-  TellDoubts([lost](FencingDoubts& doubts) { doubts.OnController(lost); });
+  TellDoubts("controller", [lost](FencingDoubts& doubts) { doubts.OnController(lost); });
 }
 
 void NodeShard::OnHeartbeat(Instant sent) {
-  TellDoubts([sent](FencingDoubts& doubts) { doubts.OnHeartbeat(sent); });
+  TellDoubts("heartbeat", [sent](FencingDoubts& doubts) { doubts.OnHeartbeat(sent); });
 }
 
-void NodeShard::TellDoubts(std::function<void(FencingDoubts&)> what) {
+void NodeShard::TellDoubts(std::string subject, std::function<void(FencingDoubts&)> what) {
   what(fencing_);
   for (uint32_t i = 1; i < context_.shards.count(); ++i) {
     Broker* there = context_.shards.at(ShardId(i));
-    telling_doubts_.at(i - 1)->Tell([there, what] { what(*there->fencing); });
+    telling_doubts_.at(i - 1)->Tell(subject, [there, what] { what(*there->fencing); });
   }
 }
 
-void NodeShard::TellFirst(std::function<void(const NodeShardContext&)> what) {
-  telling_first_.Tell([context = &context_, what = std::move(what)] { what(*context); });
+void NodeShard::TellFirst(std::string subject, std::function<void(const NodeShardContext&)> what) {
+  telling_first_.Tell(std::move(subject),
+                      [context = &context_, what = std::move(what)] { what(*context); });
 }
 
 ServerOptions NodeShard::MakeServerOptions(const std::vector<uint16_t>& ports) const {

@@ -149,9 +149,9 @@ class NodeShard {
   void RegisterMetrics();
   void OpenReplication();
   // Shard 0's: each shard's doubts, this one's first.
-  void TellDoubts(std::function<void(FencingDoubts&)> what);
+  void TellDoubts(std::string subject, std::function<void(FencingDoubts&)> what);
   // Runs `what` on shard 0: each says what is so now, so none may overtake another.
-  void TellFirst(std::function<void(const NodeShardContext&)> what);
+  void TellFirst(std::string subject, std::function<void(const NodeShardContext&)> what);
   ServerOptions MakeServerOptions(const std::vector<uint16_t>& ports) const;
 
   // Borrowed.

@@ -4,9 +4,10 @@
 
 namespace millrace {
 
-void OrderedTelling::Tell(std::move_only_function<void()> what) {
+void OrderedTelling::Tell(std::string subject, std::move_only_function<void()> what) {
   if (scope_.stopping()) return;
-  waiting_.push_back(std::move(what));
+  std::erase_if(waiting_, [&subject](const News& news) { return news.subject == subject; });
+  waiting_.push_back({std::move(subject), std::move(what)});
   if (telling_) return;
   telling_ = true;
   scope_.Spawn(TellAll());
@@ -15,7 +16,7 @@ void OrderedTelling::Tell(std::move_only_function<void()> what) {
 Task<void> OrderedTelling::TellAll() {
   CancellationToken token = scope_.token();
   while (!waiting_.empty() && !token.cancelled()) {
-    std::move_only_function<void()> next = std::move(waiting_.front());
+    std::move_only_function<void()> next = std::move(waiting_.front().what);
     waiting_.pop_front();
     if (from_ == to_) {
       next();

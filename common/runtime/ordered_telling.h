@@ -6,12 +6,16 @@
 //           is `from`.
 // Lifetime: Stop() must have finished before destruction; what is told after it has begun is dropped,
 //           and so is what waits.
-// Bound:    none of its own: it is for what happens rarely (a disk is full, a peer is lost), and what
-//           waits is what happened while the inbox of `to` was full.
+// Bound:    one piece of news of each subject waits, the newest, behind what was told before it: a
+//           shard whose inbox stays full misses what was overtaken meanwhile, and learns how it
+//           ended. How many subjects there are is who tells' to bound: a few, and some for each peer
+//           and disk.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <functional>
+#include <string>
 
 #include "common/ids.h"
 #include "common/runtime/shards.h"
@@ -25,10 +29,17 @@ class OrderedTelling {
   OrderedTelling(Shards& shards, ShardId from, ShardId to)
       : shards_(shards), from_(from), to_(to), scope_(shards.reactor(from)) {}
 
-  void Tell(std::move_only_function<void()> what);
+  // `subject`: what it is news of, such as the state of one disk. It must be such that who hears the
+  // newest needs none of those before it.
+  void Tell(std::string subject, std::move_only_function<void()> what);
+  size_t waiting() const { return waiting_.size(); }
   Task<void> Stop() { return scope_.Stop(); }
 
  private:
+  struct News {
+    std::string subject;
+    std::move_only_function<void()> what;
+  };
   Task<void> TellAll();
 
   // Borrowed.
@@ -37,7 +48,7 @@ class OrderedTelling {
   const ShardId from_;
   const ShardId to_;
   // State.
-  std::deque<std::move_only_function<void()>> waiting_;
+  std::deque<News> waiting_;
   bool telling_ = false;  // A task does.
   TaskScope scope_;
 };

@@ -1,6 +1,7 @@
 #include "common/runtime/ordered_telling.h"
 
 #include <catch2/catch.hpp>
+#include <string>
 #include <vector>
 
 #include "common/runtime/event.h"
@@ -27,7 +28,7 @@ struct Bench {
 };
 
 void Say(Bench* bench, OrderedTelling* telling, int number) {
-  telling->Tell([bench, number] { bench->heard.push_back(number); });
+  telling->Tell(std::to_string(number), [bench, number] { bench->heard.push_back(number); });
 }
 
 Task<void> SayInHaste(Bench* bench) {
@@ -50,6 +51,29 @@ TEST_CASE("OrderedTelling: what was said first is heard first, though the inbox 
   Bench bench(options);
   bench.world.Run(bench.second, SayInHaste(&bench));
   CHECK(bench.heard == std::vector<int>{1, 2, 3, 4});
+}
+
+Task<void> SayMuch(Bench* bench) {
+  OrderedTelling telling(bench->shards, ShardId(1), ShardId(0));
+  const auto say = [&](const char* subject, int number) {
+    telling.Tell(subject, [bench, number] { bench->heard.push_back(number); });
+  };
+  for (int i = 0; i < 1000; ++i) {
+    say("a", i);
+    say("b", 1000 + i);
+  }
+  CHECK(telling.waiting() == 2);
+  say("a", -1);
+  CHECK(telling.waiting() == 2);
+  while (bench->heard.size() < 2) co_await Sleep(bench->second.reactor, milliseconds(1));
+  co_await Sleep(bench->second.reactor, milliseconds(5));
+  co_await telling.Stop();
+}
+
+TEST_CASE("OrderedTelling: of each subject the newest waits, in the order of what is told") {
+  Bench bench;
+  bench.world.Run(bench.second, SayMuch(&bench));
+  CHECK(bench.heard == std::vector<int>{1999, -1});
 }
 
 Task<void> SayToItself(Bench* bench) {
