@@ -14,6 +14,7 @@
 
 #include "controller/cluster_story.h"
 #include "controller/config_decisions.h"
+#include "controller/image/same_entry.h"
 #include "test/rounds.h"
 
 namespace millrace {
@@ -122,6 +123,10 @@ class RandomCluster {
 
   void Apply(const MetadataRecords& records) {
     if (records.empty()) return;
+    const MetadataEntry entry{RaftTerm(1), Timestamp(index_), records};
+    const absl::StatusOr<MetadataEntry> read = DecodeEntry(EncodeEntry(entry));
+    REQUIRE(read.ok());
+    REQUIRE(SameEntry(*read, entry));
     std::shared_ptr<const MetadataImage> before = image_;
     MetadataDelta delta(image_);
     for (const MetadataRecord& record : records) REQUIRE(delta.Apply(record).ok());

@@ -463,6 +463,7 @@ Task<absl::Status> Node::Start() {
   format_ = *std::move(formatted);
   if (options_.config.is_controller) {
     quorum_ = QuorumSettings(options_.config, format_, options_.host_name);
+    quorum_.rereads_proposals = options_.rereads_proposals;
     folder_.SetIdentity(format_.metadata_directory);
   }
   admin_.SetStage(NodeStage::kRecovering);

@@ -68,6 +68,8 @@ struct NodeOptions {
   size_t memory_bytes = size_t{1} << 30;
   size_t descriptors = 1024;  // That this process may have open.
   NodeAdminOptions admin;
+  // See RaftQuorumOptions.
+  bool rereads_proposals = kRereadsProposals;
   // How each shard's groups are served; the simulator plants bugs there.
   GroupServiceFactory make_groups = MakeGroupService;
 };

@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "common/error_kind.h"
 #include "common/status_macros.h"
+#include "controller/image/same_entry.h"
 
 namespace millrace {
 namespace {
@@ -347,6 +348,11 @@ Task<absl::StatusOr<RaftIndex>> RaftQuorum::Propose(std::vector<MetadataRecord> 
   Waiting waiting(env_.reactor);
   waiting.decoded = {*active_term_, env_.clock.Now(), std::move(records)};
   waiting.bytes = std::make_shared<const std::string>(EncodeEntry(waiting.decoded));
+  if (options_.rereads_proposals) {
+    const auto read = DecodeEntry(*waiting.bytes);
+    MR_CHECK(read.ok());
+    MR_CHECK(SameEntry(*read, waiting.decoded));
+  }
   if (waiting.bytes->size() > options_.entry_bytes_max) {
     co_return absl::ResourceExhaustedError(
         fmt::format("a change of {} bytes of metadata at once; at most {} are possible",

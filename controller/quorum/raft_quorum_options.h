@@ -26,6 +26,12 @@ inline constexpr std::string_view kNobodyToRestoreFrom =
     "millrace-state/ back, or remove that folder and .millrace_started beside it to begin without "
     "any metadata";
 
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kRereadsProposals = true;
+#else
+inline constexpr bool kRereadsProposals = false;
+#endif
+
 struct RaftQuorumOptions {
   BrokerId node_id{1};
   std::string cluster_id;
@@ -87,6 +93,10 @@ struct RaftQuorumOptions {
   size_t entry_bytes_max = size_t{6} << 20;
   // Entries kept behind a snapshot for followers that are a little late.
   int64_t entries_kept = 1000;
+  // CHECKs that what is proposed says, encoded, what was decided: this replica applies it as it was
+  // decided, the others as they read it, and a bug of the encoder would make them differ. It costs
+  // what reading each entry once more does: for simulations and builds with sanitizers.
+  bool rereads_proposals = kRereadsProposals;
   // A stop waits so long for another voter to take the leadership over.
   milliseconds hand_over{500};
 

@@ -75,6 +75,7 @@ NodeOptions Options(SimProcess& process, const NodePlan& plan) {
   if (!plan.cluster_id.empty()) options.cluster_id = plan.cluster_id;
   options.make_groups = plan.make_groups;
   options.host_name = process.node().name();
+  options.rereads_proposals = true;
   options.memory_bytes = size_t{256} << 20;
   // The server command stops then.
   options.on_failure = [&process](const absl::Status&) {

@@ -43,6 +43,7 @@ inline RaftQuorumOptions QuorumOptions(int id, int voters, DirectoryId directory
   options.cluster_id = "simulated";
   options.directory = directory;
   options.static_voters = StaticVoters(voters);
+  options.rereads_proposals = true;
   return options;
 }
 
