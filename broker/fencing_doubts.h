@@ -38,9 +38,11 @@ class FencingDoubts {
 
   // Since when no controller was heard; nothing: a session has begun.
   void OnController(std::optional<Instant> lost) {
+    // Lost anew: of the session between nothing may have been told (OrderedTelling).
+    const bool as_before = !controller_lost_.has_value() || lost == controller_lost_;
     controller_lost_ = lost;
     heard_ = std::nullopt;
-    if (lost.has_value()) return;
+    if (lost.has_value() && as_before) return;
     doubtful_.clear();
     waited_for_.clear();
   }

@@ -28,6 +28,27 @@ bool HoldsRecords(const std::string& path) {
 
 }  // namespace
 
+DeferredRemovals::DeferredRemovals(Env& env, const std::vector<std::string>& directories)
+    : env_(env), scope_(env.reactor) {
+  lanes_.emplace_back("", env.reactor);  // What is in none of them.
+  for (const std::string& directory : directories) lanes_.emplace_back(directory, env.reactor);
+}
+
+size_t DeferredRemovals::size() const {
+  size_t waiting = 0;
+  for (const Lane& lane : lanes_) waiting += lane.waiting.size();
+  return waiting;
+}
+
+DeferredRemovals::Lane& DeferredRemovals::LaneOf(const std::string& path) {
+  Lane* found = &lanes_.front();
+  for (Lane& lane : lanes_) {  // One may lie within another.
+    const bool closer = lane.directory.size() > found->directory.size();
+    if (closer && path.starts_with(lane.directory + '/')) found = &lane;
+  }
+  return *found;
+}
+
 // Of what happens to it here nothing is reported: if it cannot be cut, it goes as a whole.
 Task<void> DeferredRemovals::Shrink(std::string path) {
   auto file = co_await env_.disk.Open(std::move(path), OpenOptions{});
@@ -64,24 +85,28 @@ Task<absl::Status> DeferredRemovals::RemovePath(std::string path) {
   co_return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
 }
 
-void DeferredRemovals::Start() { scope_.Spawn(Run(), SchedClass::kHousekeeping); }
+void DeferredRemovals::Start() {
+  for (Lane& lane : lanes_) scope_.Spawn(Run(&lane), SchedClass::kHousekeeping);
+}
 
 Task<void> DeferredRemovals::Stop() { co_await scope_.Stop(); }
 
 void DeferredRemovals::Add(std::string path, int64_t delay_ms) {
   const Duration delay = milliseconds(std::clamp<int64_t>(delay_ms, 0, kDelayMsMax));
   const Instant due = env_.reactor.Now() + delay;
-  const bool first = waiting_.empty() || due < waiting_.begin()->first;
-  waiting_.emplace(due, std::move(path));
-  if (first) changed_.Set();
+  Lane& lane = LaneOf(path);
+  const bool first = lane.waiting.empty() || due < lane.waiting.begin()->first;
+  lane.waiting.emplace(due, std::move(path));
+  if (first) lane.changed.Set();
 }
 
-Task<void> DeferredRemovals::Run() {
+Task<void> DeferredRemovals::Run(Lane* lane) {
+  std::multimap<Instant, std::string>& waiting = lane->waiting;
   CancellationToken token = scope_.token();
   while (!scope_.stopping()) {
-    if (!waiting_.empty() && waiting_.begin()->first <= env_.reactor.Now()) {
-      std::string path = std::move(waiting_.begin()->second);
-      waiting_.erase(waiting_.begin());
+    if (!waiting.empty() && waiting.begin()->first <= env_.reactor.Now()) {
+      std::string path = std::move(waiting.begin()->second);
+      waiting.erase(waiting.begin());
       absl::Status removed = co_await RemovePath(path);
       if (!removed.ok()) {
         env_.logger.Warning("[storage] cannot remove {}: {}", path, std::string(removed.message()));
@@ -89,9 +114,9 @@ Task<void> DeferredRemovals::Run() {
       continue;
     }
     std::optional<Instant> due;
-    if (!waiting_.empty()) due = waiting_.begin()->first;
-    co_await changed_.Wait(due, token);
-    changed_.Reset();
+    if (!waiting.empty()) due = waiting.begin()->first;
+    co_await lane->changed.Wait(due, token);
+    lane->changed.Reset();
   }
 }
 

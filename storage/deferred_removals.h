@@ -1,6 +1,7 @@
 // DeferredRemovals: files and folders that nobody looks up any more and that go a while later. What
 // is left when the process ends is found by its name and removed at the next start. Large files go
-// in parts: a file system may hold up everybody while it lets one go.
+// in parts: a file system may hold up everybody while it lets one go. One at a time in each log
+// directory, and each directory for itself: one that hangs keeps nothing that lies in another.
 //
 // Shard:    one.
 // Lifetime: Stop() must have finished before destruction.
@@ -13,8 +14,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/env.h"
 #include "common/runtime/event.h"
@@ -26,7 +30,8 @@ namespace millrace {
 
 class DeferredRemovals {
  public:
-  explicit DeferredRemovals(Env& env) : env_(env), changed_(env.reactor), scope_(env.reactor) {}
+  // `directories`: the log directories.
+  DeferredRemovals(Env& env, const std::vector<std::string>& directories);
 
   void Start();
   // Leaves what is not due yet.
@@ -35,10 +40,17 @@ class DeferredRemovals {
   // Removes the file, or the folder with the files in it, `delay_ms` from now.
   void Add(std::string path, int64_t delay_ms);
 
-  size_t size() const { return waiting_.size(); }
+  size_t size() const;
 
  private:
-  Task<void> Run();
+  struct Lane {  // Of a log directory.
+    Lane(std::string path, Reactor& reactor) : directory(std::move(path)), changed(reactor) {}
+    const std::string directory;
+    std::multimap<Instant, std::string> waiting;
+    Event changed;
+  };
+  Lane& LaneOf(const std::string& path);
+  Task<void> Run(Lane* lane);
   // The file, or the folder and what is in it.
   Task<absl::Status> RemovePath(std::string path);
   // Lets a large file go but for its first part.
@@ -48,8 +60,7 @@ class DeferredRemovals {
   Env& env_;
 
   // State.
-  std::multimap<Instant, std::string> waiting_;
-  Event changed_;
+  std::deque<Lane> lanes_;
   TaskScope scope_;
 };
 

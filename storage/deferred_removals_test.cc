@@ -9,6 +9,7 @@
 
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"
+#include "storage/log_files.h"
 
 namespace millrace {
 namespace {
@@ -49,7 +50,7 @@ TEST_CASE("DeferredRemovals: a large file goes in parts, after its time") {
   const std::string path =
       GENERATE("/d/00000000000000000000.log.deleted", "/d/t-0.1-delete/00000000000000000000.log");
   REQUIRE(world.Run(env, MakeFile(&env.disk, path, 20 * kMegabyte)).ok());
-  DeferredRemovals removals(env);
+  DeferredRemovals removals(env, {"/d"});
   removals.Start();
   removals.Add(path.ends_with(".deleted") ? path : "/d/t-0.1-delete", 5000);
   world.RunFor(seconds(4));
@@ -57,6 +58,26 @@ TEST_CASE("DeferredRemovals: a large file goes in parts, after its time") {
   CHECK(node.disk().Find(path)->size() == 20 * kMegabyte);
   CHECK(WatchItGo(world, node, path) ==
         std::vector<uint64_t>{20 * kMegabyte, 12 * kMegabyte, 4 * kMegabyte});
+  world.Run(env, removals.Stop());
+}
+
+TEST_CASE("DeferredRemovals: a directory that hangs keeps nothing that lies in another") {
+  SimWorld world(1);
+  SimNode& node = world.AddNode("n1");
+  Env& env = node.Boot();
+  for (const char* directory : {"/d", "/d/inner", "/other"}) {
+    REQUIRE(world.Run(env, env.disk.CreateDirectories(directory)).ok());
+    REQUIRE(world.Run(env, MakeFile(&env.disk, JoinPath(directory, "file"), 1)).ok());
+  }
+  DeferredRemovals removals(env, {"/d", "/d/inner", "/other"});
+  removals.Start();
+  node.disk().Slow("/d/file", seconds(3600));
+  for (const char* file : {"/d/file", "/d/inner/file", "/other/file"}) removals.Add(file, 0);
+  world.RunFor(seconds(1));
+  CHECK(node.disk().Find("/d/inner/file") == nullptr);
+  CHECK(node.disk().Find("/other/file") == nullptr);
+  world.RunFor(seconds(3600));
+  CHECK(node.disk().Find("/d/file") == nullptr);
   world.Run(env, removals.Stop());
 }
 

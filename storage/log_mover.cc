@@ -15,6 +15,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_scrubber.h"
+#include "storage/retention.h"
 #include "storage/segment/segment_scanner.h"
 #include "storage/segment_index.h"
 #include "storage/segment_writer.h"
@@ -544,6 +545,7 @@ absl::Status LogMover::HandOver(Move& move, Log::State& state, LogCheckpoint& ch
   --state.directory->log_count;
   ++move.target->log_count;
   state.Relocate(move.target, move.folder);
+  context_.retention->Moved(state);
   state.incarnation = checkpoint.incarnation;
   state.handing_over = true;
   state.marks = all_durable ? std::vector<DurableMark>() : std::move(marks);

@@ -39,7 +39,7 @@ struct LogStore::Impl {
         expiry(context),
         retention(context),
         cleaner(context),
-        removals(environment),
+        removals(environment, options.log_dirs),
         maker(context, [this](const std::string& topic,
                               PartitionId partition) { return ChooseDirectory(topic, partition); }),
         mover(context),

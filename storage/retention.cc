@@ -30,6 +30,14 @@ void Retention::Forget(Log::State& state) {
   SetDue(state, std::nullopt);
 }
 
+void Retention::Moved(Log::State& state) {
+  if (!List::Contains(state)) return;
+  Lane& lane = lanes_[state.retention_lane];
+  lane.changed.Remove(state);
+  --lane.count;
+  Changed(state);
+}
+
 size_t Retention::LaneOf(const Log::State& state) const {
   const auto& all = context_.directories;
   return static_cast<size_t>(std::ranges::find(all, state.directory) - all.begin());
@@ -81,7 +89,8 @@ Task<void> Retention::LookIn(size_t index) {
     if (scope_.stopping()) break;
     Log::State& state = lane.changed.PopFront();
     --lane.count;
-    if (LaneOf(state) != index) {  // It has moved: nobody here waits for the other directory.
+    // Whoever moves it holds its lock while another directory is at work.
+    if (state.moving && state.io_locked) {
       Changed(state);
       continue;
     }

@@ -2,8 +2,8 @@
 // logs that may have something to remove: those that changed since the last look (an append, a new
 // configuration, a new observer) and those whose first segment has become too old meanwhile. One
 // log at a time in each directory, so that it never takes more than one log's share of a disk; and
-// each directory for itself, so that one that hangs, with a log's checkpoint or with its files, holds
-// up what lies in the others no more than appends to them.
+// each directory for itself, so that one that hangs, with a log's checkpoint or with its files, does
+// not hold up what lies in the others. A log that is changing directories waits for both.
 //
 //   changed lists ┐
 //                 ├─► plan (retention_rules.h) ─► start moved, durably ─► files renamed ─► removed
@@ -45,6 +45,8 @@ class Retention {
   void Changed(Log::State& state) {
     if (!List::Contains(state) && state.failure.ok() && !state.deleted) Enlist(state);
   }
+  // The log lies in another directory from now on.
+  void Moved(Log::State& state);
   // The log takes no part any more.
   void Forget(Log::State& state);
 

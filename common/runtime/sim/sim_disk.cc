@@ -231,10 +231,10 @@ Task<bool> SimDisk::Begin(std::string_view what, uint64_t position, uint64_t len
 }
 
 Task<absl::Status> SimDisk::Change(std::string_view what, bool sync,
-                                   std::move_only_function<absl::Status()> change) {
+                                   std::move_only_function<absl::Status()> change, Duration more) {
   std::optional<absl::Status> result;
   if (!process_.dead() && image().dice().Coin()) result = change();
-  if (!co_await Begin(what, 0, 0, sync)) co_return Crashed();
+  if (!co_await Begin(what, 0, 0, sync, more)) co_return Crashed();
   if (!result.has_value()) result = change();
   process_.Trace("changed", {static_cast<uint64_t>(result->raw_code())});
   co_return *result;
@@ -276,10 +276,11 @@ Task<absl::Status> SimDisk::Rename(std::string from, std::string to) {
 }
 
 Task<absl::Status> SimDisk::Remove(std::string path) {
-  co_return co_await Change("remove", false, [&] {
+  const auto remove = [&] {
     MR_RETURN_IF_ERROR(image().CheckAccess(path, SimAccess::kChange));
     return image().Remove(path);
-  });
+  };
+  co_return co_await Change("remove", false, remove, image().SlowBy(path));
 }
 
 Task<absl::Status> SimDisk::SyncDirectory(std::string path) {

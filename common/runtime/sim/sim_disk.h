@@ -50,7 +50,8 @@ class SimDisk final : public Disk {
                    Duration more = Duration(0));
   // Runs `change` at one of the operation's two ends, and answers what it did.
   Task<absl::Status> Change(std::string_view what, bool sync,
-                            std::move_only_function<absl::Status()> change);
+                            std::move_only_function<absl::Status()> change,
+                            Duration more = Duration(0));
 
  private:
   SimProcess& process_;

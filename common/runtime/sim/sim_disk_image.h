@@ -96,7 +96,7 @@ class SimDiskImage {
   // that is full. Files that are open there fail too. Until Mend().
   void Break(const std::string& prefix, SimAccess least, absl::Status why);
   void Mend(const std::string& prefix) { broken_.erase(Normal(prefix)); }
-  // There what is made durable takes so much longer, until Slow() with 0.
+  // There what is made durable, or removed, takes so much longer, until Slow() with 0.
   void Slow(const std::string& prefix, Duration more);
   // How much longer it takes for `path`.
   Duration SlowBy(const std::string& path) const;
