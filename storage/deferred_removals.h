@@ -6,7 +6,8 @@
 // Shard:    one.
 // Lifetime: Stop() must have finished before destruction.
 // Errors:   a removal that fails is logged; the next start tries again.
-// Bounds:   one entry per file or folder that was removed within the delay.
+// Bounds:   one entry per file or folder that was removed within the delay. Each directory that hangs
+//           keeps one of the node's helper threads.
 // Source:   docs/storage.md, Files; Kafka's file.delete.delay.ms.
 #pragma once
 

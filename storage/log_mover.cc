@@ -456,6 +456,13 @@ Task<absl::Status> LogMover::SyncCopy(Move* move) {
 
 Task<absl::Status> LogMover::Switch(Move* move, Log::State* state) {
   IoLock lock = co_await LockIo(*state);
+  state->switching = true;
+  absl::Status status = co_await SwitchLocked(move, state);
+  state->switching = false;
+  co_return status;
+}
+
+Task<absl::Status> LogMover::SwitchLocked(Move* move, Log::State* state) {
   MR_CO_RETURN_IF_ERROR(CheckGoesOn(*move, *state));
   if (state->truncations != move->truncations) {
     co_return absl::AbortedError("truncated while it moved; ask again");

@@ -120,6 +120,7 @@ class LogMover {
   Task<absl::Status> CopyRest(Move* move, Log::State* state);
   Task<absl::Status> SyncCopy(Move* move);
   Task<absl::Status> Switch(Move* move, Log::State* state);
+  Task<absl::Status> SwitchLocked(Move* move, Log::State* state);
   // Step 2. On error nothing has changed.
   absl::Status HandOver(Move& move, Log::State& state, LogCheckpoint& checkpoint);
   // Where the log was.

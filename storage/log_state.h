@@ -125,6 +125,7 @@ struct Log::State final : JournalListener {
   bool cut_unstored = false;
   bool handing_over = false;  // To another directory: nothing becomes durable until that is.
   bool moving = false;        // Its files are being copied there: they are not replaced meanwhile.
+  bool switching = false;     // The mover holds its lock, and waits for both directories.
   // Compaction is putting other files in the place of these: who would read waits (WaitForSwap).
   bool swapping = false;
   std::vector<LogDamage> damage;
@@ -146,7 +147,7 @@ struct Log::State final : JournalListener {
 
   // --- Queues of retention ---
   ListHook<State> retention_hook;          // In the list of logs that changed since the last look.
-  size_t retention_lane = 0;               // Whose list that is. A move may have made it another's.
+  size_t retention_lane = 0;               // Whose list that is.
   std::optional<Timestamp> retention_due;  // Its key in the schedule.
 
   // --- Compaction (log_cleaner.h) ---

@@ -89,8 +89,7 @@ Task<void> Retention::LookIn(size_t index) {
     if (scope_.stopping()) break;
     Log::State& state = lane.changed.PopFront();
     --lane.count;
-    // Whoever moves it holds its lock while another directory is at work.
-    if (state.moving && state.io_locked) {
+    if (state.switching) {  // The others would wait for the other directory.
       Changed(state);
       continue;
     }
