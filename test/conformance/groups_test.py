@@ -53,7 +53,8 @@ class Kcat:
             return again.read().decode()
 
     def records(self):
-        return [line.split(" ", 2) for line in self.text(self.out).splitlines()]
+        """[[partition, offset, value]]. kcat writes a line in pieces: one that has not ended is not looked at."""
+        return [line.split(" ", 2) for line in self.text(self.out).split("\n")[:-1]]
 
     def values(self):
         return [value for _, _, value in self.records()]
