@@ -8,6 +8,7 @@
 
 #include <absl/status/status.h>
 
+#include <cstdint>
 #include <map>
 
 #include "common/ids.h"
@@ -15,6 +16,9 @@
 namespace millrace {
 
 class OffsetWaiters;
+
+// The target of who waits for the end of a role, or of the wait itself, and for no offset.
+inline constexpr Offset kNeverReached(INT64_MAX);
 
 class OffsetWaiter {
  public:

@@ -9,13 +9,6 @@
 #include "common/status_macros.h"
 
 namespace millrace {
-namespace {
-
-// Who waits until a replica is opened waits for no offset.
-constexpr Offset kLastOffset(INT64_MAX);
-
-}  // namespace
-
 PartitionTable::PartitionTable(Env& env, LogStore& store, BrokerId self, KvStore* kv,
                                PartitionTableOptions options)
     : self_(self),
@@ -79,7 +72,7 @@ void PartitionTable::NoteAwaitedInVain(const TopicPartitionId& id) {
 }
 
 void PartitionTable::AwaitOpening(const TopicPartitionId& id, OffsetWaiter& waiter) {
-  unopened_[id].waiters.Add(waiter, kLastOffset);
+  unopened_[id].waiters.Add(waiter, kNeverReached);
 }
 
 void PartitionTable::EndUnopened(const TopicPartitionId& id, const absl::Status& status) {

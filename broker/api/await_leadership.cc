@@ -20,7 +20,6 @@ constexpr Duration kMetadataLag = milliseconds(100);
 constexpr Duration kOpeningWait = seconds(1);
 // Who is wrong once is wrong with all that is on its way.
 constexpr Duration kCredulousAgain = seconds(1);
-constexpr Offset kNeverReached(INT64_MAX);
 
 // Wakes the request when the partition's role changes, or it goes.
 class RoleWait final : public OffsetWaiter {

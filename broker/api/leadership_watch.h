@@ -16,9 +16,9 @@
 
 #include <absl/status/status.h>
 
-#include <cstdint>
 #include <deque>
 
+#include "broker/server/cancel_forward.h"
 #include "common/ids.h"
 #include "common/runtime/cancellation.h"
 #include "replication/offset_waiters.h"
@@ -36,7 +36,7 @@ class LeadershipWatch {
 
   // REQUIRES: partition.leads().
   void Add(Partition& partition) {
-    partition.committed().Add(waits_.emplace_back(source_), Offset(INT64_MAX));
+    partition.committed().Add(waits_.emplace_back(source_), kNeverReached);
   }
   CancellationToken token() { return source_.token(); }
 
@@ -50,17 +50,9 @@ class LeadershipWatch {
    private:
     CancellationSource& source_;
   };
-  class Forward final : public CancellationCallback {
-   public:
-    explicit Forward(CancellationSource& source) : source_(source) {}
-    void OnCancel() override { source_.Cancel(); }
-
-   private:
-    CancellationSource& source_;
-  };
 
   CancellationSource source_;
-  Forward forward_;
+  CancelForward forward_;
   std::deque<RoleWait> waits_;
 };
 
